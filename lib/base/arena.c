@@ -1,0 +1,29 @@
+#include "base/arena.h"
+#include <assert.h>
+
+enum { ALIGN = 64 };
+
+real *xl_arena_real(xl_arena *a, size_t count) {
+    size_t bytes = (count * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN;
+    size_t at = a->used;
+    a->used += bytes;
+    if (a->used > a->peak)
+        a->peak = a->used;
+    if (!a->base) /* measuring: any aligned address that is not NULL will do */
+        return (real *)(uintptr_t)(ALIGN + at);
+    assert(a->used <= a->size && "the plan was smaller than the run");
+    return (real *)(a->base + at);
+}
+
+xl_view xl_arena_view(xl_arena *a, int rows, int cols) {
+    return xl_rows(xl_arena_real(a, (size_t)rows * (size_t)cols), rows, cols);
+}
+
+size_t xl_arena_mark(const xl_arena *a) {
+    return a->used;
+}
+
+void xl_arena_release(xl_arena *a, size_t mark) {
+    assert(mark <= a->used);
+    a->used = mark;
+}

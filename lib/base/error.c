@@ -1,0 +1,37 @@
+#include "base/error.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static _Thread_local char message[512];
+
+xlstm_status xl_fail(xlstm_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return status;
+}
+
+xlstm_status xl_no_memory(size_t bytes, const char *what) {
+    return xl_fail(XLSTM_E_MEMORY, "no memory for %s (%.1f MiB needed); use a smaller model, batch or window",
+                   what, (double)bytes / 1048576.0);
+}
+
+const char *xlstm_last_error(void) {
+    return message;
+}
+
+const char *xlstm_status_name(xlstm_status status) {
+    switch (status) {
+#define XL_CASE(name, value, text)                                                                           \
+    case XLSTM_##name:                                                                                       \
+        return text;
+        XLSTM_STATUS_LIST(XL_CASE)
+#undef XL_CASE
+    }
+    return "unknown status";
+}
+
+const char *xlstm_version(void) {
+    return XLSTM_VERSION_STRING;
+}

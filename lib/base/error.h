@@ -1,0 +1,18 @@
+/* error.h - a status and, per thread, one sentence that says what was wrong, what was expected, and a hint. */
+#ifndef XL_ERROR_H
+#define XL_ERROR_H
+
+#include "xlstm/common.h"
+
+/* Records the sentence and returns `status`, so that callers write: return xl_fail(XLSTM_E_ARGUMENT, ...). */
+xlstm_status xl_fail(xlstm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+xlstm_status xl_no_memory(size_t bytes, const char *what);
+
+#define XL_TRY(call)                                                                                         \
+    do {                                                                                                     \
+        xlstm_status xl_status_ = (call);                                                                    \
+        if (xl_status_ != XLSTM_OK)                                                                          \
+            return xl_status_;                                                                               \
+    } while (0)
+
+#endif

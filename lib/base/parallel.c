@@ -1,0 +1,49 @@
+#include "base/parallel.h"
+#include "base/error.h"
+#include <stdatomic.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static atomic_int threads; /* 0: not chosen yet */
+
+int xl_threads(void) {
+    int n = atomic_load(&threads);
+    if (n > 0)
+        return n;
+#ifdef _OPENMP
+    n = omp_get_max_threads();
+#else
+    n = 1;
+#endif
+    n = n < 1 ? 1 : n > XLSTM_MAX_THREADS ? XLSTM_MAX_THREADS : n;
+    int expected = 0;
+    atomic_compare_exchange_strong(&threads, &expected, n);
+    return atomic_load(&threads);
+}
+
+xlstm_status xlstm_set_threads(int count) {
+    if (count < 1 || count > XLSTM_MAX_THREADS)
+        return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count, XLSTM_MAX_THREADS);
+    atomic_store(&threads, count);
+    return XLSTM_OK;
+}
+
+int xlstm_get_threads(void) {
+    return xl_threads();
+}
+
+void xl_parallel(int count, xl_task *task, void *context) {
+#ifdef _OPENMP
+    int n = xl_threads();
+    if (n > 1 && count > 1 && !omp_in_parallel()) {
+#pragma omp parallel for schedule(dynamic) num_threads(n)
+        for (int i = 0; i < count; i++)
+            task(context, i, omp_get_thread_num());
+        return;
+    }
+#endif
+    for (int i = 0; i < count; i++)
+        task(context, i, 0);
+}

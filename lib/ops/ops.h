@@ -1,0 +1,118 @@
+/* ops.h - the table of operations: what a backend must provide and all that layers may call. */
+#ifndef XL_OPS_H
+#define XL_OPS_H
+
+#include "base/real.h"
+
+/* Rows b*T + t of a view are stream b at time t. */
+typedef struct {
+    int B, T;
+    const int32_t *lengths; /* [B] or NULL: tokens t >= lengths[b] are padding: ops with time in them do not let
+                               them touch state, write zeros for their outputs and their gradients */
+    const uint8_t *resets;  /* [B, T] or NULL: non-zero where a new sequence begins: the state before it is zero */
+} xl_seq;
+
+/* Recurrent state of one layer: stream b at in + b*stride. All zero means "nothing seen yet".
+ * in NULL: start at zero. out NULL: keep none. out may be in. Rows of length 0 copy in to out. */
+typedef struct {
+    const real *in;
+    real *out;
+    size_t stride;
+} xl_state;
+
+typedef struct {
+    int n, in, out, ystep;
+} xl_heads;
+
+typedef struct {
+    int groups;
+    int rms;      /* 1: no mean is taken away */
+    int plus_one; /* 1: the stored weight is the weight minus one */
+    real eps;
+} xl_norm;
+
+typedef enum {
+    XL_GELU,
+    XL_RELU,
+    XL_RELU2,
+    XL_SIGMOID,
+    XL_SILU,
+    XL_SELU
+} xl_act;
+
+/* Causal softmax attention; token t sees itself and the window-1 tokens before it (not across a reset).
+ * q, k, v, y: [N, H*dh], q and k already rotated; scores q.k / sqrt(dh).
+ * lse [N, H]: log-sum-exp of each row of scores, for backward; NULL in inference.
+ * state per stream: [1 + 2*window*H*dh] = tokens seen (also counted up to 2^24), keys and values of the last
+ * tokens as rings: token at position p lies in row p % window. Backward is for training without state. */
+typedef struct {
+    int H, dh, window;
+} xl_attention;
+
+/* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
+ * Chunks end at every multiple of L and before every reset.
+ * For backward (all three or none; NULL in inference): m, den: [N, H], the stabiliser and the signed sum
+ * q.n at each token; borders: [B, H, ceil(T/L), dk*dv + dk + 1], the state (C, n, m) before token 0, L, 2L, ...
+ * state per stream: [H, dk*dv + dk + 1]: C [dk, dv], n [dk], m [1].
+ * Gradient of the state that came in is dropped (truncated back-propagation). */
+typedef struct {
+    int H, dk, dv, L;
+    real eps;
+} xl_mlstm;
+
+static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */
+    return (size_t)d.dk * (size_t)d.dv + (size_t)d.dk + 1;
+}
+
+/* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i, f, z, o and
+ * is overwritten: forward with what backward needs, backward with the gradient of the pre-activations.
+ * R [H, 4*dh, dh] (rows in slot order), bias [4, H, dh] or NULL, tape [N, 3, H*dh] (NULL in inference).
+ * state per stream: [4, H*dh] = h, c, n, m for the sLSTM, [2, H*dh] = h, c for the LSTM.
+ * dh is the gradient of h from above; it is only read. The gradient of the state that came in is dropped. */
+typedef struct {
+    int H, dh;
+    int lstm;     /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */
+    int cut;      /* 1: no gradient through R h */
+} xl_rnn;
+
+typedef struct {
+    real lr, b1, b2, eps, decay, c1, c2, momentum, gscale;
+} xl_update;
+
+typedef struct xl_ops {
+    const char *name;
+#define OP(name, args) void(*name) args;
+#include "ops/ops.def"
+#undef OP
+} xl_ops;
+
+extern const xl_ops xl_ops_ref;  /* plain loops: the specification */
+extern const xl_ops xl_ops_null; /* touches nothing: for planning */
+#ifndef XLSTM_DOUBLE
+const xl_ops *xl_ops_cpu(void); /* float kernels over CBLAS, best for this machine */
+#endif
+const xl_ops *xl_ops_best(void);
+
+/* Reals of scratch that the ops may use: the same for every backend, for xl_threads() threads. */
+size_t xl_attention_scratch(xl_attention d, xl_seq seq);
+size_t xl_mlstm_scratch(xl_mlstm d, xl_seq seq);
+size_t xl_rnn_scratch(xl_rnn d, xl_seq seq);
+
+/* The pieces into which stream b's time is cut: calls with *start = *end = 0 first; returns 0 after the last.
+ * `fresh`: the piece begins a new sequence, its incoming state is zero. L <= 0: cut at resets only. */
+static inline int xl_next_piece(xl_seq s, int b, int L, int *start, int *end, int *fresh) {
+    int length = s.lengths ? s.lengths[b] : s.T;
+    *start = *end;
+    if (*start >= length)
+        return 0;
+    const uint8_t *reset = s.resets ? s.resets + (size_t)b * (size_t)s.T : NULL;
+    *fresh = reset && reset[*start];
+    int stop = L > 0 ? (*start / L + 1) * L : length;
+    if (stop > length)
+        stop = length;
+    for (*end = *start + 1; *end < stop && !(reset && reset[*end]);)
+        ++*end;
+    return 1;
+}
+
+#endif
