@@ -1,0 +1,14 @@
+/** @file
+ * Everything: xLSTM networks in C. Start with xlstm_config_init() and xlstm_model_create().
+ */
+#ifndef XLSTM_H
+#define XLSTM_H
+
+#include "xlstm/common.h"
+#include "xlstm/config.h"
+#include "xlstm/module.h"
+#include "xlstm/optim.h"
+#include "xlstm/session.h"
+#include "xlstm/train.h"
+
+#endif
