@@ -1,4 +1,5 @@
-/* error.h - a status and, per thread, one sentence that says what was wrong, what was expected, and a hint. */
+/* error.h - a status and, per thread, one sentence that says what was wrong, what was expected, and a hint.
+ */
 #ifndef XL_ERROR_H
 #define XL_ERROR_H
 

@@ -25,7 +25,8 @@ int xl_threads(void) {
 
 xlstm_status xlstm_set_threads(int count) {
     if (count < 1 || count > XLSTM_MAX_THREADS)
-        return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count, XLSTM_MAX_THREADS);
+        return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count,
+                       XLSTM_MAX_THREADS);
     atomic_store(&threads, count);
     return XLSTM_OK;
 }

@@ -43,11 +43,17 @@ typedef enum {
 /* Causal softmax attention; token t sees itself and the window-1 tokens before it (not across a reset).
  * q, k, v, y: [N, H*dh], q and k already rotated; scores q.k / sqrt(dh).
  * lse [N, H]: log-sum-exp of each row of scores, for backward; NULL in inference.
- * state per stream: [1 + 2*window*H*dh] = tokens seen (also counted up to 2^24), keys and values of the last
- * tokens as rings: token at position p lies in row p % window. Backward is for training without state. */
+ * state per stream: [2 + 2*window*H*dh] = tokens seen (a position: resets do not restart it; exact up to 2^24 in
+ * float), cached tokens that the next one may see (a reset restarts this; at most window), then keys and values
+ * of the last tokens as rings [window, H*dh]: the token at position p lies in row p % window.
+ * Backward is for training without state. */
 typedef struct {
     int H, dh, window;
 } xl_attention;
+
+static inline size_t xl_attention_state(xl_attention d) { /* one stream */
+    return 2 + 2 * (size_t)d.window * (size_t)(d.H * d.dh);
+}
 
 /* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
  * Chunks end at every multiple of L and before every reset.

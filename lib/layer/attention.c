@@ -1,0 +1,67 @@
+/* Causal multi-head attention with rotary positions; its state is the cache of keys and values. */
+#include "layer/layer.h"
+
+typedef struct {
+    xl_layer base;
+    xl_attention dims;
+    size_t qkv, out;
+} attention;
+
+typedef struct {
+    xl_view qkv; /* [N, 3*D], q and k rotated */
+    xl_view y;   /* [N, D] */
+    real *lse;   /* [N, H] */
+} attention_saved;
+
+static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
+    attention *l = (attention *)layer;
+    int D = s->in, H = s->config->num_heads;
+    l->dims = (xl_attention){H, D / H, s->config->context_length};
+    l->qkv = xl_param_add(p, "q.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
+    xl_param_join(p, "k.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
+    xl_param_join(p, "v.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
+    l->out = xl_param_add(p, "out.weight", xl_wang_init(D, s->config->num_blocks), XL_DECAY, XL_SHAPE2(D, D));
+    layer->state_size = xl_attention_state(l->dims);
+}
+
+static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
+    const attention *l = (const attention *)layer;
+    attention_saved *s = saved;
+    int N = xl_tokens(c), D = layer->in, H = l->dims.H;
+    xl_state state = xl_layer_state(layer, c, 0);
+    s->qkv = xl_arena_view(c->keep, N, 3 * D);
+    c->op->linear(s->qkv, x, c->w + l->qkv, NULL);
+    xl_view q = xl_cols(s->qkv, 0, D), k = xl_cols(s->qkv, D, D), v = xl_cols(s->qkv, 2 * D, D);
+    c->op->rope(q, H, 1, c->seq, state);
+    c->op->rope(k, H, 1, c->seq, state);
+    s->y = xl_arena_view(c->keep, N, D);
+    s->lse = c->train ? xl_arena_real(c->keep, (size_t)N * (size_t)H) : NULL;
+    size_t mark = xl_arena_mark(c->temp);
+    real *scratch = xl_arena_real(c->temp, xl_attention_scratch(l->dims, c->seq));
+    c->op->attention(s->y, s->lse, q, k, v, l->dims, c->seq, state, scratch);
+    xl_arena_release(c->temp, mark);
+    c->op->linear(y, s->y, c->w + l->out, NULL);
+    xl_layer_dropout(layer, c, y, 0);
+}
+
+static void backward(const xl_layer *layer, const xl_call *c, const void *saved, xl_view dx, xl_view x,
+                     xl_view dy) {
+    const attention *l = (const attention *)layer;
+    const attention_saved *s = saved;
+    int N = xl_tokens(c), D = layer->in, H = l->dims.H;
+    xl_view q = xl_cols(s->qkv, 0, D), k = xl_cols(s->qkv, D, D), v = xl_cols(s->qkv, 2 * D, D);
+    xl_view d = xl_arena_view(c->temp, N, D), dqkv = xl_arena_view(c->temp, N, 3 * D);
+    xl_view dq = xl_cols(dqkv, 0, D), dk = xl_cols(dqkv, D, D), dv = xl_cols(dqkv, 2 * D, D);
+    xl_layer_dropout(layer, c, dy, 0);
+    c->op->linear_dw(c->dw + l->out, NULL, s->y, dy);
+    c->op->linear_dx(d, dy, c->w + l->out, 0);
+    real *scratch = xl_arena_real(c->temp, xl_attention_scratch(l->dims, c->seq));
+    c->op->attention_bwd(dq, dk, dv, d, s->y, s->lse, q, k, v, l->dims, c->seq, scratch);
+    c->op->rope(dq, H, -1, c->seq, xl_layer_state(layer, c, 0));
+    c->op->rope(dk, H, -1, c->seq, xl_layer_state(layer, c, 0));
+    c->op->linear_dw(c->dw + l->qkv, NULL, x, dqkv);
+    c->op->linear_dx(dx, dqkv, c->w + l->qkv, 0);
+}
+
+const xl_layer_kind xl_layer_attention = {"attention", sizeof(attention), sizeof(attention_saved),
+                                          declare,     forward,           backward};

@@ -1,0 +1,81 @@
+/* Gated feed-forward: down( act(gate) * up ). Two spellings: the paper's one matrix with gate rows first, and
+ * the large family's two names (SwiGLU); the numbers lie the same way. */
+#include "layer/layer.h"
+
+typedef struct {
+    xl_layer base;
+    int inner;
+    xl_act act;
+    size_t up, up_bias, down, down_bias;
+} ffn;
+
+typedef struct {
+    xl_view gu; /* [N, 2*inner] */
+    xl_view y;  /* [N, inner] */
+} ffn_saved;
+
+static int inner_width(const xl_layer_spec *s) {
+    const xlstm_config *c = s->config;
+    return c->ffn_inner > 0 ? c->ffn_inner : xl_round_up((double)c->ffn_proj_factor * s->in, c->ffn_round_up);
+}
+
+static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {
+    l->down = xl_param_add(p, "proj_down.weight", init, XL_DECAY, XL_SHAPE2(s->out, l->inner));
+    l->down_bias =
+        bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(s->out)) : XL_NONE;
+}
+
+static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
+    ffn *l = (ffn *)layer;
+    int D = s->in, I = l->inner = inner_width(s), bias = s->config->ffn_bias;
+    l->act = (xl_act)s->config->ffn_act;
+    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(2 * I, D));
+    l->up_bias =
+        bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
+    declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
+}
+
+static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
+    ffn *l = (ffn *)layer;
+    int D = s->in, I = l->inner = inner_width(s), bias = s->config->bias;
+    l->act = XL_SILU;
+    l->up = xl_param_add(p, "proj_up_gate.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(I, D));
+    xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(I, D));
+    l->up_bias = XL_NONE;
+    if (bias) {
+        l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+    }
+    declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
+}
+
+static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
+    const ffn *l = (const ffn *)layer;
+    ffn_saved *s = saved;
+    int N = xl_tokens(c), I = l->inner;
+    s->gu = xl_arena_view(c->keep, N, 2 * I);
+    c->op->linear(s->gu, x, c->w + l->up, xl_weight(c->w, l->up_bias));
+    s->y = xl_arena_view(c->keep, N, I);
+    c->op->glu(s->y, xl_cols(s->gu, 0, I), xl_cols(s->gu, I, I), l->act);
+    c->op->linear(y, s->y, c->w + l->down, xl_weight(c->w, l->down_bias));
+    xl_layer_dropout(layer, c, y, 0);
+}
+
+static void backward(const xl_layer *layer, const xl_call *c, const void *saved, xl_view dx, xl_view x,
+                     xl_view dy) {
+    const ffn *l = (const ffn *)layer;
+    const ffn_saved *s = saved;
+    int N = xl_tokens(c), I = l->inner;
+    xl_view d = xl_arena_view(c->temp, N, I), dgu = xl_arena_view(c->temp, N, 2 * I);
+    xl_layer_dropout(layer, c, dy, 0);
+    c->op->linear_dw(c->dw + l->down, xl_gradient(c->dw, l->down_bias), s->y, dy);
+    c->op->linear_dx(d, dy, c->w + l->down, 0);
+    c->op->glu_bwd(xl_cols(dgu, 0, I), xl_cols(dgu, I, I), d, xl_cols(s->gu, 0, I), xl_cols(s->gu, I, I),
+                   l->act);
+    c->op->linear_dw(c->dw + l->up, xl_gradient(c->dw, l->up_bias), x, dgu);
+    c->op->linear_dx(dx, dgu, c->w + l->up, 0);
+}
+
+const xl_layer_kind xl_layer_ffn = {"ffn", sizeof(ffn), sizeof(ffn_saved), declare, forward, backward};
+const xl_layer_kind xl_layer_swiglu = {"swiglu",       sizeof(ffn), sizeof(ffn_saved),
+                                       declare_swiglu, forward,     backward};

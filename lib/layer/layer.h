@@ -1,0 +1,91 @@
+/* layer.h - the one interface of everything between two norms: x[B,T,in] -> y[B,T,out].
+ *
+ * forward takes any T >= 1. Whether it trains, reads a prompt or makes one step is only a question of what it
+ * is given: a tape to keep things on, a state to go on from. Layers hold no loops over data; they call ops.
+ */
+#ifndef XL_LAYER_H
+#define XL_LAYER_H
+
+#include "base/arena.h"
+#include "layer/params.h"
+#include "ops/ops.h"
+#include "xlstm/config.h"
+
+/* The surroundings of one call, passed down unchanged but for the state's offset. */
+typedef struct {
+    const xl_ops *op;
+    xl_seq seq;
+    const real *w; /* all weights */
+    real *dw;      /* all gradients; NULL outside backward */
+    xl_state state;
+    xl_arena *keep, *temp; /* keep: the tape in training, temp in inference */
+    int train;             /* a backward pass will follow: keep what it needs */
+    real dropout;          /* 0: none */
+    uint64_t seed;         /* of this call's dropout masks, which are recomputed and never stored */
+} xl_call;
+
+static inline int xl_tokens(const xl_call *c) {
+    return c->seq.B * c->seq.T;
+}
+
+/* What a layer is made from. */
+typedef struct {
+    const xlstm_config *config;
+    int block;   /* index in the stack */
+    int in, out; /* width */
+} xl_layer_spec;
+
+typedef struct xl_layer_kind xl_layer_kind;
+
+typedef struct {
+    const xl_layer_kind *kind;
+    int in, out;
+    uint64_t id;       /* tells this layer's dropout masks from the others' */
+    size_t state_at;   /* where its state begins in a stream's state */
+    size_t state_size; /* numbers; set by declare */
+} xl_layer;
+
+struct xl_layer_kind {
+    const char *name;
+    size_t size,
+        saved_size; /* of the struct that begins with xl_layer, and of what forward hands to backward */
+    void (*declare)(xl_layer *, const xl_layer_spec *, xl_layout *);
+    void (*forward)(const xl_layer *, const xl_call *, void *saved, xl_view y, xl_view x);
+    /* dx is overwritten; dy may be overwritten too */
+    void (*backward)(const xl_layer *, const xl_call *, const void *saved, xl_view dx, xl_view x, xl_view dy);
+};
+
+extern const xl_layer_kind xl_layer_mlstm, xl_layer_mlstm_large, xl_layer_mlstm_cell, xl_layer_slstm,
+    xl_layer_lstm, xl_layer_slstm_cell, xl_layer_attention, xl_layer_ffn, xl_layer_swiglu;
+
+/* The layer's own state, `skip` numbers into it. */
+static inline xl_state xl_layer_state(const xl_layer *l, const xl_call *c, size_t skip) {
+    xl_state s = c->state;
+    size_t at = l->state_at + skip;
+    return (xl_state){s.in ? s.in + at : NULL, s.out ? s.out + at : NULL, s.stride};
+}
+
+/* Dropout of a layer's output (which = 0, 1, ... where a layer has several) and the same on its gradient. */
+static inline void xl_layer_dropout(const xl_layer *l, const xl_call *c, xl_view y, int which) {
+    if (c->dropout > 0)
+        c->op->dropout(y, y, c->dropout, xl_hash(c->seed, l->id * 4 + (uint64_t)which));
+}
+
+/* What the mLSTM cell keeps for its backward pass, and its two calls, shared by both layers that have one.
+ * gates, dgates: [N, 2*H] = i, f. */
+typedef struct {
+    real *m, *den; /* [N, H] */
+    real *borders; /* [B, H, chunks, dk*dv + dk + 1] */
+} xl_mlstm_tape;
+typedef struct {
+    xl_view q, k, v;
+} xl_qkv;
+xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qkv in, xl_view gates,
+                               xl_state state);
+void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,
+                       xl_mlstm_tape tape, xl_qkv in, xl_view gates);
+
+/* width * factor, rounded up to a multiple */
+int xl_round_up(double width, int multiple);
+
+#endif

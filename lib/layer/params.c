@@ -1,0 +1,98 @@
+#include "layer/params.h"
+#include "base/mem.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+xl_init xl_constant(double value) {
+    return (xl_init){XL_INIT_CONSTANT, value, 0, 0};
+}
+xl_init xl_normal(double std) {
+    return (xl_init){XL_INIT_NORMAL, std, 0, 0};
+}
+xl_init xl_small_init(int dim) {
+    return xl_normal(sqrt(2.0 / (5.0 * dim)));
+}
+xl_init xl_wang_init(int dim, int num_blocks) {
+    return xl_normal(2.0 / num_blocks / sqrt((double)dim));
+}
+xl_init xl_uniform(double bound) {
+    return (xl_init){XL_INIT_UNIFORM, bound, 0, 0};
+}
+xl_init xl_linspace(double from, double to) {
+    return (xl_init){XL_INIT_LINSPACE, from, to, 0};
+}
+
+static int grow(xl_layout *l) {
+    int capacity = l->capacity ? 2 * l->capacity : 64;
+    xl_param *items = xl_alloc((size_t)capacity * sizeof *items);
+    if (!items) {
+        l->out_of_memory = 1;
+        return 0;
+    }
+    if (l->count)
+        memcpy(items, l->items, (size_t)l->count * sizeof *items);
+    xl_free(l->items);
+    l->items = items;
+    l->capacity = capacity;
+    return 1;
+}
+
+size_t xl_param_join(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape) {
+    size_t offset = l->size, count = 1;
+    int ndim = 0;
+    while (ndim < 3 && shape.n[ndim] > 0)
+        count *= (size_t)shape.n[ndim++];
+    l->size += count;
+    if (l->count == l->capacity && !grow(l))
+        return offset;
+    xl_param *p = &l->items[l->count++];
+    *p = (xl_param){
+        .ndim = ndim, .offset = offset, .count = count, .init = init, .decay = decay, .core = l->core};
+    memcpy(p->shape, shape.n, sizeof p->shape);
+    snprintf(p->name, sizeof p->name, "%s%s", l->prefix, name);
+    return offset;
+}
+
+size_t xl_param_add(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape) {
+    const size_t line = 64 / sizeof(real);
+    l->size = (l->size + line - 1) / line * line;
+    return xl_param_join(l, name, init, decay, shape);
+}
+
+/* Slot f of an sLSTM bias [4, H, dh] as a function of the position in the head; the other slots are 0. */
+static double forget_bias(const xl_init *init, size_t j, size_t dh) {
+    double at = dh > 1 ? (double)j / (double)(dh - 1) : 0;
+    if (init->kind == XL_INIT_FORGET_LINSPACE)
+        return init->a + (init->b - init->a) * at;
+    return -(-5.0 + 12.0 * pow(at, init->a));
+}
+
+static double initial_value(const xl_param *p, size_t i, xl_rng *rng) {
+    const xl_init *init = &p->init;
+    size_t slot = p->count / 4, dh = init->heads ? slot / (size_t)init->heads : 1;
+    switch (init->kind) {
+    case XL_INIT_CONSTANT:
+        return init->a;
+    case XL_INIT_NORMAL:
+        return init->a * xl_rng_normal(rng);
+    case XL_INIT_UNIFORM:
+        return init->a * (2 * xl_rng_uniform(rng) - 1);
+    case XL_INIT_LINSPACE:
+        return p->count > 1 ? init->a + (init->b - init->a) * (double)i / (double)(p->count - 1) : init->a;
+    case XL_INIT_FORGET_LINSPACE:
+    case XL_INIT_FORGET_POWERLAW:
+        return i / slot == 1 ? forget_bias(init, (i - slot) % dh, dh) : 0;
+    }
+    return 0;
+}
+
+void xl_param_fill(const xl_param *p, real *w, xl_rng *rng) {
+    for (size_t i = 0; i < p->count; i++)
+        w[p->offset + i] = (real)initial_value(p, i, rng);
+}
+
+void xl_layout_free(xl_layout *l) {
+    xl_free(l->items);
+    *l = (xl_layout){0};
+}
