@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <tgmath.h>
+#undef I /* <tgmath.h> brings <complex.h>; here I is an input or inner width */
 
 typedef xlstm_real real;
 

@@ -1,0 +1,191 @@
+#include "base/error.h"
+#include "xlstm/config.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kind_names[XLSTM_BLOCK_KINDS] = {"mlstm", "slstm",      "mlstm_large",
+                                                          "lstm",  "lstm_plain", "transformer"};
+
+const char *xlstm_block_kind_name(xlstm_block_kind kind) {
+    return (unsigned)kind < XLSTM_BLOCK_KINDS ? kind_names[kind] : NULL;
+}
+
+void xlstm_config_init(xlstm_config *c, xlstm_block_kind kind) {
+    int wide = kind == XLSTM_MLSTM_LARGE || kind == XLSTM_TRANSFORMER; /* Llama-style families */
+    *c = (xlstm_config){
+        .struct_size = sizeof *c,
+        .embedding_dim = 128,
+        .num_blocks = 2,
+        .num_heads = 4,
+        .context_length = 256,
+        .final_norm = kind != XLSTM_LSTM_PLAIN,
+        .chunk_size = 64,
+        .mlstm_proj_factor = 2,
+        .mlstm_conv = 4,
+        .mlstm_qkv_blocksize = 4,
+        .slstm_conv = 4,
+        .slstm_group_norm_weight = 1,
+        .slstm_bias_init = XLSTM_BIAS_POWERLAW,
+        .ffn = 1,
+        .ffn_proj_factor = wide ? 2.667f : 1.3f,
+        .ffn_round_up = 64,
+        .ffn_act = XLSTM_GELU,
+        .qk_dim_factor = 0.5f,
+        .v_dim_factor = 1,
+        .gate_soft_cap = kind == XLSTM_MLSTM_LARGE ? 15 : 0,
+        .output_logit_soft_cap = kind == XLSTM_MLSTM_LARGE ? 30 : 0,
+    };
+    memset(c->block_kind, kind, sizeof c->block_kind);
+}
+
+void xlstm_cell_config_init(xlstm_cell_config *c, xlstm_cell_kind kind) {
+    *c = (xlstm_cell_config){.struct_size = sizeof *c,
+                             .kind = kind,
+                             .input_size = 1,
+                             .hidden_size = 64,
+                             .num_heads = kind == XLSTM_CELL_LSTM ? 1 : 4,
+                             .chunk_size = 64};
+}
+
+/* The block at `at` of a stack whose parts m:s repeat; a part longer than the stack is spread in proportion.
+ */
+static int is_slstm(long m, long s, int blocks, int at) {
+    if (m + s <= blocks)
+        return at % (m + s) >= m;
+    long here = (long)(at + 1) * s / (m + s), before = (long)at * s / (m + s);
+    return here > before;
+}
+
+xlstm_status xlstm_config_mix(xlstm_config *c, const char *ratio) {
+    if (!c || !ratio)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_config_mix: NULL argument; give a configuration and text like \"7:1\"");
+    char *end = NULL;
+    long m = strtol(ratio, &end, 10), s = -1;
+    if (end != ratio && *end == ':') {
+        const char *second = end + 1;
+        s = strtol(second, &end, 10);
+        if (end == second || *end)
+            s = -1;
+    }
+    if (m < 0 || s < 0 || m > XLSTM_MAX_BLOCKS || s > XLSTM_MAX_BLOCKS || m + s == 0)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "mix \"%s\" is not mLSTM:sLSTM; write two counts such as 7:1, 1:0 or 0:1", ratio);
+    for (int i = 0; i < XLSTM_MAX_BLOCKS; i++)
+        c->block_kind[i] = is_slstm(m, s, c->num_blocks, i) ? XLSTM_SLSTM : XLSTM_MLSTM;
+    return XLSTM_OK;
+}
+
+static xlstm_status in_range(const char *name, double value, double low, double high) {
+    if (!(value >= low && value <= high)) /* catches NaN too */
+        return xl_fail(XLSTM_E_CONFIG, "%s is %g; it must be %g to %g", name, value, low, high);
+    return XLSTM_OK;
+}
+
+static xlstm_status divides(const char *name, int part, const char *of, int whole) {
+    if (part < 1 || whole < 1 || whole % part)
+        return xl_fail(XLSTM_E_CONFIG, "%s is %d; it must divide %s, which is %d", name, part, of, whole);
+    return XLSTM_OK;
+}
+
+static int inner_width(const xlstm_config *c) {
+    double width = (double)c->mlstm_proj_factor * c->embedding_dim / 64;
+    int whole = (int)width;
+    return 64 * (width - whole > 1e-9 ? whole + 1 : whole);
+}
+
+static xlstm_status check_mlstm(const xlstm_config *c) {
+    int inner = inner_width(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
+    XL_TRY(in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
+    XL_TRY(in_range("mlstm_conv", c->mlstm_conv, 1, 64));
+    XL_TRY(divides("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, "the mLSTM's inner width", inner));
+    return divides("the number of mLSTM heads", heads, "the mLSTM's inner width", inner);
+}
+
+static xlstm_status check_slstm(const xlstm_config *c) {
+    int heads = c->slstm_heads ? c->slstm_heads : c->num_heads;
+    XL_TRY(in_range("slstm_conv", c->slstm_conv, 0, 64));
+    XL_TRY(in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
+    return divides("the number of sLSTM heads", heads, "embedding_dim", c->embedding_dim);
+}
+
+static xlstm_status check_large(const xlstm_config *c) {
+    XL_TRY(in_range("qk_dim_factor", c->qk_dim_factor, 1e-3, 16));
+    XL_TRY(in_range("v_dim_factor", c->v_dim_factor, 1e-3, 16));
+    XL_TRY(divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
+                   (int)(c->embedding_dim * (double)c->qk_dim_factor)));
+    return divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
+                   (int)(c->embedding_dim * (double)c->v_dim_factor));
+}
+
+static xlstm_status check_attention(const xlstm_config *c) {
+    XL_TRY(divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
+    if (c->embedding_dim / c->num_heads % 2)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "attention heads have %d numbers; rotary positions need an even head size",
+                       c->embedding_dim / c->num_heads);
+    return in_range("context_length", c->context_length, 1, 1 << 24);
+}
+
+static xlstm_status check_block(const xlstm_config *c, int kind) {
+    switch (kind) {
+    case XLSTM_MLSTM:
+        return check_mlstm(c);
+    case XLSTM_SLSTM:
+        return check_slstm(c);
+    case XLSTM_MLSTM_LARGE:
+        return check_large(c);
+    case XLSTM_TRANSFORMER:
+        return check_attention(c);
+    case XLSTM_LSTM:
+    case XLSTM_LSTM_PLAIN:
+        return XLSTM_OK;
+    }
+    return xl_fail(XLSTM_E_CONFIG, "block kind %d is unknown; use an xlstm_block_kind", kind);
+}
+
+static xlstm_status check_numbers(const xlstm_config *c) {
+    XL_TRY(in_range("embedding_dim", c->embedding_dim, 1, 1 << 17));
+    XL_TRY(in_range("num_blocks", c->num_blocks, 1, XLSTM_MAX_BLOCKS));
+    XL_TRY(in_range("num_heads", c->num_heads, 1, 1 << 16));
+    XL_TRY(in_range("dropout", c->dropout, 0, 0.99));
+    XL_TRY(in_range("chunk_size", c->chunk_size, 1, 1024));
+    XL_TRY(in_range("norm_eps", c->norm_eps, 0, 1));
+    XL_TRY(in_range("ffn_proj_factor", c->ffn_proj_factor, 1e-3, 64));
+    XL_TRY(in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
+    XL_TRY(in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
+    XL_TRY(in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
+    XL_TRY(in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
+    return in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
+}
+
+static xlstm_status check_ends(const xlstm_config *c) {
+    XL_TRY(in_range("vocab_size", c->vocab_size, 0, 1 << 24));
+    if (c->vocab_size > 0)
+        return XLSTM_OK;
+    XL_TRY(in_range("input_dim", c->input_dim, 1, 1 << 20));
+    XL_TRY(in_range("output_dim", c->output_dim, 1, 1 << 20));
+    if (c->tie_weights)
+        return xl_fail(XLSTM_E_CONFIG, "tie_weights needs tokens; set vocab_size or leave tie_weights 0");
+    return XLSTM_OK;
+}
+
+/* Everything but what goes in and out of a whole model. */
+xlstm_status xl_config_check_blocks(const xlstm_config *c);
+xlstm_status xl_config_check_blocks(const xlstm_config *c) {
+    if (!c)
+        return xl_fail(XLSTM_E_ARGUMENT, "no configuration; give one filled by xlstm_config_init()");
+    if (c->struct_size != sizeof *c)
+        return xl_fail(XLSTM_E_CONFIG, "struct_size is %zu, not %zu; call xlstm_config_init() first",
+                       c->struct_size, sizeof *c);
+    XL_TRY(check_numbers(c));
+    for (int i = 0; i < c->num_blocks; i++)
+        XL_TRY(check_block(c, c->block_kind[i]));
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_config_check(const xlstm_config *c) {
+    XL_TRY(xl_config_check_blocks(c));
+    return check_ends(c);
+}

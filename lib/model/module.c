@@ -1,0 +1,355 @@
+#include "model/module.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+/* How a family names and norms what is around its blocks. */
+typedef enum { LAYERNORM1P, RMSNORM, NO_NORM } norm_kind;
+typedef struct {
+    const char *block, *embedding, *norm;
+} family;
+static const family paper = {"xlstm_block_stack.blocks.%d.", "token_embedding.weight",
+                             "xlstm_block_stack.post_blocks_norm"};
+static const family large = {"backbone.blocks.%d.", "embedding.weight", "backbone.out_norm"};
+static const family own = {"blocks.%d.", "embedding.weight", "norm"};
+static const family plain = {"", "embedding.weight", "norm"};
+
+/* A block kind is a recipe: x += layer(norm(x)), once or twice. */
+typedef struct {
+    const char *norm_name;
+    const xl_layer_kind *layer;
+    const char *layer_name;
+} half;
+typedef struct {
+    const family *family;
+    norm_kind norm;
+    int residual;
+    half halves[2];
+} recipe;
+static const recipe recipes[XLSTM_BLOCK_KINDS] = {
+    [XLSTM_MLSTM] = {&paper, LAYERNORM1P, 1, {{"xlstm_norm", &xl_layer_mlstm, "xlstm."}}},
+    [XLSTM_SLSTM] = {&paper,
+                     LAYERNORM1P,
+                     1,
+                     {{"xlstm_norm", &xl_layer_slstm, "xlstm."}, {"ffn_norm", &xl_layer_ffn, "ffn."}}},
+    [XLSTM_MLSTM_LARGE] = {&large,
+                           RMSNORM,
+                           1,
+                           {{"norm_mlstm", &xl_layer_mlstm_large, "mlstm_layer."},
+                            {"norm_ffn", &xl_layer_swiglu, "ffn."}}},
+    [XLSTM_LSTM] = {&own, LAYERNORM1P, 1, {{"norm", &xl_layer_lstm, "lstm."}}},
+    [XLSTM_LSTM_PLAIN] = {&plain, NO_NORM, 0, {{NULL, &xl_layer_lstm, "lstm."}}},
+    [XLSTM_TRANSFORMER] = {&own,
+                           RMSNORM,
+                           1,
+                           {{"norm_att", &xl_layer_attention, "attention."},
+                            {"norm_ffn", &xl_layer_swiglu, "ffn."}}},
+};
+static const xl_layer_kind *const cells[XLSTM_CELL_KINDS] = {
+    [XLSTM_CELL_LSTM] = &xl_layer_lstm,
+    [XLSTM_CELL_SLSTM] = &xl_layer_slstm_cell,
+    [XLSTM_CELL_MLSTM] = &xl_layer_mlstm_cell,
+};
+
+/* LayerNorm in the paper's family stores its weight minus one; RMSNorm in the large family may have a bias.
+ */
+static void declare_norm(xlstm_module *m, norm_kind kind, const char *name, int D, xl_norm *norm, size_t *w,
+                         size_t *b) {
+    char full[96];
+    int rms = kind == RMSNORM;
+    double eps = m->config.norm_eps > 0 ? (double)m->config.norm_eps : rms ? 1e-6 : 1e-5;
+    *norm = (xl_norm){1, rms, !rms, (real)eps};
+    snprintf(full, sizeof full, "%s.weight", name);
+    *w = xl_param_add(&m->params, full, xl_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
+    *b = XL_NONE;
+    if (rms && m->config.bias && recipes[m->config.block_kind[0]].family == &large) {
+        snprintf(full, sizeof full, "%s.bias", name);
+        *b = xl_param_add(&m->params, full, xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+    }
+}
+
+static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_layer_spec spec,
+                                 xl_sublayer **out) {
+    xl_layer *layer = xl_alloc(kind->size);
+    if (!layer)
+        return xl_no_memory(kind->size, "a layer");
+    *out = &m->sub[m->subs];
+    **out = (xl_sublayer){.layer = layer};
+    layer->kind = kind;
+    layer->in = spec.in;
+    layer->out = spec.out;
+    layer->id = (uint64_t)++m->subs;
+    layer->state_at = m->state_size;
+    kind->declare(layer, &spec, &m->params);
+    m->state_size += layer->state_size;
+    return XLSTM_OK;
+}
+
+static xlstm_status add_half(xlstm_module *m, const recipe *r, const half *h, int block) {
+    int D = m->config.embedding_dim;
+    char prefix[sizeof m->params.prefix] = "";
+    if (m->is_model && r->family != &plain)
+        snprintf(prefix, sizeof prefix, r->family->block, block);
+    xl_norm norm = {0};
+    size_t norm_w = XL_NONE, norm_b = XL_NONE;
+    memcpy(m->params.prefix, prefix, sizeof prefix);
+    if (r->norm != NO_NORM)
+        declare_norm(m, r->norm, h->norm_name, D, &norm, &norm_w, &norm_b);
+    snprintf(m->params.prefix, sizeof m->params.prefix, "%.60s%s", prefix, h->layer_name);
+    xl_sublayer *s;
+    XL_TRY(add_sublayer(m, h->layer, (xl_layer_spec){&m->config, block, D, D}, &s));
+    s->has_norm = r->norm != NO_NORM;
+    s->residual = r->residual;
+    s->norm = norm;
+    s->norm_w = norm_w;
+    s->norm_b = norm_b;
+    m->params.prefix[0] = 0;
+    return XLSTM_OK;
+}
+
+static xlstm_status add_block(xlstm_module *m, int block) {
+    const recipe *r = &recipes[m->config.block_kind[block]];
+    for (int i = 0; i < 2 && r->halves[i].layer; i++) {
+        if (r->halves[i].layer == &xl_layer_ffn && !m->config.ffn)
+            continue; /* the paper's sLSTM block may go without */
+        XL_TRY(add_half(m, r, &r->halves[i], block));
+    }
+    return XLSTM_OK;
+}
+
+static void declare_input(xlstm_module *m, const family *f) {
+    const xlstm_config *c = &m->config;
+    int D = c->embedding_dim;
+    if (c->vocab_size) {
+        m->embed = xl_param_add(&m->params, f->embedding, xl_small_init(D),
+                                c->decay_embedding ? XL_DECAY : XL_NO_DECAY, XL_SHAPE2(c->vocab_size, D));
+        return;
+    }
+    xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
+    m->in_w = xl_param_add(&m->params, "input_proj.weight", init, XL_DECAY, XL_SHAPE2(D, c->input_dim));
+    m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+}
+
+static void declare_output(xlstm_module *m) {
+    const xlstm_config *c = &m->config;
+    int D = c->embedding_dim;
+    m->head_b = XL_NONE;
+    if (c->vocab_size && c->tie_weights) {
+        m->head_w = m->embed;
+    } else if (c->vocab_size) {
+        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_DECAY,
+                                 XL_SHAPE2(c->vocab_size, D));
+    } else {
+        m->head_w = xl_param_add(&m->params, "output_proj.weight", xl_small_init(D), XL_DECAY,
+                                 XL_SHAPE2(c->output_dim, D));
+        m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_constant(0), XL_NO_DECAY,
+                                 XL_SHAPE1(c->output_dim));
+    }
+}
+
+static xlstm_status declare_model(xlstm_module *m) {
+    const xlstm_config *c = &m->config;
+    const recipe *first = &recipes[c->block_kind[0]];
+    m->first = m->width = c->embedding_dim;
+    m->vocab = c->vocab_size;
+    m->in = c->vocab_size ? 0 : c->input_dim;
+    m->out = c->vocab_size ? c->vocab_size : c->output_dim;
+    declare_input(m, first->family);
+    m->params.core = 1;
+    for (int i = 0; i < c->num_blocks; i++)
+        XL_TRY(add_block(m, i));
+    m->has_norm = c->final_norm;
+    if (m->has_norm)
+        declare_norm(m, first->norm == RMSNORM ? RMSNORM : LAYERNORM1P, first->family->norm, m->width,
+                     &m->norm, &m->norm_w, &m->norm_b);
+    m->params.core = 0;
+    declare_output(m);
+    return XLSTM_OK;
+}
+
+static xlstm_status declare_block(xlstm_module *m) {
+    m->in = m->out = m->first = m->width = m->config.embedding_dim;
+    m->params.core = 1;
+    return add_block(m, 0);
+}
+
+static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
+    m->in = m->first = c->input_size;
+    m->out = m->width = c->hidden_size;
+    m->params.core = 1;
+    xl_sublayer *s;
+    return add_sublayer(m, cells[c->kind], (xl_layer_spec){&m->config, 0, c->input_size, c->hidden_size}, &s);
+}
+
+static xlstm_status allocate(xlstm_module **out, const xlstm_config *c) {
+    xlstm_module *m = xl_alloc(sizeof *m);
+    xl_sublayer *sub = xl_alloc(2 * (size_t)c->num_blocks * sizeof *sub);
+    if (!m || !sub) {
+        xl_free(m);
+        xl_free(sub);
+        return xl_no_memory(sizeof *m, "a module");
+    }
+    m->config = *c;
+    m->sub = sub;
+    *out = m;
+    return XLSTM_OK;
+}
+
+/* What follows the declarations: weights, or nothing at all if `status` is already bad. */
+static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
+    size_t bytes = (m->params.size + 16) * sizeof(real);
+    if (status == XLSTM_OK && m->params.out_of_memory)
+        status = xl_no_memory(0, "the list of parameters");
+    if (status == XLSTM_OK && !(m->w = xl_alloc(bytes)))
+        status = xl_no_memory(bytes, "the weights");
+    if (status != XLSTM_OK) {
+        xlstm_module_free(m);
+        return status;
+    }
+    xlstm_module_init(m, seed);
+    *out = m;
+    return XLSTM_OK;
+}
+
+static xlstm_status no_out(const char *function) {
+    return xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
+}
+
+xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
+    if (!out)
+        return no_out("xlstm_model_create");
+    *out = NULL;
+    XL_TRY(xlstm_config_check(config));
+    xlstm_module *m;
+    XL_TRY(allocate(&m, config));
+    m->is_model = 1;
+    return finish(out, m, declare_model(m), seed);
+}
+
+xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
+    if (!out)
+        return no_out("xlstm_block_create");
+    *out = NULL;
+    XL_TRY(xl_config_check_blocks(config));
+    xlstm_module *m;
+    XL_TRY(allocate(&m, config));
+    return finish(out, m, declare_block(m), seed);
+}
+
+static xlstm_status check_cell(const xlstm_cell_config *c) {
+    if (!c || c->struct_size != sizeof *c)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "no cell configuration; give one filled by xlstm_cell_config_init()");
+    if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
+        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
+    if (c->input_size < 1 || c->hidden_size < 1 || c->input_size > 1 << 20 || c->hidden_size > 1 << 17)
+        return xl_fail(XLSTM_E_CONFIG, "cell sizes are %d -> %d; both must be positive and below 2^17",
+                       c->input_size, c->hidden_size);
+    if (c->num_heads < 1 || c->hidden_size % c->num_heads ||
+        (c->kind == XLSTM_CELL_LSTM && c->num_heads != 1))
+        return xl_fail(XLSTM_E_CONFIG,
+                       "num_heads is %d; it must divide hidden_size %d, and be 1 for the LSTM", c->num_heads,
+                       c->hidden_size);
+    if (c->chunk_size < 1 || c->chunk_size > 1024)
+        return xl_fail(XLSTM_E_CONFIG, "chunk_size is %d; it must be 1 to 1024", c->chunk_size);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed) {
+    if (!out)
+        return no_out("xlstm_cell_create");
+    *out = NULL;
+    XL_TRY(check_cell(config));
+    xlstm_config c;
+    xlstm_config_init(&c, XLSTM_LSTM);
+    c.num_blocks = 1;
+    c.num_heads = config->num_heads;
+    c.chunk_size = config->chunk_size;
+    xlstm_module *m;
+    XL_TRY(allocate(&m, &c));
+    return finish(out, m, declare_cell(m, config), seed);
+}
+
+void xlstm_module_free(xlstm_module *m) {
+    if (!m)
+        return;
+    for (int i = 0; i < m->subs; i++)
+        xl_free(m->sub[i].layer);
+    xl_free(m->sub);
+    xl_layout_free(&m->params);
+    xl_free(m->w);
+    xl_free(m);
+}
+
+void xlstm_module_init(xlstm_module *m, uint64_t seed) {
+    for (int i = 0; m && i < m->params.count; i++) {
+        xl_rng rng = {xl_hash(seed, (uint64_t)i), 0}; /* a parameter's values do not depend on the others */
+        xl_param_fill(&m->params.items[i], m->w, &rng);
+    }
+}
+
+int xlstm_module_input_dim(const xlstm_module *m) {
+    return m ? m->in : 0;
+}
+
+int xlstm_module_output_dim(const xlstm_module *m) {
+    return m ? m->out : 0;
+}
+
+const xlstm_config *xlstm_module_config(const xlstm_module *m) {
+    return m && m->config.block_kind[0] < XLSTM_BLOCK_KINDS &&
+                   (m->is_model || m->sub[0].has_norm || m->first == m->width)
+               ? &m->config
+               : NULL;
+}
+
+int xlstm_module_parameter_count(const xlstm_module *m) {
+    return m ? m->params.count : 0;
+}
+
+xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
+    if (!m || !out || index < 0 || index >= m->params.count)
+        return xl_fail(XLSTM_E_ARGUMENT, "parameter %d of %d does not exist", index,
+                       xlstm_module_parameter_count(m));
+    const xl_param *p = &m->params.items[index];
+    *out = (xlstm_parameter){.name = p->name,
+                             .ndim = p->ndim,
+                             .shape = {p->shape[0], p->shape[1], p->shape[2]},
+                             .count = p->count,
+                             .data = m->w + p->offset,
+                             .decay = p->decay,
+                             .offset = p->offset};
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_module_find(const xlstm_module *m, const char *name, xlstm_parameter *out) {
+    for (int i = 0; m && name && i < m->params.count; i++)
+        if (!strcmp(m->params.items[i].name, name))
+            return xlstm_module_parameter(m, i, out);
+    return xl_fail(XLSTM_E_NOT_FOUND, "no parameter \"%s\"; list them with xlstm_module_parameter()",
+                   name ? name : "(null)");
+}
+
+static size_t size_of(const xlstm_module *m, int only_core) {
+    size_t n = 0;
+    for (int i = 0; m && i < m->params.count; i++)
+        if (!only_core || m->params.items[i].core)
+            n += m->params.items[i].count;
+    return n;
+}
+
+size_t xlstm_module_size(const xlstm_module *m) {
+    return size_of(m, 0);
+}
+
+size_t xlstm_module_core_size(const xlstm_module *m) {
+    return size_of(m, 1);
+}
+
+int xl_module_has_attention(const xlstm_module *m) {
+    for (int i = 0; i < m->subs; i++)
+        if (m->sub[i].layer->kind == &xl_layer_attention)
+            return 1;
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* module.h - a stack: what comes in (tokens or vectors), sublayers, norm, what goes out. A cell and a block
+ * are stacks with the outer parts left away. */
+#ifndef XL_MODULE_H
+#define XL_MODULE_H
+
+#include "layer/layer.h"
+#include "xlstm/module.h"
+
+/* y = layer(norm(x)), or x + that. */
+typedef struct {
+    int has_norm, residual;
+    xl_norm norm;
+    size_t norm_w, norm_b;
+    xl_layer *layer;
+} xl_sublayer;
+
+struct xlstm_module {
+    xlstm_config config;
+    int is_model;     /* has ends */
+    int in, out;      /* numbers per token in and out of the module; in = 0: tokens */
+    int first, width; /* width of the stream before and after the sublayers */
+    int vocab;
+    xl_layout params;
+    real *w;
+    xl_sublayer *sub;
+    int subs;
+    size_t state_size; /* one stream */
+    size_t embed, in_w, in_b, head_w, head_b;
+    int has_norm;
+    xl_norm norm;
+    size_t norm_w, norm_b;
+};
+
+/* Per sublayer: its input, the norm of it, and what the layer keeps. One trace per session or trainer. */
+typedef struct {
+    xl_view *x, *xn;
+    void **saved;
+    xl_view top, out; /* stream after the last sublayer; after the final norm */
+} xl_trace;
+
+xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m);
+void xl_trace_free(xl_trace *t);
+
+/* Input of one call: one of the two. */
+typedef struct {
+    const int32_t *tokens; /* [N] */
+    xl_view vectors;       /* [N, in] */
+} xl_input;
+
+/* Runs everything up to the head; t->out [N, width] is the result. */
+void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_input in);
+/* From the gradient of t->out; d_in (p may be NULL) receives the gradient of the input vectors. dout is
+ * overwritten. */
+void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
+                       xl_view d_in);
+
+/* The head on some rows: y [rows, out] from x [rows, width]. dx is overwritten; dy is the gradient of y, and
+ * y the output (needed for a soft cap). */
+void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
+void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy);
+
+int xl_module_has_attention(const xlstm_module *m);
+xlstm_status xl_config_check_blocks(const xlstm_config *c);
+
+#endif

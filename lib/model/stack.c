@@ -1,0 +1,174 @@
+#include "base/error.h"
+#include "base/mem.h"
+#include "model/module.h"
+
+xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m) {
+    size_t n = (size_t)m->subs, bytes = 0;
+    for (int i = 0; i < m->subs; i++)
+        bytes += (m->sub[i].layer->kind->saved_size + 63) / 64 * 64;
+    *t = (xl_trace){.x = xl_alloc(2 * n * sizeof(xl_view)), .saved = xl_alloc(n * sizeof(void *))};
+    char *saved = xl_alloc(bytes);
+    if (!t->x || !t->saved || !saved) {
+        xl_free(saved);
+        xl_free(t->saved);
+        t->saved = NULL;
+        xl_trace_free(t);
+        return xl_no_memory(bytes, "the bookkeeping of a run");
+    }
+    t->xn = t->x + n;
+    for (int i = 0; i < m->subs; i++) {
+        t->saved[i] = saved;
+        saved += (m->sub[i].layer->kind->saved_size + 63) / 64 * 64;
+    }
+    return XLSTM_OK;
+}
+
+void xl_trace_free(xl_trace *t) {
+    if (t->saved)
+        xl_free(t->saved[0]);
+    xl_free(t->saved);
+    xl_free(t->x);
+    *t = (xl_trace){0};
+}
+
+static xl_view input_forward(const xlstm_module *m, const xl_call *c, xl_input in) {
+    if (!m->is_model)
+        return in.vectors;
+    xl_view x = xl_arena_view(c->keep, xl_tokens(c), m->first);
+    if (m->vocab)
+        c->op->embed(x, in.tokens, c->w + m->embed);
+    else
+        c->op->linear(x, in.vectors, c->w + m->in_w, c->w + m->in_b);
+    if (m->config.embedding_dropout && c->dropout > 0)
+        c->op->dropout(x, x, c->dropout, xl_hash(c->seed, 1));
+    return x;
+}
+
+/* In inference the stream needs only two buffers, taken before anything that is released. */
+static xl_view stream_buffer(const xl_call *c, xl_view pair[2], int i, int cols) {
+    if (c->train)
+        return xl_arena_view(c->keep, xl_tokens(c), cols);
+    xl_view v = pair[i & 1];
+    v.cols = cols;
+    v.ld = (size_t)cols;
+    return v;
+}
+
+static int widest(const xlstm_module *m) {
+    int cols = m->first;
+    for (int i = 0; i < m->subs; i++)
+        cols = m->sub[i].layer->out > cols ? m->sub[i].layer->out : cols;
+    return cols;
+}
+
+void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_input in) {
+    int N = xl_tokens(c);
+    xl_view x = input_forward(m, c, in), pair[2] = {{0}, {0}};
+    if (!c->train)
+        for (int i = 0; i < 2; i++)
+            pair[i] = xl_arena_view(c->keep, N, widest(m));
+    for (int i = 0; i < m->subs; i++) {
+        const xl_sublayer *s = &m->sub[i];
+        xl_view y = stream_buffer(c, pair, i, s->layer->out);
+        size_t mark = xl_arena_mark(c->keep);
+        xl_view xn = x;
+        if (s->has_norm) {
+            xn = xl_arena_view(c->keep, N, s->layer->in);
+            c->op->norm(xn, x, c->w + s->norm_w, xl_weight(c->w, s->norm_b), s->norm);
+        }
+        s->layer->kind->forward(s->layer, c, t->saved[i], y, xn);
+        if (s->residual)
+            c->op->add(y, x);
+        t->x[i] = x;
+        t->xn[i] = xn;
+        x = y;
+        if (!c->train)
+            xl_arena_release(c->keep, mark);
+    }
+    t->top = t->out = x;
+    if (m->has_norm) {
+        t->out = xl_arena_view(c->keep, N, m->width);
+        c->op->norm(t->out, x, c->w + m->norm_w, xl_weight(c->w, m->norm_b), m->norm);
+    }
+}
+
+/* The gradient of the stream, `d`, goes from a sublayer's output to its input; returns the new one. */
+static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_trace *t, int i,
+                                 xl_view d) {
+    int N = xl_tokens(c);
+    xl_view dx = xl_arena_view(c->temp, N, s->layer->in);
+    size_t mark = xl_arena_mark(c->temp);
+    xl_view dy = d;
+    if (s->residual &&
+        c->dropout > 0) { /* layers may overwrite dy by its dropout; the stream still needs d */
+        dy = xl_arena_view(c->temp, N, s->layer->out);
+        c->op->copy(dy, d);
+    }
+    if (!s->has_norm) {
+        s->layer->kind->backward(s->layer, c, t->saved[i], dx, t->x[i], dy);
+        if (s->residual)
+            c->op->add(dx, d);
+    } else {
+        xl_view dxn = xl_arena_view(c->temp, N, s->layer->in);
+        s->layer->kind->backward(s->layer, c, t->saved[i], dxn, t->xn[i], dy);
+        if (s->residual)
+            c->op->copy(dx, d);
+        c->op->norm_bwd(dx, c->dw + s->norm_w, xl_gradient(c->dw, s->norm_b), dxn, t->x[i], c->w + s->norm_w,
+                        s->norm, s->residual);
+    }
+    xl_arena_release(c->temp, mark);
+    return dx;
+}
+
+static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in, xl_view d, xl_view d_in) {
+    if (!m->is_model) {
+        if (d_in.p)
+            c->op->copy(d_in, d);
+        return;
+    }
+    if (m->config.embedding_dropout && c->dropout > 0)
+        c->op->dropout(d, d, c->dropout, xl_hash(c->seed, 1));
+    if (m->vocab) {
+        c->op->embed_dw(c->dw + m->embed, d, in.tokens);
+        return;
+    }
+    c->op->linear_dw(c->dw + m->in_w, c->dw + m->in_b, in.vectors, d);
+    if (d_in.p)
+        c->op->linear_dx(d_in, d, c->w + m->in_w, 0);
+}
+
+void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
+                       xl_view d_in) {
+    size_t start = xl_arena_mark(c->temp);
+    xl_view d = dout;
+    if (m->has_norm) {
+        d = xl_arena_view(c->temp, xl_tokens(c), m->width);
+        c->op->norm_bwd(d, c->dw + m->norm_w, xl_gradient(c->dw, m->norm_b), dout, t->top, c->w + m->norm_w,
+                        m->norm, 0);
+    }
+    for (int i = m->subs - 1; i >= 0; i--)
+        d = sublayer_backward(&m->sub[i], c, t, i, d);
+    input_backward(m, c, in, d, d_in);
+    xl_arena_release(c->temp, start);
+}
+
+void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x) {
+    if (!m->is_model) {
+        c->op->copy(y, x);
+        return;
+    }
+    c->op->linear(y, x, c->w + m->head_w, xl_weight(c->w, m->head_b));
+    if (m->config.output_logit_soft_cap > 0)
+        c->op->softcap(y, y, (real)m->config.output_logit_soft_cap);
+}
+
+void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy) {
+    if (!m->is_model) {
+        c->op->copy(dx, dy);
+        return;
+    }
+    if (m->config.output_logit_soft_cap > 0)
+        c->op->softcap_bwd(dy, dy, y, (real)m->config.output_logit_soft_cap);
+    c->op->linear_dw(c->dw + m->head_w, xl_gradient(c->dw, m->head_b), x, dy);
+    c->op->linear_dx(dx, dy, c->w + m->head_w, 0);
+}
