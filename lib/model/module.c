@@ -175,6 +175,7 @@ static xlstm_status declare_block(xlstm_module *m) {
 }
 
 static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
+    m->is_cell = 1;
     m->in = m->first = c->input_size;
     m->out = m->width = c->hidden_size;
     m->params.core = 1;
@@ -298,10 +299,7 @@ int xlstm_module_output_dim(const xlstm_module *m) {
 }
 
 const xlstm_config *xlstm_module_config(const xlstm_module *m) {
-    return m && m->config.block_kind[0] < XLSTM_BLOCK_KINDS &&
-                   (m->is_model || m->sub[0].has_norm || m->first == m->width)
-               ? &m->config
-               : NULL;
+    return m && !m->is_cell ? &m->config : NULL;
 }
 
 int xlstm_module_parameter_count(const xlstm_module *m) {

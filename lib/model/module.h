@@ -16,7 +16,8 @@ typedef struct {
 
 struct xlstm_module {
     xlstm_config config;
-    int is_model;     /* has ends */
+    int is_model; /* has ends */
+    int is_cell;
     int in, out;      /* numbers per token in and out of the module; in = 0: tokens */
     int first, width; /* width of the stream before and after the sublayers */
     int vocab;

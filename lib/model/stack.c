@@ -140,14 +140,16 @@ static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in,
 void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
                        xl_view d_in) {
     size_t start = xl_arena_mark(c->temp);
-    xl_view d = dout;
+    xl_view d = dout, pair[2];
+    for (int i = 0; i < 2; i++)
+        pair[i] = xl_arena_view(c->temp, xl_tokens(c), widest(m));
     if (m->has_norm) {
-        d = xl_arena_view(c->temp, xl_tokens(c), m->width);
+        d = xl_rows(pair[0].p, xl_tokens(c), m->width);
         c->op->norm_bwd(d, c->dw + m->norm_w, xl_gradient(c->dw, m->norm_b), dout, t->top, c->w + m->norm_w,
                         m->norm, 0);
     }
     for (int i = m->subs - 1; i >= 0; i--)
-        d = sublayer_backward(&m->sub[i], c, t, i, d);
+        d = sublayer_backward(&m->sub[i], c, t, i, d, pair);
     input_backward(m, c, in, d, d_in);
     xl_arena_release(c->temp, start);
 }

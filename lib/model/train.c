@@ -1,0 +1,397 @@
+/* train.c - one call of the trainer: copy the batch, run the stack, then head and loss a block of rows at a
+ * time, so that the logits of a whole batch never exist. */
+#include "base/error.h"
+#include "base/mem.h"
+#include "model/trainer.h"
+#include <string.h>
+
+enum { HEAD_NUMBERS = 1 << 22, HEAD_ROWS = 32 }; /* logits in one block; rows at least */
+
+typedef enum { EVALUATE, TRAIN, FORWARD } mode;
+
+void xlstm_trainer_config_init(xlstm_trainer_config *config) {
+    *config = (xlstm_trainer_config){
+        .struct_size = sizeof *config, .batch = 1, .time = 64, .dropout = -1, .seed = 1, .gradients = 1};
+}
+
+static int head_block(const xlstm_trainer *tr) {
+    int N = tr->config.batch * tr->config.time, rows = HEAD_NUMBERS / tr->m->out;
+    rows = rows < HEAD_ROWS ? HEAD_ROWS : rows;
+    return rows < N ? rows : N;
+}
+
+static xl_view some_rows(xl_view v, int from, int count) {
+    if (v.p)
+        v.p += (size_t)from * v.ld;
+    v.rows = count;
+    return v;
+}
+
+static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
+    int train = how != EVALUATE;
+    tr->keep.used = tr->temp.used = 0;
+    xl_call c = {.op = op,
+                 .seq = {.B = tr->config.batch,
+                         .T = tr->T,
+                         .lengths = tr->has_lengths ? tr->lengths : NULL,
+                         .resets = tr->has_resets ? tr->resets : NULL},
+                 .w = tr->m->w,
+                 .dw = train ? tr->grad : NULL,
+                 .keep = train ? &tr->keep : &tr->temp,
+                 .temp = &tr->temp,
+                 .train = train,
+                 .dropout = train ? tr->dropout : 0,
+                 .seed = xl_hash(tr->config.seed, tr->calls)};
+    if (tr->state[0]) {
+        real *in = tr->state[tr->current], *out = tr->state[1] ? tr->state[1 - tr->current] : in;
+        c.state = (xl_state){in, out, tr->m->state_size};
+    }
+    return c;
+}
+
+static xl_input input_of(const xlstm_trainer *tr) {
+    return (xl_input){tr->tokens, xl_rows(tr->vectors, tr->config.batch * tr->T, tr->m->in)};
+}
+
+/* Loss, and its gradient when dy.p, of some rows; y are the outputs. */
+static void loss_rows(xlstm_trainer *tr, const xl_call *c, int from, xl_view y, xl_view dy, real scale) {
+    if (tr->m->vocab) {
+        c->op->xent(tr->each + from, dy, y, tr->targets + from, scale);
+        return;
+    }
+    xl_view target = some_rows(xl_rows(tr->outputs, c->seq.B * c->seq.T, tr->m->out), from, y.rows);
+    c->op->mse(tr->each + from, dy, y, target, tr->has_weights ? tr->weights + from : NULL, scale);
+}
+
+/* Head and loss over all rows; with dx.p also their backward. */
+static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx, real scale) {
+    int N = xl_tokens(c), block = head_block(tr);
+    size_t mark = xl_arena_mark(c->temp);
+    xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = y;
+    if (tr->m->config.output_logit_soft_cap > 0) /* its gradient needs the output itself */
+        dy = xl_arena_view(c->temp, block, tr->m->out);
+    for (int from = 0; from < N; from += block) {
+        int rows = N - from < block ? N - from : block;
+        xl_view yr = some_rows(y, 0, rows), dyr = some_rows(dy, 0, rows),
+                x = some_rows(tr->trace.out, from, rows);
+        xl_head_forward(tr->m, c, yr, x);
+        loss_rows(tr, c, from, yr, dx.p ? dyr : (xl_view){0}, scale);
+        if (dx.p)
+            xl_head_backward(tr->m, c, some_rows(dx, from, rows), x, yr, dyr);
+    }
+    xl_arena_release(c->temp, mark);
+}
+
+/* Forward, loss and (when training) backward over the batch in hand; the planner calls it with the null ops.
+ */
+static void run(xlstm_trainer *tr, const xl_call *c, mode how, real scale) {
+    xl_stack_forward(tr->m, c, &tr->trace, input_of(tr));
+    xl_view dx = how == TRAIN ? xl_arena_view(c->temp, xl_tokens(c), tr->m->width) : (xl_view){0};
+    if (how != FORWARD)
+        head_and_loss(tr, c, dx, scale);
+    if (how == TRAIN)
+        xl_stack_backward(tr->m, c, &tr->trace, input_of(tr), dx, (xl_view){0});
+}
+
+/* Backward from given gradients of the outputs; the head's outputs are computed again where a soft cap needs
+ * them. */
+static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d_outputs, xl_view d_in) {
+    int N = xl_tokens(c), block = head_block(tr);
+    xl_view dx = xl_arena_view(c->temp, N, tr->m->width);
+    size_t mark = xl_arena_mark(c->temp);
+    xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = xl_arena_view(c->temp, block, tr->m->out);
+    for (int from = 0; from < N; from += block) {
+        int rows = N - from < block ? N - from : block;
+        xl_view yr = some_rows(y, 0, rows), dyr = some_rows(dy, 0, rows),
+                x = some_rows(tr->trace.out, from, rows);
+        size_t at = (size_t)from * (size_t)tr->m->out;
+        xl_head_forward(tr->m, c, yr, x);
+        c->op->copy(dyr, xl_rows((real *)(uintptr_t)(d_outputs + at), rows, tr->m->out));
+        xl_head_backward(tr->m, c, some_rows(dx, from, rows), x, yr, dyr);
+    }
+    xl_arena_release(c->temp, mark);
+    xl_stack_backward(tr->m, c, &tr->trace, input_of(tr), dx, d_in);
+}
+
+/* A dry run of everything that will be run, over the null backend. */
+static void plan(xlstm_trainer *tr) {
+    static real nothing[1];
+    tr->T = tr->config.time;
+    xl_call c = make_call(tr, &xl_ops_null, EVALUATE);
+    run(tr, &c, EVALUATE, 0);
+    if (!tr->config.gradients)
+        return;
+    c = make_call(tr, &xl_ops_null, TRAIN);
+    c.dw = nothing;
+    run(tr, &c, TRAIN, 0);
+    c = make_call(tr, &xl_ops_null, FORWARD);
+    c.dw = nothing;
+    run(tr, &c, FORWARD, 0);
+    run_backward_from(tr, &c, nothing, (xl_view){0});
+}
+
+static xlstm_status allocate(xlstm_trainer *tr) {
+    const xlstm_module *m = tr->m;
+    size_t B = (size_t)tr->config.batch, N = B * (size_t)tr->config.time;
+    XL_TRY(xl_trace_create(&tr->trace, m));
+    plan(tr);
+    size_t grad = tr->config.gradients ? m->params.size * sizeof(real) : 0;
+    size_t state = tr->config.carry_state ? B * m->state_size * sizeof(real) : 0;
+    size_t keep = tr->keep.peak, temp = tr->temp.peak;
+    tr->keep = (xl_arena){.base = xl_alloc(keep), .size = keep};
+    tr->temp = (xl_arena){.base = xl_alloc(temp), .size = temp};
+    tr->grad = grad ? xl_alloc(grad) : NULL;
+    tr->state[0] = state ? xl_alloc(state) : NULL;
+    tr->state[1] = state && grad ? xl_alloc(state) : NULL;
+    tr->tokens = xl_alloc(N * sizeof(int32_t));
+    tr->targets = xl_alloc(N * sizeof(int32_t));
+    tr->lengths = xl_alloc(B * sizeof(int32_t));
+    tr->resets = xl_alloc(N);
+    tr->vectors = xl_alloc(m->vocab ? 1 : N * (size_t)m->in * sizeof(real));
+    tr->outputs = xl_alloc(m->vocab ? 1 : N * (size_t)m->out * sizeof(real));
+    tr->weights = xl_alloc(N * sizeof(real));
+    tr->each = xl_alloc(N * sizeof(real));
+    if (!tr->keep.base || !tr->temp.base || (grad && !tr->grad) || (state && !tr->state[0]) ||
+        (state && grad && !tr->state[1]) || !tr->tokens || !tr->targets || !tr->lengths || !tr->resets ||
+        !tr->vectors || !tr->outputs || !tr->weights || !tr->each)
+        return xl_no_memory(keep + temp + grad + 2 * state, "a trainer");
+    return XLSTM_OK;
+}
+
+static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_config *c) {
+    if (!m || !c || c->struct_size != sizeof *c)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "a trainer needs a module and a configuration filled by xlstm_trainer_config_init()");
+    if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
+        return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product below 2^30",
+                       c->batch, c->time);
+    if (!(c->dropout < 1))
+        return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
+                       (double)c->dropout);
+    if (c->carry_state && c->gradients && xl_module_has_attention(m))
+        return xl_fail(XLSTM_E_CONFIG, "attention cannot be trained with carried state; set carry_state to 0 "
+                                       "(evaluation, with gradients 0, may carry it)");
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
+                                  const xlstm_trainer_config *config) {
+    if (!out)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
+    *out = NULL;
+    XL_TRY(check_config(module, config));
+    xlstm_trainer *tr = xl_alloc(sizeof *tr);
+    if (!tr)
+        return xl_no_memory(sizeof *tr, "a trainer");
+    tr->m = module;
+    tr->config = *config;
+    tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
+    xlstm_status status = allocate(tr);
+    if (status != XLSTM_OK)
+        xlstm_trainer_free(tr);
+    else
+        *out = tr;
+    return status;
+}
+
+void xlstm_trainer_free(xlstm_trainer *tr) {
+    if (!tr)
+        return;
+    void *owned[] = {tr->keep.base, tr->temp.base, tr->grad,    tr->state[0], tr->state[1],
+                     tr->tokens,    tr->targets,   tr->lengths, tr->resets,   tr->vectors,
+                     tr->outputs,   tr->weights,   tr->each};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        xl_free(owned[i]);
+    xl_trace_free(&tr->trace);
+    xl_free(tr);
+}
+
+static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
+    if (!tr || !b || b->struct_size != sizeof *b)
+        return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer and a batch with struct_size set");
+    if (b->time < 0 || b->time > tr->config.time)
+        return xl_fail(XLSTM_E_ARGUMENT, "the batch has %d tokens a row; this trainer takes 1 to %d", b->time,
+                       tr->config.time);
+    if (tr->m->vocab ? !b->tokens || (with_targets && !b->targets)
+                     : !b->inputs || (with_targets && !b->outputs))
+        return xl_fail(XLSTM_E_ARGUMENT, "the batch lacks %s",
+                       tr->m->vocab ? "tokens or targets" : "inputs or outputs");
+    int T = b->time ? b->time : tr->config.time;
+    for (int i = 0; b->lengths && i < tr->config.batch; i++)
+        if (b->lengths[i] < 0 || b->lengths[i] > T)
+            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)b->lengths[i], i,
+                           T);
+    return XLSTM_OK;
+}
+
+/* Tokens and targets of the rows' real part; padding becomes token 0 and an ignored target. */
+static xlstm_status copy_tokens(xlstm_trainer *tr, const xlstm_batch *b, size_t row, size_t length) {
+    size_t T = (size_t)tr->T;
+    int V = tr->m->vocab;
+    for (size_t t = 0; t < T; t++) {
+        size_t i = row * T + t;
+        int real_one = t < length;
+        int32_t token = real_one ? b->tokens[i] : 0, target = real_one && b->targets ? b->targets[i] : -1;
+        if (token < 0 || token >= V || target >= V)
+            return xl_fail(XLSTM_E_ARGUMENT,
+                           "row %zu, position %zu: token %d or target %d is not below vocab_size %d", row, t,
+                           (int)token, (int)target, V);
+        tr->tokens[i] = token;
+        tr->targets[i] = target;
+    }
+    return XLSTM_OK;
+}
+
+static void copy_vectors(xlstm_trainer *tr, const xlstm_batch *b, size_t row, size_t length) {
+    size_t T = (size_t)tr->T, in = (size_t)tr->m->in, out = (size_t)tr->m->out, at = row * T;
+    memset(tr->vectors + at * in, 0, T * in * sizeof(real));
+    memset(tr->outputs + at * out, 0, T * out * sizeof(real));
+    memcpy(tr->vectors + at * in, b->inputs + at * in, length * in * sizeof(real));
+    if (b->outputs)
+        memcpy(tr->outputs + at * out, b->outputs + at * out, length * out * sizeof(real));
+    for (size_t t = 0; t < T; t++)
+        tr->weights[at + t] = t >= length ? 0 : b->weights ? b->weights[at + t] : 1;
+}
+
+/* Copies the batch; nothing that was in hand is lost on failure except a waiting backward. */
+static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
+    XL_TRY(check_batch(tr, b, with_targets));
+    tr->has_tape = 0;
+    tr->T = b->time ? b->time : tr->config.time;
+    tr->has_lengths = b->lengths != NULL;
+    tr->has_resets = b->resets != NULL;
+    tr->has_weights = b->lengths || b->weights;
+    for (size_t row = 0; row < (size_t)tr->config.batch; row++) {
+        size_t length = (size_t)(b->lengths ? b->lengths[row] : tr->T);
+        tr->lengths[row] = (int32_t)length;
+        if (tr->m->vocab)
+            XL_TRY(copy_tokens(tr, b, row, length));
+        else
+            copy_vectors(tr, b, row, length);
+    }
+    if (b->resets)
+        memcpy(tr->resets, b->resets, (size_t)tr->config.batch * (size_t)tr->T);
+    return XLSTM_OK;
+}
+
+/* What the mean is taken over: tokens, or numbers times their weight. */
+static double counted(const xlstm_trainer *tr) {
+    size_t N = (size_t)tr->config.batch * (size_t)tr->T;
+    double count = 0;
+    for (size_t i = 0; i < N; i++)
+        count += tr->m->vocab ? tr->targets[i] >= 0 : (double)tr->weights[i] * tr->m->out;
+    return count;
+}
+
+static void state_moves_on(xlstm_trainer *tr) {
+    if (tr->state[1])
+        tr->current = 1 - tr->current;
+}
+
+static void note_memory(xlstm_trainer *tr) {
+    tr->keep_used = tr->keep.peak > tr->keep_used ? tr->keep.peak : tr->keep_used;
+    tr->temp_used = tr->temp.peak > tr->temp_used ? tr->temp.peak : tr->temp_used;
+}
+
+static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
+    XL_TRY(take(tr, b, 1));
+    double count = counted(tr), sum = 0;
+    real scale = count > 0 ? (real)(1 / count) : 0;
+    xl_call c = make_call(tr, xl_ops_best(), how);
+    run(tr, &c, how, scale);
+    state_moves_on(tr);
+    note_memory(tr);
+    tr->calls += how == TRAIN;
+    size_t N = (size_t)xl_tokens(&c);
+    c.op->sum(&sum, tr->each, N);
+    if (b->token_loss)
+        memcpy(b->token_loss, tr->each, N * sizeof(real));
+    if (loss)
+        *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_evaluate(xlstm_trainer *tr, const xlstm_batch *batch, xlstm_loss *loss) {
+    return with_loss(tr, batch, loss, EVALUATE);
+}
+
+static xlstm_status need_gradients(const xlstm_trainer *tr) {
+    if (tr && !tr->config.gradients)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "this trainer was made with gradients = 0; make one with gradients = 1");
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_backward(xlstm_trainer *tr, const xlstm_batch *batch, xlstm_loss *loss) {
+    XL_TRY(need_gradients(tr));
+    return with_loss(tr, batch, loss, TRAIN);
+}
+
+xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, xlstm_real *outputs) {
+    XL_TRY(need_gradients(tr));
+    XL_TRY(take(tr, batch, 0));
+    tr->call = make_call(tr, xl_ops_best(), FORWARD);
+    run(tr, &tr->call, FORWARD, 0);
+    state_moves_on(tr);
+    tr->calls++;
+    tr->has_tape = 1;
+    if (outputs)
+        xl_head_forward(tr->m, &tr->call, xl_rows(outputs, xl_tokens(&tr->call), tr->m->out), tr->trace.out);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_outputs,
+                                         xlstm_real *d_inputs) {
+    if (!tr || !d_outputs)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_backward_from needs a trainer and gradients");
+    if (!tr->has_tape)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "no forward waits for its backward; call xlstm_trainer_forward() first");
+    if (d_inputs && tr->m->vocab)
+        return xl_fail(XLSTM_E_ARGUMENT, "tokens have no gradient; give d_inputs NULL");
+    tr->has_tape = 0;
+    xl_view d_in = d_inputs ? xl_rows(d_inputs, xl_tokens(&tr->call), tr->m->in) : (xl_view){0};
+    run_backward_from(tr, &tr->call, d_outputs, d_in);
+    note_memory(tr);
+    return XLSTM_OK;
+}
+
+void xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
+    if (tr && tr->grad)
+        xl_ops_best()->fill(tr->grad, tr->m->params.size, 0);
+}
+
+xlstm_real *xlstm_trainer_gradients(xlstm_trainer *tr) {
+    return tr ? tr->grad : NULL;
+}
+
+double xlstm_trainer_gradient_norm(xlstm_trainer *tr) {
+    double sum = 0;
+    if (tr && tr->grad)
+        xl_ops_best()->sumsq(&sum, tr->grad, tr->m->params.size);
+    return sqrt(sum);
+}
+
+xlstm_status xlstm_trainer_reset(xlstm_trainer *tr, int stream) {
+    if (!tr || stream < -1 || stream >= tr->config.batch)
+        return xl_fail(XLSTM_E_ARGUMENT, "stream %d does not exist; give 0 to batch - 1, or -1 for all",
+                       stream);
+    if (!tr->state[0])
+        return XLSTM_OK;
+    size_t n = tr->m->state_size, first = stream < 0 ? 0 : (size_t)stream;
+    size_t streams = stream < 0 ? (size_t)tr->config.batch : 1;
+    memset(tr->state[tr->current] + first * n, 0, streams * n * sizeof(real));
+    return XLSTM_OK;
+}
+
+xlstm_trainer_memory xlstm_trainer_memory_of(const xlstm_trainer *tr) {
+    if (!tr)
+        return (xlstm_trainer_memory){0};
+    size_t state = (size_t)tr->config.batch * tr->m->state_size * sizeof(real);
+    return (xlstm_trainer_memory){.tape = tr->keep.size,
+                                  .temporary = tr->temp.size,
+                                  .gradients = tr->grad ? tr->m->params.size * sizeof(real) : 0,
+                                  .state = (tr->state[0] ? state : 0) + (tr->state[1] ? state : 0),
+                                  .tape_used = tr->keep_used,
+                                  .temporary_used = tr->temp_used};
+}
