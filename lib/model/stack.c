@@ -93,10 +93,10 @@ void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_i
 }
 
 /* The gradient of the stream, `d`, goes from a sublayer's output to its input; returns the new one. */
-static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_trace *t, int i,
-                                 xl_view d) {
+static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_trace *t, int i, xl_view d,
+                                 const xl_view pair[2]) {
     int N = xl_tokens(c);
-    xl_view dx = xl_arena_view(c->temp, N, s->layer->in);
+    xl_view dx = xl_rows(d.p == pair[0].p ? pair[1].p : pair[0].p, N, s->layer->in);
     size_t mark = xl_arena_mark(c->temp);
     xl_view dy = d;
     if (s->residual &&
