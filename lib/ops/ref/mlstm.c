@@ -1,0 +1,289 @@
+/* mLSTM: the recurrence token by token; its gradient chunk by chunk from the borders (formulas:
+ * docs/math/mlstm.md). The normaliser is treated as one more value column: v' = [v, 1], C' = [C, n]. */
+#include "base/parallel.h"
+#include "ops/ref/ref.h"
+
+size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
+    size_t L = (size_t)(d.L < s.T ? d.L : s.T), dk = (size_t)d.dk, dv = (size_t)d.dv;
+    size_t one = 3 * L * L + 4 * L * (dk + dv + 1) + 4 * dk * (dv + 1) + 16 * L + 256;
+    return one * (size_t)xl_threads();
+}
+
+static real log_sigmoid(real x) {
+    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
+}
+
+static real sigmoid_of_minus(real x) { /* derivative of log_sigmoid */
+    return x > 0 ? exp(-x) / (1 + exp(-x)) : 1 / (1 + exp(x));
+}
+
+static real *row(xl_view v, size_t n, int head, int width) {
+    return v.p + n * v.ld + (size_t)head * (size_t)width;
+}
+
+static real dot(const real *a, const real *b, int n) {
+    real sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void zero(real *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        p[i] = 0;
+}
+
+/* One token of one head: state S = C [dk, dv], n [dk], m; writes h [dv]; returns the signed normaliser. */
+static real step(real *S, real *h, const real *q, const real *k, const real *v, real i, real f, xl_mlstm d) {
+    real *C = S, *n = S + (size_t)d.dk * (size_t)d.dv, *m = n + d.dk, scale = 1 / sqrt((real)d.dk);
+    real logf = log_sigmoid(f), m_new = fmax(logf + *m, i), keep = exp(logf + *m - m_new),
+         take = exp(i - m_new);
+    *m = m_new;
+    zero(h, (size_t)d.dv);
+    for (int a = 0; a < d.dk; a++) {
+        real in = take * scale * k[a];
+        n[a] = keep * n[a] + in;
+        for (int e = 0; e < d.dv; e++) {
+            real *c = &C[(size_t)a * (size_t)d.dv + (size_t)e];
+            *c = keep * *c + in * v[e];
+            h[e] += q[a] * *c;
+        }
+    }
+    real den = dot(q, n, d.dk), bound = fmax(fabs(den), exp(-m_new)) + d.eps;
+    for (int e = 0; e < d.dv; e++)
+        h[e] /= bound;
+    return den;
+}
+
+typedef struct {
+    xl_view h, q, k, v, i, f;
+    real *m, *den, *borders;
+    xl_mlstm d;
+    xl_seq seq;
+    size_t state, chunks; /* numbers in one head's state; borders in a stream */
+} run;
+
+static void forward_head(const run *r, int b, int head, real *S) {
+    int start = 0, end = 0, fresh = 0, dk = r->d.dk, dv = r->d.dv, H = r->d.H;
+    while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
+        if (fresh)
+            zero(S, r->state);
+        if (r->borders && start % r->d.L == 0) {
+            size_t at = ((size_t)(b * H + head) * r->chunks + (size_t)(start / r->d.L)) * r->state;
+            for (size_t j = 0; j < r->state; j++)
+                r->borders[at + j] = S[j];
+        }
+        for (int t = start; t < end; t++) {
+            size_t n = (size_t)b * (size_t)r->seq.T + (size_t)t, at = n * (size_t)H + (size_t)head;
+            real den = step(S, row(r->h, n, head, dv), row(r->q, n, head, dk), row(r->k, n, head, dk),
+                            row(r->v, n, head, dv), *row(r->i, n, head, 1), *row(r->f, n, head, 1), r->d);
+            if (r->m) {
+                r->m[at] = S[r->state - 1];
+                r->den[at] = den;
+            }
+        }
+    }
+    for (int t = end; t < r->seq.T; t++) {
+        size_t n = (size_t)b * (size_t)r->seq.T + (size_t)t, at = n * (size_t)H + (size_t)head;
+        zero(row(r->h, n, head, dv), (size_t)dv);
+        if (r->m)
+            r->m[at] = r->den[at] = 0;
+    }
+}
+
+void xl_ref_mlstm(xl_view h, real *m, real *den, real *borders, xl_view q, xl_view k, xl_view v, xl_view i,
+                  xl_view f, xl_mlstm d, xl_seq seq, xl_state state, real *scratch) {
+    run r = {h, q, k, v, i, f, m, den, borders, d, seq, xl_mlstm_state(d), (size_t)((seq.T + d.L - 1) / d.L)};
+    for (int b = 0; b < seq.B; b++)
+        for (int head = 0; head < d.H; head++) {
+            size_t at = (size_t)b * state.stride + (size_t)head * r.state;
+            for (size_t j = 0; j < r.state; j++)
+                scratch[j] = state.in ? state.in[at + j] : 0;
+            forward_head(&r, b, head, scratch);
+            for (size_t j = 0; state.out && j < r.state; j++)
+                state.out[at + j] = scratch[j];
+        }
+}
+
+/* ---- backward
+ * ------------------------------------------------------------------------------------------------ */
+
+/* One chunk of one head. All arrays are of the chunk: [L] tokens. */
+typedef struct {
+    int L, dk, dv;
+    const real *S;     /* incoming state; NULL: zero */
+    const real *S_out; /* outgoing state, if it has a gradient */
+    real *G;           /* gradient of C' [dk, dv + 1]: of the outgoing state in, of the incoming out */
+    int has_G;
+    real *b, *du, *g, *dk_,
+        *next; /* [L] cumulative log f; [L, dv] [L] gradients of sums; [L, dk]; [dk, dv + 1] */
+} chunk;
+
+static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head, xl_view dh) {
+    for (int t = 0; t < c->L; t++) {
+        size_t n = n0 + (size_t)t, at = n * (size_t)r->d.H + (size_t)head;
+        real bound = exp(-r->m[at]), size = fabs(r->den[at]);
+        real N = fmax(size, bound) + r->d.eps, *d = row(dh, n, head, c->dv);
+        for (int e = 0; e < c->dv; e++)
+            c->du[t * c->dv + e] = d[e] / N;
+        real along = -dot(d, row(r->h, n, head, c->dv), c->dv) / N;
+        c->g[t] = size > bound ? (r->den[at] > 0 ? along : -along) : 0;
+        real logf = log_sigmoid(*row(r->f, n, head, 1));
+        c->b[t] = (t ? c->b[t - 1] : 0) + logf;
+    }
+}
+
+/* Pairs of tokens s <= t inside the chunk. */
+static void chunk_pairs(const run *r, chunk *c, size_t n0, int head, xl_view dq, xl_view dv) {
+    real scale = 1 / sqrt((real)c->dk);
+    for (int t = 0; t < c->L; t++)
+        for (int s = 0; s <= t; s++) {
+            size_t nt = n0 + (size_t)t, ns = n0 + (size_t)s;
+            real *q = row(r->q, nt, head, c->dk), *k = row(r->k, ns, head, c->dk), *du = c->du + t * c->dv;
+            real m = r->m[nt * (size_t)r->d.H + (size_t)head];
+            real w = exp(c->b[t] - c->b[s] + *row(r->i, ns, head, 1) - m);
+            real dS = w * (dot(du, row(r->v, ns, head, c->dv), c->dv) + c->g[t]);
+            real S = w * scale * dot(q, k, c->dk);
+            for (int a = 0; a < c->dk; a++) {
+                row(dq, nt, head, c->dk)[a] += dS * scale * k[a];
+                c->dk_[s * c->dk + a] += dS * q[a];
+            }
+            for (int e = 0; e < c->dv; e++)
+                row(dv, ns, head, c->dv)[e] += S * du[e];
+        }
+}
+
+/* Through the incoming state: adds to dq and to its gradient `next`. */
+static void chunk_incoming(const run *r, chunk *c, size_t n0, int head, xl_view dq) {
+    const real *C = c->S, *n = C + (size_t)c->dk * (size_t)c->dv, m_in = n[c->dk];
+    for (int t = 0; t < c->L; t++) {
+        size_t nt = n0 + (size_t)t;
+        real *q = row(r->q, nt, head, c->dk), *du = c->du + t * c->dv;
+        real a_t = exp(c->b[t] + m_in - r->m[nt * (size_t)r->d.H + (size_t)head]);
+        for (int a = 0; a < c->dk; a++) {
+            real *next = c->next + (size_t)a * (size_t)(c->dv + 1);
+            row(dq, nt, head, c->dk)[a] +=
+                a_t * (dot(C + (size_t)a * (size_t)c->dv, du, c->dv) + n[a] * c->g[t]);
+            for (int e = 0; e < c->dv; e++)
+                next[e] += a_t * q[a] * du[e];
+            next[c->dv] += a_t * q[a] * c->g[t];
+        }
+    }
+}
+
+/* Through the outgoing state, whose gradient is G: adds to dk~, dv, `next`; returns what belongs to the last
+ * b. */
+static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view dv) {
+    real scale = 1 / sqrt((real)c->dk), last = c->b[c->L - 1];
+    real m_out = c->S_out[(size_t)c->dk * (size_t)c->dv + (size_t)c->dk], sum = 0;
+    for (int s = 0; s < c->L; s++) {
+        size_t ns = n0 + (size_t)s;
+        real *k = row(r->k, ns, head, c->dk), *v = row(r->v, ns, head, c->dv),
+             *dvs = row(dv, ns, head, c->dv);
+        real w = exp(last - c->b[s] + *row(r->i, ns, head, 1) - m_out);
+        for (int a = 0; a < c->dk; a++) {
+            const real *G = c->G + (size_t)a * (size_t)(c->dv + 1);
+            c->dk_[s * c->dk + a] += w * (dot(G, v, c->dv) + G[c->dv]);
+            for (int e = 0; e < c->dv; e++)
+                dvs[e] += w * scale * k[a] * G[e];
+        }
+    }
+    real m_in = c->S ? c->S[(size_t)c->dk * (size_t)c->dv + (size_t)c->dk] : 0,
+         decay = exp(last + m_in - m_out);
+    for (int a = 0; a < c->dk; a++)
+        for (int e = 0; e <= c->dv; e++) {
+            real G = c->G[a * (c->dv + 1) + e];
+            c->next[a * (c->dv + 1) + e] += decay * G;
+            sum += G * (e < c->dv ? c->S_out[a * c->dv + e] : c->S_out[c->dk * c->dv + a]);
+        }
+    return sum;
+}
+
+/* di, df, dk from dk~, dq and what flowed through the end of the chunk. */
+static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, xl_view dq, xl_view dk,
+                        xl_view di, xl_view df) {
+    real scale = 1 / sqrt((real)c->dk), dlogf = end;
+    for (int t = c->L - 1; t >= 0; t--) {
+        size_t n = n0 + (size_t)t;
+        real along = scale * dot(row(r->k, n, head, c->dk), c->dk_ + t * c->dk, c->dk);
+        dlogf += dot(row(r->q, n, head, c->dk), row(dq, n, head, c->dk), c->dk) - along;
+        *row(di, n, head, 1) = along;
+        *row(df, n, head, 1) = dlogf * sigmoid_of_minus(*row(r->f, n, head, 1));
+        for (int a = 0; a < c->dk; a++)
+            row(dk, n, head, c->dk)[a] = scale * c->dk_[t * c->dk + a];
+    }
+}
+
+/* The chunk that ends before `end`: it begins at a multiple of L or at a reset. */
+static int chunk_start(const run *r, int b, int end, int *fresh) {
+    const uint8_t *reset = r->seq.resets ? r->seq.resets + (size_t)b * (size_t)r->seq.T : NULL;
+    int start = end - 1;
+    while (start % r->d.L && !(reset && reset[start]))
+        start--;
+    *fresh = reset && reset[start];
+    return start;
+}
+
+static void swap(real **a, real **b) {
+    real *t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq, xl_view dk, xl_view dv,
+                          xl_view di, xl_view df, real *scratch) {
+    size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T),
+           wide = (size_t)r->d.dk * (size_t)(r->d.dv + 1);
+    chunk c = {.dk = r->d.dk, .dv = r->d.dv, .G = scratch, .next = scratch + wide, .b = scratch + 2 * wide};
+    c.g = c.b + L;
+    c.du = c.g + L;
+    c.dk_ = c.du + L * (size_t)c.dv;
+    const real *borders = r->borders + (size_t)(b * r->d.H + head) * r->chunks * r->state;
+    int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T, fresh, start;
+    for (; end > 0; end = start) {
+        start = chunk_start(r, b, end, &fresh);
+        size_t n0 = (size_t)b * (size_t)r->seq.T + (size_t)start;
+        c.L = end - start;
+        c.S = fresh || start % r->d.L ? NULL : borders + (size_t)(start / r->d.L) * r->state;
+        c.S_out = c.has_G ? borders + (size_t)(end / r->d.L) * r->state : NULL;
+        zero(c.next, wide);
+        zero(c.dk_, L * (size_t)c.dk);
+        chunk_gradients_of_sums(r, &c, n0, head, dh);
+        chunk_pairs(r, &c, n0, head, dq, dv);
+        if (c.S)
+            chunk_incoming(r, &c, n0, head, dq);
+        real at_end = c.has_G ? chunk_outgoing(r, &c, n0, head, dv) : 0;
+        chunk_gates(r, &c, n0, head, at_end, dq, dk, di, df);
+        swap(&c.G, &c.next);
+        c.has_G = !fresh;
+    }
+}
+
+static void zero_view(xl_view v) {
+    for (int n = 0; n < v.rows; n++)
+        zero(v.p + (size_t)n * v.ld, (size_t)v.cols);
+}
+
+void xl_ref_mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df, xl_view dh, xl_view h,
+                      const real *m, const real *den, const real *borders, xl_view q, xl_view k, xl_view v,
+                      xl_view i, xl_view f, xl_mlstm d, xl_seq seq, real *scratch) {
+    run r = {h,
+             q,
+             k,
+             v,
+             i,
+             f,
+             (real *)(uintptr_t)m,
+             (real *)(uintptr_t)den,
+             (real *)(uintptr_t)borders,
+             d,
+             seq,
+             xl_mlstm_state(d),
+             (size_t)((seq.T + d.L - 1) / d.L)};
+    const xl_view out[] = {dq, dk, dv, di, df};
+    for (int j = 0; j < 5; j++)
+        zero_view(out[j]);
+    for (int b = 0; b < seq.B; b++)
+        for (int head = 0; head < d.H; head++)
+            backward_head(&r, b, head, dh, dq, dk, dv, di, df, scratch);
+}
