@@ -1,0 +1,31 @@
+/* file.h - whole files: mapped for reading, replaced at once when written. */
+#ifndef XL_FILE_H
+#define XL_FILE_H
+
+#include "base/error.h"
+#include <stdio.h>
+
+typedef struct {
+    const char *data; /* NULL if the file is empty */
+    size_t size;
+} xl_map;
+
+xlstm_status xl_map_open(xl_map *map, const char *path);
+void xl_map_close(xl_map *map);
+
+/* A file being written beside `path`. commit makes it the file of that name, fsync first; drop removes it. */
+typedef struct {
+    FILE *f;
+    char *path, *beside;
+} xl_replace;
+
+xlstm_status xl_replace_open(xl_replace *r, const char *path);
+xlstm_status xl_replace_commit(xl_replace *r);
+void xl_replace_drop(xl_replace *r);
+
+/* dir/name in fresh memory; NULL when there is none. */
+char *xl_path_join(const char *dir, const char *name);
+int xl_path_exists(const char *path);
+int xl_path_is_dir(const char *path);
+
+#endif

@@ -1,0 +1,422 @@
+/* safetensors: 8 bytes length of the header, header in JSON, data. See xlstm/tensors.h.
+ *
+ * The file is taken for hostile: whatever is found wrong is said in one sentence and nothing is mapped. */
+#include "base/half.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "xlstm/tensors.h"
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the files are little-endian and are used as they are"
+#endif
+
+enum { HEADER_MAX = 100000000 }; /* the format's own limit */
+
+typedef struct {
+    const char *name; /* borrowed from the JSON */
+    xlstm_dtype dtype;
+    int ndim;
+    int64_t shape[XLSTM_MAX_DIMS];
+    size_t count, begin, end; /* bytes from the beginning of the data */
+} entry;
+
+struct xlstm_tensors {
+    xl_map map;
+    json_t *header;
+    entry *entries;
+    int count;
+    const char *data;
+    size_t data_size;
+};
+
+static const char *const dtype_names[] = {
+#define XL_DTYPE_NAME(name, text, bytes) text,
+    XLSTM_DTYPE_LIST(XL_DTYPE_NAME)
+#undef XL_DTYPE_NAME
+};
+static const unsigned char dtype_sizes[] = {
+#define XL_DTYPE_SIZE(name, text, bytes) bytes,
+    XLSTM_DTYPE_LIST(XL_DTYPE_SIZE)
+#undef XL_DTYPE_SIZE
+};
+
+const char *xlstm_dtype_name(xlstm_dtype dtype) {
+    return (unsigned)dtype < XLSTM_DTYPES ? dtype_names[dtype] : NULL;
+}
+
+size_t xlstm_dtype_size(xlstm_dtype dtype) {
+    return (unsigned)dtype < XLSTM_DTYPES ? dtype_sizes[dtype] : 0;
+}
+
+static xlstm_status parse_dtype(entry *e, const json_t *value, const char *path) {
+    const char *text = json_string_value(value);
+    for (int i = 0; text && i < XLSTM_DTYPES; i++)
+        if (!strcmp(text, dtype_names[i])) {
+            e->dtype = (xlstm_dtype)i;
+            return XLSTM_OK;
+        }
+    return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has the unknown dtype %.40s", path, e->name,
+                   text ? text : "(none)");
+}
+
+/* count = product of the sizes; false when one is negative or the bytes would not fit in memory. */
+static int multiply(entry *e) {
+    size_t limit = SIZE_MAX / 2 / dtype_sizes[e->dtype];
+    e->count = 1;
+    for (int i = 0; i < e->ndim; i++) {
+        if (e->shape[i] < 0)
+            return 0;
+        if (e->shape[i] > 0 && e->count > limit / (size_t)e->shape[i])
+            return 0;
+        e->count *= (size_t)e->shape[i];
+    }
+    return 1;
+}
+
+static xlstm_status parse_shape(entry *e, const json_t *value, const char *path) {
+    size_t n = json_array_size(value);
+    if (!json_is_array(value) || n > XLSTM_MAX_DIMS)
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has no shape, or one of more than %d sizes", path,
+                       e->name, XLSTM_MAX_DIMS);
+    e->ndim = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *size = json_array_get(value, i);
+        e->shape[i] = json_is_integer(size) ? (int64_t)json_integer_value(size) : -1;
+    }
+    if (!multiply(e))
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has a negative, fractional or overflowing shape",
+                       path, e->name);
+    return XLSTM_OK;
+}
+
+static xlstm_status parse_offsets(entry *e, const json_t *value, size_t data_size, const char *path) {
+    const json_t *from = json_array_get(value, 0), *to = json_array_get(value, 1);
+    if (json_array_size(value) != 2 || !json_is_integer(from) || !json_is_integer(to))
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s: data_offsets are not two integers", path, e->name);
+    json_int_t begin = json_integer_value(from), end = json_integer_value(to);
+    if (begin < 0 || end < begin || (uint64_t)end > data_size)
+        return xl_fail(
+            XLSTM_E_FORMAT,
+            "%s: tensor %.200s: data_offsets %lld to %lld are not inside the %zu bytes of data (is the "
+            "file truncated?)",
+            path, e->name, (long long)begin, (long long)end, data_size);
+    e->begin = (size_t)begin;
+    e->end = (size_t)end;
+    if (e->end - e->begin != e->count * dtype_sizes[e->dtype])
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has %zu bytes, but its shape and dtype need %zu",
+                       path, e->name, e->end - e->begin, e->count * dtype_sizes[e->dtype]);
+    return XLSTM_OK;
+}
+
+static xlstm_status parse_entry(entry *e, const json_t *value, size_t data_size, const char *path) {
+    const char *key;
+    json_t *ignored;
+    if (!json_is_object(value))
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s is not described by an object", path, e->name);
+    json_object_foreach((json_t *)(uintptr_t)value, key, ignored) {
+        if (strcmp(key, "dtype") && strcmp(key, "shape") && strcmp(key, "data_offsets"))
+            return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has the unknown property %.60s", path, e->name,
+                           key);
+    }
+    XL_TRY(parse_dtype(e, json_object_get(value, "dtype"), path));
+    XL_TRY(parse_shape(e, json_object_get(value, "shape"), path));
+    return parse_offsets(e, json_object_get(value, "data_offsets"), data_size, path);
+}
+
+/* __metadata__ holds texts only. */
+static xlstm_status check_metadata(json_t *value, const char *path) {
+    const char *key;
+    json_t *text;
+    if (!json_is_object(value))
+        return xl_fail(XLSTM_E_FORMAT, "%s: __metadata__ is not an object", path);
+    json_object_foreach(value, key, text) {
+        if (!json_is_string(text))
+            return xl_fail(XLSTM_E_FORMAT, "%s: __metadata__ entry %.100s is not a text", path, key);
+    }
+    return XLSTM_OK;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    if (x->end != y->end)
+        return x->end < y->end ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* Sorted by offset, the tensors must lie end to end from the first to the last byte. */
+static xlstm_status check_cover(const xlstm_tensors *t, const char *path) {
+    size_t at = 0;
+    for (int i = 0; i < t->count; i++) {
+        const entry *e = &t->entries[i];
+        if (e->begin != at)
+            return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s begins at byte %zu of the data, %s %zu", path,
+                           e->name, e->begin,
+                           e->begin < at ? "inside its neighbour, which ends at" : "after a hole from", at);
+        at = e->end;
+    }
+    if (at != t->data_size)
+        return xl_fail(XLSTM_E_FORMAT, "%s: %zu bytes at the end belong to no tensor", path,
+                       t->data_size - at);
+    return XLSTM_OK;
+}
+
+static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
+    size_t bytes = json_object_size(t->header) * sizeof(entry);
+    const char *name;
+    json_t *value;
+    t->entries = xl_alloc(bytes);
+    if (!t->entries)
+        return xl_no_memory(bytes, "the list of tensors");
+    json_object_foreach(t->header, name, value) {
+        if (!strcmp(name, "__metadata__")) {
+            XL_TRY(check_metadata(value, path));
+            continue;
+        }
+        entry *e = &t->entries[t->count++];
+        e->name = name;
+        XL_TRY(parse_entry(e, value, t->data_size, path));
+    }
+    if (t->count)
+        qsort(t->entries, (size_t)t->count, sizeof *t->entries, by_offset);
+    return check_cover(t, path);
+}
+
+static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
+    uint64_t length = 0;
+    XL_TRY(xl_map_open(&t->map, path));
+    if (t->map.size < 8)
+        return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; a safetensors file has at least 8", path,
+                       t->map.size);
+    memcpy(&length, t->map.data, 8);
+    if (length > t->map.size - 8 || length > HEADER_MAX)
+        return xl_fail(XLSTM_E_FORMAT,
+                       "%s: header of %llu bytes in a file of %zu (limit %d): not safetensors, or truncated",
+                       path, (unsigned long long)length, t->map.size, (int)HEADER_MAX);
+    if (length == 0 || t->map.data[8] != '{')
+        return xl_fail(XLSTM_E_FORMAT, "%s: header does not begin with {: not a safetensors file", path);
+    t->data = t->map.data + 8 + length;
+    t->data_size = t->map.size - 8 - (size_t)length;
+    XL_TRY(xl_json_parse(&t->header, t->map.data + 8, (size_t)length, path));
+    return parse_entries(t, path);
+}
+
+xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
+    if (!out || !path)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open: NULL argument");
+    *out = NULL;
+    xlstm_tensors *t = xl_alloc(sizeof *t);
+    if (!t)
+        return xl_no_memory(sizeof *t, "a tensor file");
+    xlstm_status status = parse_file(t, path);
+    if (status == XLSTM_OK)
+        *out = t;
+    else
+        xlstm_tensors_close(t);
+    return status;
+}
+
+void xlstm_tensors_close(xlstm_tensors *t) {
+    if (!t)
+        return;
+    json_decref(t->header);
+    xl_free(t->entries);
+    xl_map_close(&t->map);
+    xl_free(t);
+}
+
+int xlstm_tensors_count(const xlstm_tensors *t) {
+    return t ? t->count : 0;
+}
+
+xlstm_status xlstm_tensors_get(const xlstm_tensors *t, int index, xlstm_tensor *out) {
+    if (!t || !out || index < 0 || index >= t->count)
+        return xl_fail(XLSTM_E_ARGUMENT, "tensor %d of %d: no such index", index, xlstm_tensors_count(t));
+    const entry *e = &t->entries[index];
+    *out = (xlstm_tensor){
+        .name = e->name, .dtype = e->dtype, .ndim = e->ndim, .count = e->count, .data = t->data + e->begin};
+    memcpy(out->shape, e->shape, sizeof out->shape);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_tensor *out) {
+    for (int i = 0; t && name && i < t->count; i++)
+        if (!strcmp(t->entries[i].name, name))
+            return xlstm_tensors_get(t, i, out);
+    return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name ? name : "(NULL)");
+}
+
+/* ---- conversion ---- */
+
+/* Reads number i of a tensor whose data may lie at any address. */
+#define XL_AT(type, p, i)                                                                                    \
+    type v;                                                                                                  \
+    memcpy(&v, (const char *)(p) + (i) * sizeof v, sizeof v)
+
+#define XL_CONVERT(type, expression)                                                                         \
+    for (size_t i = 0; i < t->count; i++) {                                                                  \
+        XL_AT(type, t->data, i);                                                                             \
+        out[i] = expression;                                                                                 \
+    }                                                                                                        \
+    return XLSTM_OK
+
+#define XL_CONVERT_ALL(to)                                                                                   \
+    switch (t->dtype) {                                                                                      \
+    case XLSTM_F64:                                                                                          \
+        XL_CONVERT(double, (to)v);                                                                           \
+    case XLSTM_F32:                                                                                          \
+        XL_CONVERT(float, (to)v);                                                                            \
+    case XLSTM_F16:                                                                                          \
+        XL_CONVERT(uint16_t, (to)xl_from_f16(v));                                                            \
+    case XLSTM_BF16:                                                                                         \
+        XL_CONVERT(uint16_t, (to)xl_from_bf16(v));                                                           \
+    case XLSTM_I64:                                                                                          \
+        XL_CONVERT(int64_t, (to)v);                                                                          \
+    case XLSTM_I32:                                                                                          \
+        XL_CONVERT(int32_t, (to)v);                                                                          \
+    case XLSTM_I16:                                                                                          \
+        XL_CONVERT(int16_t, (to)v);                                                                          \
+    case XLSTM_I8:                                                                                           \
+        XL_CONVERT(int8_t, (to)v);                                                                           \
+    case XLSTM_U64:                                                                                          \
+        XL_CONVERT(uint64_t, (to)v);                                                                         \
+    case XLSTM_U32:                                                                                          \
+        XL_CONVERT(uint32_t, (to)v);                                                                         \
+    case XLSTM_U16:                                                                                          \
+        XL_CONVERT(uint16_t, (to)v);                                                                         \
+    case XLSTM_U8:                                                                                           \
+    case XLSTM_BOOL:                                                                                         \
+        XL_CONVERT(uint8_t, (to)v);                                                                          \
+    case XLSTM_DTYPES:                                                                                       \
+        break;                                                                                               \
+    }                                                                                                        \
+    return xl_fail(XLSTM_E_ARGUMENT, "tensor %.200s has an unknown dtype", t->name ? t->name : "(NULL)")
+
+xlstm_status xlstm_tensor_reals(const xlstm_tensor *t, xlstm_real *out) {
+    XL_CONVERT_ALL(xlstm_real);
+}
+
+xlstm_status xlstm_tensor_doubles(const xlstm_tensor *t, double *out) {
+    XL_CONVERT_ALL(double);
+}
+
+static xlstm_status convert_int64(const xlstm_tensor *t, int64_t *out) {
+    XL_CONVERT_ALL(int64_t);
+}
+
+static xlstm_status check_u64(const xlstm_tensor *t) {
+    for (size_t i = 0; i < t->count; i++) {
+        XL_AT(uint64_t, t->data, i);
+        if (v > INT64_MAX)
+            return xl_fail(XLSTM_E_FORMAT, "tensor %.200s: number %zu is beyond int64", t->name, i);
+    }
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_tensor_int64s(const xlstm_tensor *t, int64_t *out) {
+    if (t->dtype <= XLSTM_BF16)
+        return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is %s; integers are needed", t->name,
+                       xlstm_dtype_name(t->dtype));
+    if (t->dtype == XLSTM_U64)
+        XL_TRY(check_u64(t));
+    return convert_int64(t, out);
+}
+
+/* ---- writing ---- */
+
+static json_t *integers(const int64_t *values, int count) {
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, json_integer(values[i]));
+    return array;
+}
+
+static xlstm_status describe(json_t *header, const xlstm_tensor *t, size_t *at) {
+    entry e = {.name = t->name, .dtype = t->dtype, .ndim = t->ndim};
+    int good = t->name && strcmp(t->name, "__metadata__") && xlstm_dtype_size(t->dtype) && t->ndim >= 0 &&
+               t->ndim <= XLSTM_MAX_DIMS;
+    if (good)
+        memcpy(e.shape, t->shape, sizeof e.shape);
+    if (!good || !multiply(&e) || (e.count && !t->data))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "tensor %.200s to be written lacks data, or its shape or dtype is bad",
+                       t->name ? t->name : "(NULL)");
+    if (json_object_get(header, t->name))
+        return xl_fail(XLSTM_E_ARGUMENT, "two tensors to be written are called %.200s", t->name);
+    size_t end = *at + e.count * xlstm_dtype_size(t->dtype);
+    json_t *d = json_object();
+    json_object_set_new(d, "dtype", json_string(xlstm_dtype_name(t->dtype)));
+    json_object_set_new(d, "shape", integers(e.shape, e.ndim));
+    json_object_set_new(d, "data_offsets", integers((int64_t[]){(int64_t)*at, (int64_t)end}, 2));
+    *at = end;
+    if (json_object_set_new(header, t->name, d)) /* jansson checks the UTF-8 */
+        return xl_fail(XLSTM_E_ARGUMENT, "the name of a tensor to be written is not UTF-8");
+    return XLSTM_OK;
+}
+
+/* Wide numbers go first, so that every tensor is aligned to its number. Returns NULL after the last. */
+static const xlstm_tensor *next_in_file(const xlstm_tensor *tensors, int count, size_t *size, int *i) {
+    for (; *size; *size /= 2, *i = 0)
+        while (*i < count) {
+            const xlstm_tensor *t = &tensors[(*i)++];
+            if (xlstm_dtype_size(t->dtype) == *size)
+                return t;
+        }
+    return NULL;
+}
+
+static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, int count) {
+    size_t at = 0, size = 8;
+    int i = 0;
+    for (int k = 0; k < count; k++)
+        if (!xlstm_dtype_size(tensors[k].dtype))
+            return xl_fail(XLSTM_E_ARGUMENT, "tensor %d to be written has an unknown dtype", k);
+    json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt"));
+    for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
+        XL_TRY(describe(header, t, &at));
+    return XLSTM_OK;
+}
+
+static size_t tensor_bytes(const xlstm_tensor *t) {
+    size_t bytes = xlstm_dtype_size(t->dtype);
+    for (int i = 0; i < t->ndim; i++)
+        bytes *= (size_t)t->shape[i];
+    return bytes;
+}
+
+/* Write errors stay on the stream and are found by commit. */
+static void write_all(FILE *f, const char *text, const xlstm_tensor *tensors, int count) {
+    size_t length = strlen(text), size = 8;
+    uint64_t padded = (length + 7) / 8 * 8;
+    int i = 0;
+    fwrite(&padded, 1, 8, f);
+    fwrite(text, 1, length, f);
+    fwrite("        ", 1, (size_t)padded - length, f);
+    for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
+        if (tensor_bytes(t))
+            fwrite(t->data, 1, tensor_bytes(t), f);
+}
+
+xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
+    if (!path || count < 0 || (count && !tensors))
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_write: NULL argument or negative count");
+    json_t *header = json_object();
+    xlstm_status status = build_header(header, tensors, count);
+    char *text = status == XLSTM_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    xl_replace file;
+    if (status == XLSTM_OK && !text)
+        status = xl_no_memory(0, "a header");
+    if (status == XLSTM_OK)
+        status = xl_replace_open(&file, path);
+    if (status == XLSTM_OK) {
+        write_all(file.f, text, tensors, count);
+        status = xl_replace_commit(&file);
+    }
+    free(text);
+    return status;
+}
