@@ -83,7 +83,7 @@ typedef struct {
 xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qkv in, xl_view gates,
                                xl_state state);
 void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,
-                       xl_mlstm_tape tape, xl_qkv in, xl_view gates);
+                       xl_mlstm_tape tape, xl_qkv in, xl_view gates, xl_state state);
 
 /* width * factor, rounded up to a multiple */
 int xl_round_up(double width, int multiple);

@@ -47,13 +47,13 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
 }
 
 void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,
-                       xl_mlstm_tape tape, xl_qkv in, xl_view gates) {
+                       xl_mlstm_tape tape, xl_qkv in, xl_view gates, xl_state state) {
     int H = cell.H;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_mlstm_scratch(cell, c->seq));
     c->op->mlstm_bwd(d.q, d.k, d.v, xl_cols(dgates, 0, H), xl_cols(dgates, H, H), dh, h, tape.m, tape.den,
                      tape.borders, in.q, in.k, in.v, xl_cols(gates, 0, H), xl_cols(gates, H, H), cell, c->seq,
-                     scratch);
+                     state, scratch);
     xl_arena_release(c->temp, mark);
 }
 
@@ -65,7 +65,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->inner = I;
     l->K = c->mlstm_conv;
     l->blocks = (xl_heads){I / bs, bs, bs, bs};
-    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)1e-6};
+    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)1e-6, 1};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
     xl_shape block = XL_SHAPE3(I / bs, bs, bs);
 
@@ -157,7 +157,7 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     xl_view dqkv = xl_arena_view(c->temp, N, 3 * I), dgates = xl_arena_view(c->temp, N, 2 * H);
     xl_view dq = xl_cols(dqkv, 0, I), dk = xl_cols(dqkv, I, I), dv = xl_cols(dqkv, 2 * I, I);
     xl_mlstm_backward(c, l->cell, (xl_qkv){dq, dk, dv}, dgates, dh, s->h, s->cell, (xl_qkv){q, k, v},
-                      s->gates);
+                      s->gates, xl_layer_state(layer, c, (size_t)(l->K - 1) * (size_t)I));
     op->linear_dw(dw + l->gates, dw + l->gates_bias, s->qkv, dgates);
     op->linear_dx(dqkv, dgates, w + l->gates, 1);
 

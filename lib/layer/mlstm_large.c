@@ -50,7 +50,7 @@ static void declare_cell(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) 
     int H = s->config->num_heads;
     l->bare = 1;
     l->Dv = s->out;
-    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, (real)1e-6};
+    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, (real)1e-6, 0};
     declare_projections(l, p, s->in, 1);
 }
 
@@ -61,7 +61,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int qk = (int)(D * (double)c->qk_dim_factor);
     l->Dv = (int)(D * (double)c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
-    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)1e-6};
+    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)1e-6, 0};
     l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : 1e-6)};
     declare_projections(l, p, D, bias);
     l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));
@@ -138,7 +138,8 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
         op->glu_bwd(d.o, dhn, dh, p.o, s->hn, XL_SIGMOID);
         op->norm_bwd(dh, dw + l->norm_w, xl_gradient(dw, l->norm_b), dhn, s->h, w + l->norm_w, l->norm, 0);
     }
-    xl_mlstm_backward(c, l->cell, d.in, dgates, dh, s->h, s->cell, p.in, s->gates);
+    xl_mlstm_backward(c, l->cell, d.in, dgates, dh, s->h, s->cell, p.in, s->gates,
+                      xl_layer_state(layer, c, 0));
     if (l->cap > 0)
         op->softcap_bwd(dgates, dgates, s->gates, l->cap);
     op->linear_dw(dw + l->gates, dw + l->gates_bias, x, dgates);

@@ -60,11 +60,18 @@ static inline size_t xl_attention_state(xl_attention d) { /* one stream */
  * For backward (all three or none; NULL in inference): m, den: [N, H], the stabiliser and the signed sum
  * q.n at each token; borders: [B, H, ceil(T/L), dk*dv + dk + 1], the state (C, n, m) before token 0, L, 2L, ...
  * state per stream: [H, dk*dv + dk + 1]: C [dk, dv], n [dk], m [1].
- * Gradient of the state that came in is dropped (truncated back-propagation). */
+ * Gradient of the state that came in is dropped (truncated back-propagation).
+ * h depends on the stabiliser m only through eps, but reference gradients are exact, so that part is there too. */
 typedef struct {
     int H, dk, dv, L;
     real eps;
+    int parallel; /* 1: without a state that comes in, m starts at -inf and not at 0, as the package's parallel form has
+                     it; its own step differs from that by some eps */
 } xl_mlstm;
+
+static inline real xl_mlstm_start(xl_mlstm d, xl_state s) { /* m before the first token of a new sequence */
+    return d.parallel && !s.in ? -(real)INFINITY : 0;
+}
 
 static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */
     return (size_t)d.dk * (size_t)d.dv + (size_t)d.dk + 1;

@@ -61,13 +61,16 @@ typedef struct {
     xl_mlstm d;
     xl_seq seq;
     size_t state, chunks; /* numbers in one head's state; borders in a stream */
+    real m0;              /* stabiliser before a new sequence */
 } run;
 
 static void forward_head(const run *r, int b, int head, real *S) {
     int start = 0, end = 0, fresh = 0, dk = r->d.dk, dv = r->d.dv, H = r->d.H;
     while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
-        if (fresh)
+        if (fresh) {
             zero(S, r->state);
+            S[r->state - 1] = r->m0;
+        }
         if (r->borders && start % r->d.L == 0) {
             size_t at = ((size_t)(b * H + head) * r->chunks + (size_t)(start / r->d.L)) * r->state;
             for (size_t j = 0; j < r->state; j++)
@@ -93,12 +96,27 @@ static void forward_head(const run *r, int b, int head, real *S) {
 
 void xl_ref_mlstm(xl_view h, real *m, real *den, real *borders, xl_view q, xl_view k, xl_view v, xl_view i,
                   xl_view f, xl_mlstm d, xl_seq seq, xl_state state, real *scratch) {
-    run r = {h, q, k, v, i, f, m, den, borders, d, seq, xl_mlstm_state(d), (size_t)((seq.T + d.L - 1) / d.L)};
+    run r = {h,
+             q,
+             k,
+             v,
+             i,
+             f,
+             m,
+             den,
+             borders,
+             d,
+             seq,
+             xl_mlstm_state(d),
+             (size_t)((seq.T + d.L - 1) / d.L),
+             xl_mlstm_start(d, state)};
     for (int b = 0; b < seq.B; b++)
         for (int head = 0; head < d.H; head++) {
             size_t at = (size_t)b * state.stride + (size_t)head * r.state;
             for (size_t j = 0; j < r.state; j++)
                 scratch[j] = state.in ? state.in[at + j] : 0;
+            if (!state.in)
+                scratch[r.state - 1] = r.m0;
             forward_head(&r, b, head, scratch);
             for (size_t j = 0; state.out && j < r.state; j++)
                 state.out[at + j] = scratch[j];
@@ -115,7 +133,8 @@ typedef struct {
     const real *S_out; /* outgoing state, if it has a gradient */
     real *G;           /* gradient of C' [dk, dv + 1]: of the outgoing state in, of the incoming out */
     int has_G;
-    real *b, *du, *g, *dk_,
+    real dm; /* gradient of the stabiliser after the chunk, later before it */
+    real *b, *du, *g, *of_m, *dk_,
         *next; /* [L] cumulative log f; [L, dv] [L] gradients of sums; [L, dk]; [dk, dv + 1] */
 } chunk;
 
@@ -127,6 +146,7 @@ static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head,
         for (int e = 0; e < c->dv; e++)
             c->du[t * c->dv + e] = d[e] / N;
         real along = -dot(d, row(r->h, n, head, c->dv), c->dv) / N;
+        c->of_m[t] = along * r->d.eps;
         c->g[t] = size > bound ? (r->den[at] > 0 ? along : -along) : 0;
         real logf = log_sigmoid(*row(r->f, n, head, 1));
         c->b[t] = (t ? c->b[t - 1] : 0) + logf;
@@ -200,6 +220,12 @@ static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view 
 }
 
 /* di, df, dk from dk~, dq and what flowed through the end of the chunk. */
+static real m_before(const run *r, const chunk *c, size_t n0, int head, int t) {
+    if (t > 0)
+        return r->m[(n0 + (size_t)t - 1) * (size_t)r->d.H + (size_t)head];
+    return c->S ? c->S[r->state - 1] : r->m0;
+}
+
 static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, xl_view dq, xl_view dk,
                         xl_view di, xl_view df) {
     real scale = 1 / sqrt((real)c->dk), dlogf = end;
@@ -207,8 +233,17 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
         size_t n = n0 + (size_t)t;
         real along = scale * dot(row(r->k, n, head, c->dk), c->dk_ + t * c->dk, c->dk);
         dlogf += dot(row(r->q, n, head, c->dk), row(dq, n, head, c->dk), c->dk) - along;
-        *row(di, n, head, 1) = along;
-        *row(df, n, head, 1) = dlogf * sigmoid_of_minus(*row(r->f, n, head, 1));
+        real i = *row(r->i, n, head, 1), f = *row(r->f, n, head, 1), from_m = 0;
+        c->dm += c->of_m[t];
+        if (log_sigmoid(f) + m_before(r, c, n0, head, t) >=
+            i) { /* the stabiliser came from the token before */
+            from_m = c->dm;
+            *row(di, n, head, 1) = along;
+        } else {
+            *row(di, n, head, 1) = along + c->dm;
+            c->dm = 0;
+        }
+        *row(df, n, head, 1) = (dlogf + from_m) * sigmoid_of_minus(f);
         for (int a = 0; a < c->dk; a++)
             row(dk, n, head, c->dk)[a] = scale * c->dk_[t * c->dk + a];
     }
@@ -236,7 +271,8 @@ static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq,
            wide = (size_t)r->d.dk * (size_t)(r->d.dv + 1);
     chunk c = {.dk = r->d.dk, .dv = r->d.dv, .G = scratch, .next = scratch + wide, .b = scratch + 2 * wide};
     c.g = c.b + L;
-    c.du = c.g + L;
+    c.of_m = c.g + L;
+    c.du = c.of_m + L;
     c.dk_ = c.du + L * (size_t)c.dv;
     const real *borders = r->borders + (size_t)(b * r->d.H + head) * r->chunks * r->state;
     int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T, fresh, start;
@@ -256,6 +292,7 @@ static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq,
         chunk_gates(r, &c, n0, head, at_end, dq, dk, di, df);
         swap(&c.G, &c.next);
         c.has_G = !fresh;
+        c.dm = fresh ? 0 : c.dm;
     }
 }
 
@@ -266,7 +303,7 @@ static void zero_view(xl_view v) {
 
 void xl_ref_mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df, xl_view dh, xl_view h,
                       const real *m, const real *den, const real *borders, xl_view q, xl_view k, xl_view v,
-                      xl_view i, xl_view f, xl_mlstm d, xl_seq seq, real *scratch) {
+                      xl_view i, xl_view f, xl_mlstm d, xl_seq seq, xl_state state, real *scratch) {
     run r = {h,
              q,
              k,
@@ -279,7 +316,8 @@ void xl_ref_mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df
              d,
              seq,
              xl_mlstm_state(d),
-             (size_t)((seq.T + d.L - 1) / d.L)};
+             (size_t)((seq.T + d.L - 1) / d.L),
+             xl_mlstm_start(d, state)};
     const xl_view out[] = {dq, dk, dv, di, df};
     for (int j = 0; j < 5; j++)
         zero_view(out[j]);
