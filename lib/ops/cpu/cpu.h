@@ -1,0 +1,32 @@
+/* cpu.h - the float backend. Files named isa_*.c are compiled once per instruction set (XL_ISA), each leaving
+ * one install function; cpu.c starts from the reference table and overwrites it with the best the machine has. */
+#ifndef XL_CPU_H
+#define XL_CPU_H
+
+#include "base/parallel.h"
+#include "ops/ref/ref.h"
+
+/* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. */
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B, size_t ldb,
+             float beta, float *C, size_t ldc);
+void xl_install_gemm(xl_ops *table);
+
+#define XL_PASTE2(a, b) a##_##b
+#define XL_PASTE(a, b) XL_PASTE2(a, b)
+#define XL_ISA_NAME(name) XL_PASTE(name, XL_ISA)
+
+#define XL_DECLARE_ISA(isa)                                                                                  \
+    void xl_install_pointwise_##isa(xl_ops *);                                                               \
+    void xl_install_mlstm_##isa(xl_ops *);                                                                   \
+    void xl_install_rnn_##isa(xl_ops *);                                                                     \
+    void xl_install_attention_##isa(xl_ops *);
+XL_DECLARE_ISA(base)
+XL_DECLARE_ISA(avx2)
+XL_DECLARE_ISA(avx512)
+
+/* Some rows of a view. */
+static inline xl_view xl_some(xl_view v, int from, int count) {
+    return (xl_view){v.p ? v.p + (size_t)from * v.ld : NULL, count, v.cols, v.ld};
+}
+
+#endif

@@ -1,0 +1,225 @@
+/* Matrix products over CBLAS. A product is cut into tiles whose number depends on its shape alone; BLAS itself is held
+ * at one thread, so there is never a second thread pool and no result depends on the thread count. */
+#include "ops/cpu/cpu.h"
+#include <cblas.h>
+
+enum { TILE_ROWS = 256, TILE_COLS = 512, SMALL_BLOCK = 16 };
+
+/* OpenBLAS only; another CBLAS does not have it and is asked to be sequential in the docs. */
+extern void openblas_set_num_threads(int) __attribute__((weak));
+
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B, size_t ldb,
+             float beta, float *C, size_t ldc) {
+    cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K, alpha, A,
+                (int)lda, B, (int)ldb, beta, C, (int)ldc);
+}
+
+typedef struct {
+    int tA, tB, M, N, K;
+    const float *A, *B;
+    size_t lda, ldb, ldc;
+    float beta, *C;
+    int columns; /* tiles across */
+} product;
+
+static int tiles(int n, int size) {
+    return (n + size - 1) / size;
+}
+
+static void product_tile(void *context, int index, int thread) {
+    const product *p = context;
+    (void)thread;
+    int m = index / p->columns * TILE_ROWS, n = index % p->columns * TILE_COLS;
+    int rows = p->M - m < TILE_ROWS ? p->M - m : TILE_ROWS, cols = p->N - n < TILE_COLS ? p->N - n : TILE_COLS;
+    const float *A = p->A + (p->tA ? (size_t)m : (size_t)m * p->lda);
+    const float *B = p->B + (p->tB ? (size_t)n * p->ldb : (size_t)n);
+    xl_gemm(p->tA, p->tB, rows, cols, p->K, 1, A, p->lda, B, p->ldb, p->beta, p->C + (size_t)m * p->ldc + n, p->ldc);
+}
+
+static void multiply(product p) {
+    if (p.M < 1 || p.N < 1 || p.K < 1)
+        return;
+    p.columns = tiles(p.N, TILE_COLS);
+    xl_parallel(tiles(p.M, TILE_ROWS) * p.columns, product_tile, &p);
+}
+
+typedef struct {
+    xl_view v;
+    const float *b;
+    float *db;
+} bias;
+
+static void bias_rows(void *context, int index, int thread) {
+    const bias *a = context;
+    (void)thread;
+    for (int n = index * TILE_ROWS; n < a->v.rows && n < (index + 1) * TILE_ROWS; n++) {
+        float *y = a->v.p + (size_t)n * a->v.ld;
+        for (int o = 0; o < a->v.cols; o++)
+            y[o] = a->b[o];
+    }
+}
+
+static void linear(xl_view y, xl_view x, const float *W, const float *b) {
+    bias fill = {y, b, NULL};
+    if (b)
+        xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &fill);
+    multiply((product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p, 0});
+}
+
+static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
+    multiply((product){0, 0, dx.rows, dx.cols, dy.cols, dy.p, W, dy.ld, (size_t)dx.cols, dx.ld, add ? 1.0f : 0.0f, dx.p,
+                       0});
+}
+
+static void column_sums(void *context, int index, int thread) {
+    const bias *a = context;
+    (void)thread;
+    int from = index * TILE_COLS, to = from + TILE_COLS < a->v.cols ? from + TILE_COLS : a->v.cols;
+    for (int n = 0; n < a->v.rows; n++) {
+        const float *dy = a->v.p + (size_t)n * a->v.ld;
+        for (int o = from; o < to; o++)
+            a->db[o] += dy[o];
+    }
+}
+
+static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
+    bias sums = {dy, NULL, db};
+    multiply((product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0});
+    if (db)
+        xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
+}
+
+/* ---- block-diagonal ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    xl_view y, x; /* outputs' side and inputs' side */
+    const float *W, *b;
+    float *dW, *db;
+    xl_heads s;
+    int add;
+} blocks;
+
+static void heads_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    (void)thread;
+    for (int n = from; a->b && n < from + rows; n++)
+        for (int j = 0; j < a->s.n; j++)
+            for (int o = 0; o < a->s.out; o++)
+                a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)] = a->b[j * a->s.out + o];
+    for (int j = 0; j < a->s.n; j++)
+        xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld,
+                a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->b ? 1 : 0,
+                a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld);
+}
+
+static void heads_dx_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    (void)thread;
+    for (int j = 0; j < a->s.n; j++)
+        xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld,
+                a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->add ? 1 : 0,
+                a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
+}
+
+static void heads_dw_block(void *context, int j, int thread) {
+    const blocks *a = context;
+    size_t size = (size_t)(a->s.out * a->s.in);
+    (void)thread;
+    xl_gemm(1, 0, a->s.out, a->s.in, a->y.rows, 1, a->y.p + (size_t)(j * a->s.ystep), a->y.ld,
+            a->x.p + (size_t)(j * a->s.in), a->x.ld, 1, a->dW + (size_t)j * size, (size_t)a->s.in);
+    for (int n = 0; a->db && n < a->y.rows; n++)
+        for (int o = 0; o < a->s.out; o++)
+            a->db[j * a->s.out + o] += a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)];
+}
+
+/* Blocks of 4 x 4 are loops: BLAS would spend its time on being called. With in == out == n written out, the compiler
+ * turns the rows into vector code. */
+static void small_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * TILE_ROWS, to = from + TILE_ROWS < a->y.rows ? from + TILE_ROWS : a->y.rows;
+    int in = a->s.in, out = a->s.out;
+    (void)thread;
+    for (int n = from; n < to; n++) {
+        const float *x = a->x.p + (size_t)n * a->x.ld;
+        float *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = 0; j < a->s.n; j++)
+            for (int o = 0; o < out; o++) {
+                const float *w = a->W + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+                float sum = a->b ? a->b[j * out + o] : 0;
+                for (int c = 0; c < in; c++)
+                    sum += w[c] * x[j * in + c];
+                y[j * a->s.ystep + o] = sum;
+            }
+    }
+}
+
+static void small_dx_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * TILE_ROWS, to = from + TILE_ROWS < a->y.rows ? from + TILE_ROWS : a->y.rows;
+    int in = a->s.in, out = a->s.out;
+    (void)thread;
+    for (int n = from; n < to; n++) {
+        float *x = a->x.p + (size_t)n * a->x.ld;
+        const float *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = 0; j < a->s.n; j++)
+            for (int c = 0; c < in; c++) {
+                float sum = a->add ? x[j * in + c] : 0;
+                for (int o = 0; o < out; o++)
+                    sum += y[j * a->s.ystep + o] * a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
+                x[j * in + c] = sum;
+            }
+    }
+}
+
+/* Some blocks over all rows, in order. */
+static void small_dw_blocks(void *context, int index, int thread) {
+    const blocks *a = context;
+    int in = a->s.in, out = a->s.out, from = index * 32, to = from + 32 < a->s.n ? from + 32 : a->s.n;
+    (void)thread;
+    for (int n = 0; n < a->y.rows; n++) {
+        const float *x = a->x.p + (size_t)n * a->x.ld, *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = from; j < to; j++)
+            for (int o = 0; o < out; o++) {
+                float d = y[j * a->s.ystep + o], *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+                for (int c = 0; c < in; c++)
+                    dw[c] += d * x[j * in + c];
+                if (a->db)
+                    a->db[j * out + o] += d;
+            }
+    }
+}
+
+static int small(xl_heads s) {
+    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK;
+}
+
+static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
+    blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
+    xl_parallel(tiles(y.rows, TILE_ROWS), small(s) ? small_rows : heads_rows, &a);
+}
+
+static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
+    blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add};
+    xl_parallel(tiles(dy.rows, TILE_ROWS), small(s) ? small_dx_rows : heads_dx_rows, &a);
+}
+
+static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
+    blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
+    if (small(s))
+        xl_parallel(tiles(s.n, 32), small_dw_blocks, &a);
+    else
+        xl_parallel(s.n, heads_dw_block, &a);
+}
+
+void xl_install_gemm(xl_ops *t) {
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+    t->linear = linear;
+    t->linear_dx = linear_dx;
+    t->linear_dw = linear_dw;
+    t->heads = heads;
+    t->heads_dx = heads_dx;
+    t->heads_dw = heads_dw;
+}

@@ -1,0 +1,56 @@
+/* vec.h - exp, sigmoid, tanh, log for loops that the compiler turns into vectors. Everything is static inline: a shared
+ * helper compiled for one instruction set could be picked by the linker for another. */
+#ifndef XL_VEC_H
+#define XL_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline float vec_bits(int32_t i) {
+    float f;
+    memcpy(&f, &i, sizeof f);
+    return f;
+}
+
+/* exp(x) = 2^n exp(r), |r| <= ln2 / 2, by a polynomial of degree 6: about 2 ulp; 0 below -87.3, inf above 88.7. */
+static inline float vec_exp(float x) {
+    float clamped = x < -87.33654f ? -87.33654f : x > 88.72283f ? 88.72283f : x;
+    float n = (clamped * 1.442695041f + 12582912.0f) - 12582912.0f; /* to the nearest whole number */
+    float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    float e = p * r * r + r + 1.0f;
+    int32_t k = (int32_t)n, half = k >> 1; /* in two steps, since 2^128 is no float */
+    e = e * vec_bits((half + 127) << 23) * vec_bits((k - half + 127) << 23);
+    e = x < -87.33654f ? 0.0f : e;
+    e = x > 88.72283f ? INFINITY : e;
+    return x != x ? x : e;
+}
+
+static inline float vec_sigmoid(float x) {
+    return 1.0f / (1.0f + vec_exp(-x));
+}
+
+/* Near zero the quotient would cancel; there an odd polynomial. */
+static inline float vec_tanh(float x) {
+    float a = fabsf(x), s = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * s + 2.06390887954e-2f;
+    p = p * s - 5.37397155531e-2f;
+    p = p * s + 1.33314422036e-1f;
+    p = p * s - 3.33332819422e-1f;
+    float near = x + x * s * p;
+    float far = copysignf(1.0f - 2.0f / (vec_exp(2.0f * a) + 1.0f), x);
+    return a < 0.625f ? near : far;
+}
+
+static inline float vec_log_sigmoid(float x) { /* few per token: libm's log1p is good enough */
+    return (x < 0 ? x : 0) - log1pf(expf(-fabsf(x)));
+}
+
+#endif
