@@ -6,6 +6,7 @@
 
 #include "xlstm/common.h"
 #include "xlstm/config.h"
+#include "xlstm/io.h"
 #include "xlstm/module.h"
 #include "xlstm/optim.h"
 #include "xlstm/session.h"

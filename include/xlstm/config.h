@@ -83,24 +83,39 @@ typedef struct xlstm_config {
     int slstm_recurrent_uniform;     /**< recurrent matrix starts uniform +-1/sqrt(width); 0: zeros */
     xlstm_bias_init slstm_bias_init; /**< initial biases */
 
-    int ffn;                        /**< sLSTM block has its feed-forward half */
-    float ffn_proj_factor;          /**< paper: 1.3; large and Transformer: 2.667 */
-    int ffn_round_up;               /**< inner width is rounded up to a multiple of this */
-    xlstm_activation ffn_act;       /**< of the paper's gated feed-forward */
-    int ffn_bias;                   /**< paper family only */
-    int ffn_inner;                  /**< inner width; 0: from ffn_proj_factor */
+    int ffn;                  /**< sLSTM block has its feed-forward half */
+    float ffn_proj_factor;    /**< paper: 1.3; large and Transformer: 2.667 */
+    int ffn_round_up;         /**< inner width is rounded up to a multiple of this */
+    xlstm_activation ffn_act; /**< of the paper's gated feed-forward */
+    int ffn_bias;             /**< paper family only */
+    int ffn_inner;            /**< inner width; 0: from ffn_proj_factor */
 
     float qk_dim_factor; /**< large: q, k width over embedding_dim */
     float v_dim_factor;
     float gate_soft_cap;         /**< 0: none */
     float output_logit_soft_cap; /**< 0: none */
+
+    /* Filled from files of the official packages; 0 by default. */
+    int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
+    int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
 } xlstm_config;
 
-/** Fills the defaults of the official package for a model of `kind` blocks: heads 4, conv 4, qkv block 4, ... */
+/** Spellings of one and the same mathematics in files. */
+enum {
+    XLSTM_SPELL_HF = 1,    /**< large: config and embedding's name as Hugging Face transformers has them */
+    XLSTM_SPELL_FUSED = 2, /**< large: q, k, v, o (i, f; gate, up) as one matrix */
+    XLSTM_SPELL_CUDA =
+        4, /**< paper sLSTM: recurrent matrix and bias as the package's CUDA backend has them */
+    XLSTM_SPELL_STACK = 8 /**< paper: blocks only (xLSTMBlockStack): vectors of embedding_dim in and out */
+};
+
+/** Fills the defaults of the official package for a model of `kind` blocks: heads 4, conv 4, qkv block 4, ...
+ */
 XLSTM_API void xlstm_config_init(xlstm_config *config, xlstm_block_kind kind);
 
-/** Sets kind of every block from a ratio mLSTM:sLSTM such as "7:1", "1:0", "0:1" (repeats; the sLSTM blocks come
- *  after the mLSTM blocks of each repeat, except that a:b with more parts than blocks is spread proportionally).
+/** Sets kind of every block from a ratio mLSTM:sLSTM such as "7:1", "1:0", "0:1" (repeats; the sLSTM blocks
+ * come after the mLSTM blocks of each repeat, except that a:b with more parts than blocks is spread
+ * proportionally).
  *  @return XLSTM_E_CONFIG for text that is not two numbers with a colon, or 0:0 */
 XLSTM_API xlstm_status xlstm_config_mix(xlstm_config *config, const char *ratio);
 

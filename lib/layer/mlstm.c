@@ -60,7 +60,8 @@ void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     mlstm *l = (mlstm *)layer;
     const xlstm_config *c = s->config;
-    int D = s->in, I = xl_round_up((double)c->mlstm_proj_factor * D, 64), bs = c->mlstm_qkv_blocksize;
+    int D = s->in, bs = c->mlstm_qkv_blocksize;
+    int I = c->mlstm_inner > 0 ? c->mlstm_inner : xl_round_up((double)c->mlstm_proj_factor * D, 64);
     int H = c->mlstm_heads ? c->mlstm_heads : c->num_heads, dh = I / H, bias = c->bias;
     l->inner = I;
     l->K = c->mlstm_conv;

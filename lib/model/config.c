@@ -90,6 +90,8 @@ static xlstm_status divides(const char *name, int part, const char *of, int whol
 }
 
 static int inner_width(const xlstm_config *c) {
+    if (c->mlstm_inner > 0)
+        return c->mlstm_inner;
     double width = (double)c->mlstm_proj_factor * c->embedding_dim / 64;
     int whole = (int)width;
     return 64 * (width - whole > 1e-9 ? whole + 1 : whole);
@@ -98,6 +100,7 @@ static int inner_width(const xlstm_config *c) {
 static xlstm_status check_mlstm(const xlstm_config *c) {
     int inner = inner_width(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
     XL_TRY(in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
+    XL_TRY(in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
     XL_TRY(in_range("mlstm_conv", c->mlstm_conv, 1, 64));
     XL_TRY(divides("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, "the mLSTM's inner width", inner));
     return divides("the number of mLSTM heads", heads, "the mLSTM's inner width", inner);

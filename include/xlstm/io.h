@@ -1,0 +1,67 @@
+/** @file
+ * Models in files, in the formats of the official `xlstm` package and of Hugging Face transformers.
+ *
+ * A model's directory holds `config.json` and its weights: `model.safetensors`, `weights.safetensors`,
+ * `model_0.safetensors` `model_1.safetensors` ..., or the shards of a `model.safetensors.index.json`.
+ *
+ * `config.json` is one of
+ * - `dataclasses.asdict` of the package's xLSTMLMModelConfig (or xLSTMBlockStackConfig: then vectors of
+ *   embedding_dim go in and come out, through projections that start as the identity),
+ * - that of its xLSTMLargeConfig (xLSTM-7B),
+ * - Hugging Face's, with `"model_type": "xlstm"`,
+ * - the library's own, `"model_type": "libxlstm"`, with the fields of xlstm_config, for what those cannot
+ * say.
+ *
+ * A field that would change the mathematics is honoured or is an error that names it; so is a field that
+ * nobody knows. What only chooses kernels, number types or generation is ignored. The package's vanilla
+ * backend of the sLSTM disregards gradient_recurrent_cut and the clip values, and so does this; with
+ * "backend": "cuda" the cut is honoured and clip values are an error.
+ */
+#ifndef XLSTM_IO_H
+#define XLSTM_IO_H
+
+#include "xlstm/module.h"
+#include "xlstm/tensors.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Reads a configuration. @param path a JSON file, or a directory with config.json
+ *  @return XLSTM_E_IO, XLSTM_E_FORMAT (not JSON), XLSTM_E_CONFIG (a field is wrong, missing or not supported)
+ */
+XLSTM_API xlstm_status xlstm_config_load(const char *path, xlstm_config *config);
+/** Writes a configuration in the format that it came from, or the official one of its family, or the own one.
+ *  The file is replaced at once. @param path a JSON file, or a directory for config.json */
+XLSTM_API xlstm_status xlstm_config_save(const xlstm_config *config, const char *path);
+
+/** Creates a module from a directory. *out is yours and NULL on failure; free it with xlstm_module_free(). */
+XLSTM_API xlstm_status xlstm_module_load(xlstm_module **out, const char *directory);
+/** Replaces all weights of a module by those of one safetensors file. Names may be of any spelling: fused or
+ * single matrices, Hugging Face's, either layout of the sLSTM's recurrent matrix. Nothing is changed on
+ * failure.
+ *  @return XLSTM_E_FORMAT with the name of the first tensor that is missing, unknown, given twice or of
+ * another shape */
+XLSTM_API xlstm_status xlstm_module_load_weights(xlstm_module *module, const char *path);
+/** Writes config.json and weights (`weights.safetensors` for the paper's family, else `model.safetensors`)
+ * into a directory, which is created if it is not there. Loading them again gives the same bits.
+ *  @return XLSTM_E_ARGUMENT for a bare cell or block, XLSTM_E_IO also when the directory holds weights under
+ * another name, which would be found first */
+XLSTM_API xlstm_status xlstm_module_save(const xlstm_module *module, const char *directory);
+/** Writes the weights alone. */
+XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, const char *path);
+
+/** What tensor `like` of a weights file holds when the parameters hold `values`, for instance a trainer's
+ *  gradients: gathers fused rows and turns layouts.
+ *  @param like its name and shape say which tensor; its data is not looked at
+ *  @param values numbers at the offsets of xlstm_parameter
+ *  @param out [like->count]
+ *  @return XLSTM_E_NOT_FOUND for a name that no parameter answers to, XLSTM_E_FORMAT for another shape */
+XLSTM_API xlstm_status xlstm_module_gather(const xlstm_module *module, const xlstm_tensor *like,
+                                           const xlstm_real *values, xlstm_real *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,209 @@
+#include "io/config_json.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "xlstm/io.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the library's own dialect: xlstm_config, field by field ---- */
+
+static const char *const own_type[] = {"libxlstm", NULL};
+static const char *const activations[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
+static const char *const bias_inits[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
+
+#define XL_OWN(kind, name)                                                                                   \
+    { #name, kind, offsetof(xlstm_config, name), NULL }
+static const xl_field own_table[] = {
+    {"model_type", XL_CONSTANT, 0, own_type},
+    {"blocks", XL_IGNORED, 0, NULL}, /* read by read_blocks */
+    XL_OWN(XL_INT, vocab_size),
+    XL_OWN(XL_INT, input_dim),
+    XL_OWN(XL_INT, output_dim),
+    XL_OWN(XL_INT, embedding_dim),
+    XL_OWN(XL_INT, num_heads),
+    XL_OWN(XL_INT, context_length),
+    XL_OWN(XL_BOOL, tie_weights),
+    XL_OWN(XL_BOOL, final_norm),
+    XL_OWN(XL_BOOL, bias),
+    XL_OWN(XL_BOOL, decay_embedding),
+    XL_OWN(XL_F32, dropout),
+    XL_OWN(XL_BOOL, embedding_dropout),
+    XL_OWN(XL_F32, norm_eps),
+    XL_OWN(XL_INT, chunk_size),
+    XL_OWN(XL_INT, mlstm_heads),
+    XL_OWN(XL_F32, mlstm_proj_factor),
+    XL_OWN(XL_INT, mlstm_conv),
+    XL_OWN(XL_INT, mlstm_qkv_blocksize),
+    XL_OWN(XL_INT, slstm_heads),
+    XL_OWN(XL_INT, slstm_conv),
+    XL_OWN(XL_BOOL, slstm_lstm),
+    XL_OWN(XL_BOOL, slstm_recurrent_cut),
+    XL_OWN(XL_BOOL, slstm_group_norm_weight),
+    XL_OWN(XL_BOOL, slstm_recurrent_uniform),
+    {"slstm_bias_init", XL_CHOICE, offsetof(xlstm_config, slstm_bias_init), bias_inits},
+    XL_OWN(XL_BOOL, ffn),
+    XL_OWN(XL_F32, ffn_proj_factor),
+    XL_OWN(XL_INT, ffn_round_up),
+    {"ffn_act", XL_CHOICE, offsetof(xlstm_config, ffn_act), activations},
+    XL_OWN(XL_BOOL, ffn_bias),
+    XL_OWN(XL_INT, ffn_inner),
+    XL_OWN(XL_F32, qk_dim_factor),
+    XL_OWN(XL_F32, v_dim_factor),
+    XL_OWN(XL_F32, gate_soft_cap),
+    XL_OWN(XL_F32, output_logit_soft_cap),
+    XL_OWN(XL_INT, mlstm_inner),
+    XL_OWN(XL_INT, file_spelling),
+};
+_Static_assert(sizeof(xlstm_activation) == sizeof(int) && sizeof(xlstm_bias_init) == sizeof(int),
+               "the table reads enums as int");
+
+static int kind_of(const json_t *name) {
+    const char *text = json_string_value(name);
+    for (int k = 0; text && k < XLSTM_BLOCK_KINDS; k++)
+        if (!strcmp(text, xlstm_block_kind_name((xlstm_block_kind)k)))
+            return k;
+    return -1;
+}
+
+static xlstm_status read_blocks(xlstm_config *c, const json_t *names, const char *where) {
+    size_t n = json_array_size(names);
+    if (n < 1 || n > XLSTM_MAX_BLOCKS)
+        return xl_fail(XLSTM_E_CONFIG, "%s: field blocks must list 1 to %d kinds of block", where,
+                       (int)XLSTM_MAX_BLOCKS);
+    c->num_blocks = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        int kind = kind_of(json_array_get(names, i));
+        if (kind < 0)
+            return xl_fail(XLSTM_E_CONFIG, "%s: entry %zu of field blocks is not a kind of block", where, i);
+        c->block_kind[i] = (unsigned char)kind;
+    }
+    return XLSTM_OK;
+}
+
+static xlstm_status own_from_json(xlstm_config *c, json_t *object, const char *where) {
+    const json_t *names = json_object_get(object, "blocks");
+    int kind = kind_of(json_array_get(names, 0));
+    xlstm_config_init(c, kind < 0 ? XLSTM_MLSTM : (xlstm_block_kind)kind);
+    XL_TRY(read_blocks(c, names, where));
+    return xl_fields_read(own_table, XL_COUNT(own_table), c, object, where);
+}
+
+static json_t *own_to_json(const xlstm_config *c) {
+    json_t *object = xl_fields_write(own_table, XL_COUNT(own_table), c), *names = json_array();
+    for (int i = 0; i < c->num_blocks; i++)
+        json_array_append_new(names, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
+    json_object_set_new(object, "blocks", names);
+    return object;
+}
+
+/* ---- which dialect ---- */
+
+xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *where) {
+    const json_t *type = json_object_get(object, "model_type");
+    const char *name = json_string_value(type);
+    if (name && !strcmp(name, "libxlstm"))
+        return own_from_json(c, object, where);
+    if (type && (!name || strcmp(name, "xlstm")))
+        return xl_fail(XLSTM_E_CONFIG, "%s: model_type is \"%.60s\"; \"xlstm\" and \"libxlstm\" are known",
+                       where, name ? name : "not a text");
+    if (type)
+        return xl_large_from_json(c, object, where);
+    if (json_object_get(object, "mlstm_block") || json_object_get(object, "slstm_block") ||
+        json_object_get(object, "slstm_at"))
+        return xl_paper_from_json(c, object, where);
+    if (json_object_get(object, "num_heads") && json_object_get(object, "embedding_dim"))
+        return xl_large_from_json(c, object, where);
+    return xl_fail(
+        XLSTM_E_CONFIG,
+        "%s: is not the configuration of an xLSTM: neither model_type, mlstm_block, slstm_block nor "
+        "num_heads is there",
+        where);
+}
+
+static int only_kinds(const xlstm_config *c, unsigned a, unsigned b) {
+    for (int i = 0; i < c->num_blocks; i++)
+        if (c->block_kind[i] != a && c->block_kind[i] != b)
+            return 0;
+    return 1;
+}
+
+/* Can the official formats say all of it? */
+static int is_paper(const xlstm_config *c) {
+    if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0)
+        return 0;
+    if (c->slstm_recurrent_cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
+        return 0;
+    return c->vocab_size > 0 || (c->file_spelling & XLSTM_SPELL_STACK);
+}
+
+static int is_large(const xlstm_config *c) {
+    int hf = c->file_spelling & XLSTM_SPELL_HF;
+    return only_kinds(c, XLSTM_MLSTM_LARGE, XLSTM_MLSTM_LARGE) && c->vocab_size > 0 && c->dropout <= 0 &&
+           (hf ? c->final_norm : !c->tie_weights);
+}
+
+xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
+    XL_TRY(xlstm_config_check(c));
+    *out = is_paper(c) ? xl_paper_to_json(c) : is_large(c) ? xl_large_to_json(c) : own_to_json(c);
+    return *out ? XLSTM_OK : xl_no_memory(0, "a configuration");
+}
+
+/* ---- files ---- */
+
+static char *config_path(const char *path) {
+    return xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
+}
+
+static xlstm_status load(const char *path, xlstm_config *c) {
+    xl_map map;
+    json_t *object = NULL;
+    XL_TRY(xl_map_open(&map, path));
+    xlstm_status status = xl_json_parse(&object, map.data ? map.data : "", map.size, path);
+    if (status == XLSTM_OK)
+        status = xl_config_from_json(c, object, path);
+    if (status == XLSTM_OK)
+        status = xlstm_config_check(c);
+    json_decref(object);
+    xl_map_close(&map);
+    return status;
+}
+
+xlstm_status xlstm_config_load(const char *path, xlstm_config *config) {
+    if (!path || !config)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_load: NULL argument");
+    char *file = config_path(path);
+    xlstm_config c;
+    if (!file)
+        return xl_no_memory(0, "a file name");
+    xlstm_status status = load(file, &c);
+    if (status == XLSTM_OK)
+        *config = c;
+    xl_free(file);
+    return status;
+}
+
+static xlstm_status save(const xlstm_config *c, const char *path) {
+    json_t *object = NULL;
+    xl_replace file;
+    XL_TRY(xl_config_to_json(c, &object));
+    char *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    json_decref(object);
+    xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
+    if (status == XLSTM_OK) {
+        fprintf(file.f, "%s\n", text);
+        status = xl_replace_commit(&file);
+    }
+    free(text);
+    return status;
+}
+
+xlstm_status xlstm_config_save(const xlstm_config *config, const char *path) {
+    if (!path || !config)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_save: NULL argument");
+    char *file = config_path(path);
+    if (!file)
+        return xl_no_memory(0, "a file name");
+    xlstm_status status = save(config, file);
+    xl_free(file);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* config_json.h - xlstm_config from and to the JSON of the official package, Hugging Face and our own. */
+#ifndef XL_CONFIG_JSON_H
+#define XL_CONFIG_JSON_H
+
+#include "io/fields.h"
+#include "xlstm/config.h"
+
+/* `where` begins every error: the file's name. */
+xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *where);
+/* *out is a new object. */
+xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out);
+
+/* One per family; config_json.c chooses. */
+xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *where);
+json_t *xl_paper_to_json(const xlstm_config *c);
+xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *where);
+json_t *xl_large_to_json(const xlstm_config *c);
+
+#define XL_COUNT(table) (sizeof(table) / sizeof *(table))
+
+#endif

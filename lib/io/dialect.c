@@ -1,0 +1,280 @@
+#include "io/dialect.h"
+#include "model/module.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Fused matrices: the file's component, and the module's in the order of the rows. */
+static const struct {
+    const char *fused, *single[XL_MAX_PARTS];
+} fusions[] = {
+    {"qkv_opreact", {"q", "k", "v", "ogate_preact"}},
+    {"ifgate_preact", {"igate_preact", "fgate_preact"}},
+    {"proj_up_gate_z", {"proj_up_gate", "proj_up"}},
+};
+enum { FUSIONS = sizeof fusions / sizeof *fusions };
+
+/* Whole names and beginnings that Hugging Face or a bare block stack spell otherwise. */
+static const struct {
+    const char *file, *module;
+} prefixes[] = {
+    {"backbone.embeddings.", "embedding."},
+    {"blocks.", "xlstm_block_stack.blocks."},
+    {"post_blocks_norm.", "xlstm_block_stack.post_blocks_norm."},
+};
+
+static int starts_with(const char *s, const char *prefix) {
+    return !strncmp(s, prefix, strlen(prefix));
+}
+
+static int ends_with(const char *s, const char *suffix) {
+    size_t n = strlen(s), k = strlen(suffix);
+    return n >= k && !strcmp(s + n - k, suffix);
+}
+
+static int index_of(const xlstm_module *m, const char *name) {
+    for (int i = 0; i < m->params.count; i++)
+        if (!strcmp(m->params.items[i].name, name))
+            return i;
+    return -1;
+}
+
+static int add_part(xl_binding *b, const xlstm_module *m, const char *name) {
+    int i = index_of(m, name);
+    if (i < 0)
+        return 0;
+    b->index[b->parts] = i;
+    xlstm_module_parameter(m, i, &b->part[b->parts++]);
+    return 1;
+}
+
+/* name = head.FUSED.tail  ->  head.q.tail, head.k.tail, ... */
+static int bind_fused(xl_binding *b, const xlstm_module *m, const char *name) {
+    for (int f = 0; f < FUSIONS; f++) {
+        char middle[40], single[256];
+        snprintf(middle, sizeof middle, ".%s.", fusions[f].fused);
+        const char *at = strstr(name, middle);
+        if (!at)
+            continue;
+        for (int i = 0; i < XL_MAX_PARTS && fusions[f].single[i]; i++) {
+            snprintf(single, sizeof single, "%.*s.%s.%s", (int)(at - name), name, fusions[f].single[i],
+                     at + strlen(middle));
+            if (!add_part(b, m, single))
+                return 0;
+        }
+        return 1;
+    }
+    return 0;
+}
+
+static int bind_name(xl_binding *b, const xlstm_module *m, const char *name) {
+    char other[256];
+    if (add_part(b, m, name) || bind_fused(b, m, name))
+        return 1;
+    b->parts = 0;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (starts_with(name, prefixes[i].file)) {
+            snprintf(other, sizeof other, "%s%.200s", prefixes[i].module, name + strlen(prefixes[i].file));
+            return add_part(b, m, other);
+        }
+    if (m->config.tie_weights && !strcmp(name, "lm_head.weight")) {
+        b->tied = 1;
+        return add_part(b, m, "token_embedding.weight") || add_part(b, m, "embedding.weight");
+    }
+    return 0;
+}
+
+int xl_dialect_is_cuda(const xlstm_tensor *t) {
+    if (!ends_with(t->name, "slstm_cell._recurrent_kernel_") || t->ndim != 3)
+        return -1;
+    return t->shape[2] > t->shape[1];
+}
+
+static int same_shape(const xlstm_tensor *t, int ndim, const int64_t *shape) {
+    return t->ndim == ndim && !memcmp(t->shape, shape, (size_t)ndim * sizeof *shape);
+}
+
+/* The two sLSTM tensors: H [H, 4 dh, dh] or [H, dh, 4 dh]; [4 H dh], [4, H, dh] or [H, 4, dh]. */
+static int fits_slstm(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int cuda) {
+    const xlstm_parameter *p = &b->part[0];
+    int64_t H = m->config.slstm_heads ? m->config.slstm_heads : m->config.num_heads;
+    if (p->ndim == 3) { /* the matrix */
+        int64_t dh = p->shape[2], turned[3] = {p->shape[0], dh, 4 * dh};
+        b->heads = (int)p->shape[0];
+        b->dh = (int)dh;
+        b->turn = same_shape(t, 3, turned) ? XL_CUDA_KERNEL : XL_AS_IS;
+        return b->turn == XL_CUDA_KERNEL || same_shape(t, 3, p->shape);
+    }
+    int64_t dh = p->shape[0] / (4 * H), slots[3] = {4, H, dh}, heads[3] = {H, 4, dh};
+    b->heads = (int)H;
+    b->dh = (int)dh;
+    b->turn = cuda ? XL_CUDA_BIAS : XL_AS_IS;
+    return same_shape(t, 1, p->shape) || same_shape(t, 3, cuda ? heads : slots);
+}
+
+static int fits(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int cuda) {
+    const xlstm_parameter *p = &b->part[0];
+    int64_t shape[3] = {p->shape[0], p->shape[1], p->shape[2]};
+    if (strstr(p->name, "slstm_cell._"))
+        return fits_slstm(b, m, t, cuda);
+    for (int i = 1; i < b->parts; i++)
+        shape[0] += b->part[i].shape[0];
+    return same_shape(t, p->ndim, shape);
+}
+
+static void describe(char *text, size_t size, int ndim, const int64_t *shape) {
+    size_t at = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < ndim && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    if (at < size)
+        snprintf(text + at, size - at, "]");
+}
+
+xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int cuda) {
+    *b = (xl_binding){0};
+    if (!bind_name(b, m, t->name))
+        return xl_fail(XLSTM_E_NOT_FOUND, "tensor %.200s is not one of this model's parameters", t->name);
+    if (fits(b, m, t, cuda))
+        return XLSTM_OK;
+    char has[120], needs[120];
+    int64_t shape[3] = {b->part[0].shape[0], b->part[0].shape[1], b->part[0].shape[2]};
+    for (int i = 1; i < b->parts; i++)
+        shape[0] += b->part[i].shape[0];
+    describe(has, sizeof has, t->ndim, t->shape);
+    describe(needs, sizeof needs, b->part[0].ndim, shape);
+    return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has shape %s; this model needs %s", t->name, has, needs);
+}
+
+/* Where number i of the parameter lies in the file's tensor. */
+static size_t turned(const xl_binding *b, size_t i) {
+    size_t dh = (size_t)b->dh, H = (size_t)b->heads;
+    if (b->turn == XL_CUDA_KERNEL) { /* [h][row][col] -> [h][col][row] */
+        size_t col = i % dh, row = i / dh % (4 * dh), h = i / dh / (4 * dh);
+        return (h * dh + col) * 4 * dh + row;
+    }
+    if (b->turn == XL_CUDA_BIAS) { /* [slot][h][j] -> [h][slot][j] */
+        size_t j = i % dh, h = i / dh % H, slot = i / dh / H;
+        return (h * 4 + slot) * dh + j;
+    }
+    return i;
+}
+
+void xl_dialect_scatter(const xl_binding *b, const xlstm_real *from, xlstm_real *to) {
+    for (int p = 0; p < b->parts; p++) {
+        const xlstm_parameter *x = &b->part[p];
+        if (b->turn == XL_AS_IS)
+            memcpy(to + x->offset, from, x->count * sizeof *to);
+        else
+            for (size_t i = 0; i < x->count; i++)
+                to[x->offset + i] = from[turned(b, i)];
+        from += x->count;
+    }
+}
+
+void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real *out) {
+    for (int p = 0; p < b->parts; p++) {
+        const xlstm_parameter *x = &b->part[p];
+        if (b->turn == XL_AS_IS)
+            memcpy(out, values + x->offset, x->count * sizeof *out);
+        else
+            for (size_t i = 0; i < x->count; i++)
+                out[turned(b, i)] = values[x->offset + i];
+        out += x->count;
+    }
+}
+
+/* ---- what a file of this module holds ---- */
+
+/* Which part of which fusion a parameter is: 0 = the first, which stands for all; -1: of none. */
+static int fusion_of(const char *name, int *fusion, const char **at) {
+    for (int f = 0; f < FUSIONS; f++)
+        for (int i = 0; i < XL_MAX_PARTS && fusions[f].single[i]; i++) {
+            char middle[40];
+            snprintf(middle, sizeof middle, ".%s.", fusions[f].single[i]);
+            if ((*at = strstr(name, middle))) {
+                *fusion = f;
+                return i;
+            }
+        }
+    return -1;
+}
+
+static void spell_fused(char name[128], xlstm_tensor *t, const xlstm_module *m, const char *own, int fusion,
+                        const char *at) {
+    const char *tail = strchr(at + 1, '.');
+    snprintf(name, 128, "%.*s.%s%s", (int)(at - own), own, fusions[fusion].fused, tail);
+    xl_binding b = {0};
+    bind_fused(&b, m, name);
+    for (int i = 1; i < b.parts; i++)
+        t->shape[0] += b.part[i].shape[0];
+}
+
+static void spell_prefix(char name[128], const char *own, int spelling) {
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if ((spelling & (i == 0 ? XLSTM_SPELL_HF : XLSTM_SPELL_STACK)) &&
+            starts_with(own, prefixes[i].module)) {
+            snprintf(name, 128, "%s%s", prefixes[i].file, own + strlen(prefixes[i].module));
+            return;
+        }
+}
+
+/* Parameters that the module's own spelling leaves out. */
+static int left_out(const xlstm_module *m, const xlstm_parameter *p) {
+    return xl_dialect_absence(m, p->name) != XL_NEEDED;
+}
+
+/* After the parameters: the official state_dict of a tied paper model names the embedding a second time. */
+static int tied_copy(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t) {
+    xlstm_parameter p;
+    if (*next != m->params.count || !m->config.tie_weights ||
+        xlstm_module_find(m, "token_embedding.weight", &p))
+        return 0;
+    ++*next;
+    snprintf(name, 128, "lm_head.weight");
+    *t = (xlstm_tensor){.name = name, .ndim = 2, .shape = {p.shape[0], p.shape[1]}, .count = p.count};
+    return 1;
+}
+
+static void spell(const xlstm_module *m, const xlstm_parameter *p, char name[128], xlstm_tensor *t) {
+    int spelling = m->config.file_spelling, fusion;
+    const char *at;
+    *t = (xlstm_tensor){.name = name, .ndim = p->ndim, .shape = {p->shape[0], p->shape[1], p->shape[2]}};
+    snprintf(name, 128, "%s", p->name);
+    if ((spelling & XLSTM_SPELL_FUSED) && fusion_of(p->name, &fusion, &at) == 0)
+        spell_fused(name, t, m, p->name, fusion, at);
+    spell_prefix(name, p->name, spelling);
+    if ((spelling & XLSTM_SPELL_CUDA) && ends_with(name, "_recurrent_kernel_")) {
+        t->shape[1] = p->shape[2];
+        t->shape[2] = p->shape[1];
+    }
+    t->count = 1;
+    for (int i = 0; i < t->ndim; i++)
+        t->count *= (size_t)t->shape[i];
+}
+
+int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t) {
+    for (; *next < m->params.count; ++*next) {
+        xlstm_parameter p;
+        int fusion;
+        const char *at;
+        xlstm_module_parameter(m, *next, &p);
+        if (left_out(m, &p))
+            continue;
+        if ((m->config.file_spelling & XLSTM_SPELL_FUSED) && fusion_of(p.name, &fusion, &at) > 0)
+            continue;
+        spell(m, &p, name, t);
+        ++*next;
+        return 1;
+    }
+    return tied_copy(m, next, name, t);
+}
+
+xl_absence xl_dialect_absence(const xlstm_module *m, const char *name) {
+    int spelling = m->config.file_spelling;
+    if ((spelling & XLSTM_SPELL_HF) && !strcmp(name, "backbone.out_norm.bias"))
+        return XL_ZERO; /* transformers gives its last norm no bias, whatever use_bias says */
+    if (!(spelling & XLSTM_SPELL_STACK))
+        return XL_NEEDED;
+    if (!strcmp(name, "input_proj.weight") || !strcmp(name, "output_proj.weight"))
+        return XL_IDENTITY;
+    return !strcmp(name, "input_proj.bias") || !strcmp(name, "output_proj.bias") ? XL_ZERO : XL_NEEDED;
+}

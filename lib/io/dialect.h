@@ -1,0 +1,44 @@
+/* dialect.h - which parameters a tensor of a file stands for, and in which order its numbers lie.
+ *
+ * The module's own names are the official single-weight vanilla ones. Other names and layouts are bound to
+ * them. */
+#ifndef XL_DIALECT_H
+#define XL_DIALECT_H
+
+#include "base/error.h"
+#include "xlstm/module.h"
+#include "xlstm/tensors.h"
+
+enum { XL_MAX_PARTS = 4 };
+
+typedef enum { XL_AS_IS, XL_CUDA_KERNEL, XL_CUDA_BIAS } xl_turn;
+
+typedef struct {
+    xlstm_parameter part[XL_MAX_PARTS]; /* end to end along the first size */
+    int index[XL_MAX_PARTS];            /* of the parameters in the module */
+    int parts;
+    xl_turn turn;
+    int heads, dh; /* of an sLSTM tensor to be turned */
+    int tied;      /* a second copy of the embedding */
+} xl_binding;
+
+/* Binds a tensor by name and shape. cuda: how a flat sLSTM bias, which looks the same in both layouts, lies.
+ */
+xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int cuda);
+
+/* The shape says it of a recurrent matrix: 1 CUDA, 0 vanilla, -1 not such a tensor. */
+int xl_dialect_is_cuda(const xlstm_tensor *t);
+
+/* File numbers to parameters (to = values at parameters' offsets), and back. */
+void xl_dialect_scatter(const xl_binding *b, const xlstm_real *from, xlstm_real *to);
+void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real *out);
+
+/* The tensors that a file of this module has, in the module's spelling: name i and shape; 0 after the last.
+ * `name` has room for 128 characters. */
+int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t);
+
+/* A parameter that a file of this module may lack, and its values then: 0, or the identity matrix. */
+typedef enum { XL_NEEDED, XL_ZERO, XL_IDENTITY } xl_absence;
+xl_absence xl_dialect_absence(const xlstm_module *m, const char *name);
+
+#endif

@@ -1,0 +1,142 @@
+#include "io/fields.h"
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static xlstm_status wrong(const char *where, const char *key, const char *expected) {
+    return xl_fail(XLSTM_E_CONFIG, "%s: field %.80s must be %s", where, key, expected);
+}
+
+static xlstm_status read_int(int *to, const json_t *value, const char *key, const char *where) {
+    json_int_t n = json_integer_value(value);
+    if (!json_is_integer(value) || n < INT_MIN || n > INT_MAX)
+        return wrong(where, key, "an integer of 32 bits");
+    *to = (int)n;
+    return XLSTM_OK;
+}
+
+static xlstm_status read_choice(int *to, const xl_field *f, const json_t *value, const char *where) {
+    const char *text = json_string_value(value);
+    for (int i = 0; text && f->texts[i]; i++)
+        if (!strcmp(text, f->texts[i])) {
+            *to = i;
+            return XLSTM_OK;
+        }
+    return xl_fail(XLSTM_E_CONFIG, "%s: field %.80s is \"%.80s\", which is not supported (\"%s\" is)", where,
+                   f->key, text ? text : "not a text", f->texts[0]);
+}
+
+static xlstm_status read_must_be_off(const json_t *value, const char *key, const char *where) {
+    if (json_is_false(value) || json_is_null(value) ||
+        (json_is_number(value) && json_number_value(value) == 0))
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_CONFIG, "%s: field %.80s is set; that is not supported", where, key);
+}
+
+static xlstm_status read_field(const xl_field *f, void *to, json_t *value, const char *where) {
+    char *p = (char *)to + f->at;
+    int is_null = json_is_null(value);
+    switch (f->kind) {
+    case XL_INT:
+        return read_int((int *)(void *)p, value, f->key, where);
+    case XL_BOOL:
+        if (!json_is_boolean(value))
+            return wrong(where, f->key, "true or false");
+        *(int *)(void *)p = json_is_true(value);
+        return XLSTM_OK;
+    case XL_F32:
+        if (!json_is_number(value) && !is_null)
+            return wrong(where, f->key, "a number");
+        *(float *)(void *)p = (float)json_number_value(value);
+        return XLSTM_OK;
+    case XL_F64:
+        if (!json_is_number(value) && !is_null)
+            return wrong(where, f->key, "a number or null");
+        *(double *)(void *)p = is_null ? NAN : json_number_value(value);
+        return XLSTM_OK;
+    case XL_CHOICE:
+        return read_choice((int *)(void *)p, f, value, where);
+    case XL_JSON:
+        *(json_t **)(void *)p = value;
+        return XLSTM_OK;
+    case XL_MUST_BE_OFF:
+        return read_must_be_off(value, f->key, where);
+    case XL_CONSTANT:
+    case XL_IGNORED:
+        break;
+    }
+    return XLSTM_OK;
+}
+
+static const xl_field *find(const xl_field *fields, size_t count, const char *key) {
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(fields[i].key, key))
+            return &fields[i];
+    return NULL;
+}
+
+xlstm_status xl_fields_read(const xl_field *fields, size_t count, void *to, json_t *object,
+                            const char *where) {
+    const char *key;
+    json_t *value;
+    if (!json_is_object(object))
+        return xl_fail(XLSTM_E_CONFIG, "%s: is not an object", where);
+    json_object_foreach(object, key, value) {
+        const xl_field *f = find(fields, count, key);
+        if (!f)
+            return xl_fail(
+                XLSTM_E_CONFIG,
+                "%s: field %.80s is unknown; it might change the mathematics, so remove it if it does "
+                "not",
+                where, key);
+        XL_TRY(read_field(f, to, value, where));
+    }
+    return XLSTM_OK;
+}
+
+double xl_short(float value) {
+    char text[32];
+    for (int digits = 1; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        double d = strtod(text, NULL);
+        if ((float)d == value)
+            return d;
+    }
+    return (double)value;
+}
+
+static json_t *write_field(const xl_field *f, const void *from) {
+    const char *p = (const char *)from + f->at;
+    switch (f->kind) {
+    case XL_INT:
+        return json_integer(*(const int *)(const void *)p);
+    case XL_BOOL:
+        return json_boolean(*(const int *)(const void *)p);
+    case XL_F32:
+        return json_real(xl_short(*(const float *)(const void *)p));
+    case XL_F64: {
+        double d = *(const double *)(const void *)p;
+        return isnan(d) ? json_null() : json_real(d);
+    }
+    case XL_CHOICE:
+        return json_string(f->texts[*(const int *)(const void *)p]);
+    case XL_CONSTANT:
+        return json_string(f->texts[0]);
+    case XL_JSON:
+    case XL_IGNORED:
+    case XL_MUST_BE_OFF:
+        break;
+    }
+    return NULL;
+}
+
+json_t *xl_fields_write(const xl_field *fields, size_t count, const void *from) {
+    json_t *object = json_object();
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = write_field(&fields[i], from);
+        if (value)
+            json_object_set_new(object, fields[i].key, value);
+    }
+    return object;
+}

@@ -1,0 +1,419 @@
+/* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
+#include "base/mem.h"
+#include "io/dialect.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "model/module.h"
+#include "xlstm/io.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the open files of one model ---- */
+
+typedef struct {
+    xlstm_tensors **files;
+    int count, capacity;
+} shards;
+
+static void close_shards(shards *s) {
+    for (int i = 0; i < s->count; i++)
+        xlstm_tensors_close(s->files[i]);
+    xl_free(s->files);
+    *s = (shards){0};
+}
+
+static xlstm_status add_shard(shards *s, const char *path) {
+    if (s->count == s->capacity) {
+        int capacity = s->capacity ? 2 * s->capacity : 8;
+        xlstm_tensors **more = xl_alloc((size_t)capacity * sizeof *more);
+        if (!more)
+            return xl_no_memory((size_t)capacity * sizeof *more, "a list of files");
+        if (s->count)
+            memcpy(more, s->files, (size_t)s->count * sizeof *more);
+        xl_free(s->files);
+        s->files = more;
+        s->capacity = capacity;
+    }
+    XL_TRY(xlstm_tensors_open(&s->files[s->count], path));
+    s->count++;
+    return XLSTM_OK;
+}
+
+static xlstm_status add_shard_in(shards *s, const char *dir, const char *name) {
+    char *path = xl_path_join(dir, name);
+    if (!path)
+        return xl_no_memory(0, "a file name");
+    xlstm_status status = add_shard(s, path);
+    xl_free(path);
+    return status;
+}
+
+static int exists_in(const char *dir, const char *name) {
+    char *path = xl_path_join(dir, name);
+    int found = path && xl_path_exists(path);
+    xl_free(path);
+    return found;
+}
+
+/* An index may name files beside itself only. */
+static int is_plain_name(const char *name) {
+    return name && *name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+/* Every tensor of the index is in the file that it says; files maps names to shards already open. */
+static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(map, name, value) {
+        const char *file = json_string_value(value);
+        xlstm_tensor t;
+        if (!is_plain_name(file))
+            return xl_fail(XLSTM_E_FORMAT, "the index gives tensor %.100s no plain file name", name);
+        json_t *known = json_object_get(files, file);
+        if (!known) {
+            XL_TRY(add_shard_in(s, dir, file));
+            json_object_set_new(files, file, known = json_integer(s->count - 1));
+        }
+        if (xlstm_tensors_find(s->files[json_integer_value(known)], name, &t))
+            return xl_fail(XLSTM_E_FORMAT, "the index says that %.100s holds tensor %.100s, but it does not",
+                           file, name);
+    }
+    return XLSTM_OK;
+}
+
+static xlstm_status open_index(shards *s, const char *dir, const char *name) {
+    char *path = xl_path_join(dir, name);
+    xl_map map = {0};
+    json_t *index = NULL, *files = json_object();
+    xlstm_status status = path ? xl_map_open(&map, path) : xl_no_memory(0, "a file name");
+    if (status == XLSTM_OK)
+        status = xl_json_parse(&index, map.data ? map.data : "", map.size, path);
+    json_t *weights = json_object_get(index, "weight_map");
+    if (status == XLSTM_OK && !json_is_object(weights))
+        status = xl_fail(XLSTM_E_FORMAT, "%s: has no weight_map", path);
+    if (status == XLSTM_OK)
+        status = open_indexed(s, weights, files, dir);
+    json_decref(files);
+    json_decref(index);
+    xl_map_close(&map);
+    xl_free(path);
+    return status;
+}
+
+static xlstm_status open_numbered(shards *s, const char *dir) {
+    char name[40];
+    for (int i = 0;; i++) {
+        snprintf(name, sizeof name, "model_%d.safetensors", i);
+        if (!exists_in(dir, name))
+            return XLSTM_OK;
+        XL_TRY(add_shard_in(s, dir, name));
+    }
+}
+
+/* In this order; the first that is there is the model. */
+enum { SOURCES = 4 };
+static const char *const sources[SOURCES] = {"model.safetensors.index.json", "model.safetensors",
+                                             "weights.safetensors", "model_0.safetensors"};
+
+static int source_in(const char *dir) {
+    for (int i = 0; i < SOURCES; i++)
+        if (exists_in(dir, sources[i]))
+            return i;
+    return -1;
+}
+
+static xlstm_status open_directory(shards *s, const char *dir) {
+    int source = source_in(dir);
+    if (source < 0)
+        return xl_fail(XLSTM_E_IO, "%s: holds no weights: no %s, %s, %s or %s", dir, sources[1], sources[2],
+                       sources[3], sources[0]);
+    if (source == 0)
+        return open_index(s, dir, sources[0]);
+    return source == 3 ? open_numbered(s, dir) : add_shard_in(s, dir, sources[source]);
+}
+
+/* ---- loading ---- */
+
+/* Calls one function per tensor of all files. */
+typedef struct {
+    xlstm_module *m;
+    unsigned char *seen; /* per parameter */
+    int cuda, tied_twice;
+    xlstm_real *buffer; /* the largest tensor */
+} load;
+typedef xlstm_status visit(load *l, const xlstm_tensor *t);
+
+static xlstm_status each(load *l, const shards *s, visit *what) {
+    for (int f = 0; f < s->count; f++)
+        for (int i = 0; i < xlstm_tensors_count(s->files[f]); i++) {
+            xlstm_tensor t;
+            xlstm_tensors_get(s->files[f], i, &t);
+            XL_TRY(what(l, &t));
+        }
+    return XLSTM_OK;
+}
+
+static xlstm_status see_layout(load *l, const xlstm_tensor *t) {
+    int cuda = xl_dialect_is_cuda(t);
+    if (cuda >= 0 && l->cuda >= 0 && cuda != l->cuda)
+        return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has another layout than those before it", t->name);
+    l->cuda = cuda >= 0 ? cuda : l->cuda;
+    return XLSTM_OK;
+}
+
+static xlstm_status see_tensor(load *l, const xlstm_tensor *t) {
+    xl_binding b;
+    XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
+    if (t->dtype > XLSTM_BF16)
+        return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is %s; weights are floating point", t->name,
+                       xlstm_dtype_name(t->dtype));
+    if (b.tied && l->tied_twice++)
+        return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is in two files", t->name);
+    for (int p = 0; p < b.parts && !b.tied; p++)
+        if (l->seen[b.index[p]]++)
+            return xl_fail(XLSTM_E_FORMAT, "tensor %.200s gives parameter %.100s a second time", t->name,
+                           b.part[p].name);
+    return XLSTM_OK;
+}
+
+static xlstm_status check_complete(const load *l) {
+    for (int i = 0; i < l->m->params.count; i++) {
+        const char *name = l->m->params.items[i].name;
+        if (!l->seen[i] && xl_dialect_absence(l->m, name) == XL_NEEDED)
+            return xl_fail(XLSTM_E_FORMAT, "tensor %.150s is missing from the weights", name);
+    }
+    return XLSTM_OK;
+}
+
+/* Two spellings of one matrix must agree in the file's own numbers. */
+static xlstm_status check_tied(load *l, const shards *s) {
+    xlstm_tensor head, embedding;
+    int found = 0;
+    if (!l->tied_twice)
+        return XLSTM_OK;
+    static const char *const names[] = {"token_embedding.weight", "embedding.weight",
+                                        "backbone.embeddings.weight"};
+    for (int f = 0; f < s->count; f++) {
+        found |= xlstm_tensors_find(s->files[f], "lm_head.weight", &head) == XLSTM_OK;
+        for (int i = 0; i < 3; i++)
+            found |= 2 * (xlstm_tensors_find(s->files[f], names[i], &embedding) == XLSTM_OK);
+    }
+    if (found == 3 && head.dtype == embedding.dtype &&
+        !memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)))
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_FORMAT,
+                   "tensor lm_head.weight differs from the embedding, but the configuration ties them");
+}
+
+static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
+    xl_binding b;
+    XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
+    if (b.tied)
+        return XLSTM_OK;
+    if (b.parts == 1 && b.turn == XL_AS_IS)
+        return xlstm_tensor_reals(t, b.part[0].data);
+    XL_TRY(xlstm_tensor_reals(t, l->buffer));
+    xl_dialect_scatter(&b, l->buffer, l->m->w);
+    return XLSTM_OK;
+}
+
+/* The module's parameters that the files may lack. */
+static void fill_absent(const load *l) {
+    for (int i = 0; i < l->m->params.count; i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(l->m, i, &p);
+        xl_absence absence = xl_dialect_absence(l->m, p.name);
+        if (l->seen[i] || absence == XL_NEEDED)
+            continue;
+        memset(p.data, 0, p.count * sizeof *p.data);
+        for (int64_t k = 0; absence == XL_IDENTITY && k < p.shape[0] && k < p.shape[1]; k++)
+            p.data[k * p.shape[1] + k] = 1;
+    }
+}
+
+/* Everything is checked before the first number is changed. */
+static xlstm_status take_all(load *l, const shards *s) {
+    XL_TRY(each(l, s, see_layout));
+    XL_TRY(each(l, s, see_tensor));
+    XL_TRY(check_complete(l));
+    XL_TRY(check_tied(l, s));
+    size_t bytes = l->m->params.size * sizeof *l->buffer; /* no tensor is larger than all */
+    l->buffer = xl_alloc(bytes);
+    if (!l->buffer)
+        return xl_no_memory(bytes, "converting weights");
+    XL_TRY(each(l, s, take_tensor));
+    fill_absent(l);
+    if (l->cuda >= 0)
+        l->m->config.file_spelling =
+            (l->m->config.file_spelling & ~XLSTM_SPELL_CUDA) | (l->cuda ? XLSTM_SPELL_CUDA : 0);
+    return XLSTM_OK;
+}
+
+static xlstm_status load_shards(xlstm_module *m, const shards *s) {
+    load l = {.m = m, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
+    if (!l.seen)
+        return xl_no_memory((size_t)m->params.count, "a list of parameters");
+    xlstm_status status = take_all(&l, s);
+    xl_free(l.seen);
+    xl_free(l.buffer);
+    return status;
+}
+
+xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
+    if (!m || !path)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load_weights: NULL argument");
+    shards s = {0};
+    xlstm_status status = add_shard(&s, path);
+    if (status == XLSTM_OK)
+        status = load_shards(m, &s);
+    close_shards(&s);
+    return status;
+}
+
+xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
+    if (!out || !directory)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load: NULL argument");
+    *out = NULL;
+    if (!xl_path_is_dir(directory))
+        return xl_fail(XLSTM_E_IO, "%s: is not a directory with config.json and weights", directory);
+    xlstm_config config;
+    xlstm_module *m = NULL;
+    shards s = {0};
+    XL_TRY(xlstm_config_load(directory, &config));
+    xlstm_status status = open_directory(&s, directory);
+    if (status == XLSTM_OK)
+        status = xlstm_model_create(&m, &config, 0);
+    if (status == XLSTM_OK)
+        status = load_shards(m, &s);
+    close_shards(&s);
+    if (status == XLSTM_OK)
+        *out = m;
+    else
+        xlstm_module_free(m);
+    return status;
+}
+
+/* ---- saving ---- */
+
+/* What a spelling leaves out must be what a load would put there. */
+static xlstm_status check_absent(const xlstm_module *m) {
+    for (int i = 0; i < m->params.count; i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(m, i, &p);
+        xl_absence absence = xl_dialect_absence(m, p.name);
+        for (size_t k = 0; absence != XL_NEEDED && k < p.count; k++) {
+            int one = absence == XL_IDENTITY && k % (size_t)p.shape[1] == k / (size_t)p.shape[1];
+            if (p.data[k] != (xlstm_real)one)
+                return xl_fail(
+                    XLSTM_E_ARGUMENT,
+                    "parameter %.100s was trained, but the format it came from has no place for it; "
+                    "set file_spelling to 0 in a configuration of your own",
+                    p.name);
+        }
+    }
+    return XLSTM_OK;
+}
+
+static int count_tensors(const xlstm_module *m) {
+    char name[128];
+    xlstm_tensor t;
+    int next = 0, count = 0;
+    while (xl_dialect_tensor(m, &next, name, &t))
+        count++;
+    return count;
+}
+
+/* Tensors that are parameters as they lie are written from the module; others are gathered first. */
+static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, xlstm_real **gathered) {
+    xl_binding b;
+    XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
+    t->dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
+    t->data = b.part[0].data;
+    if (b.parts == 1 && b.turn == XL_AS_IS)
+        return XLSTM_OK;
+    *gathered = xl_alloc(t->count * sizeof **gathered);
+    if (!*gathered)
+        return xl_no_memory(t->count * sizeof **gathered, "gathering weights");
+    xl_dialect_gather(&b, m->w, *gathered);
+    t->data = *gathered;
+    return XLSTM_OK;
+}
+
+typedef struct {
+    char name[128];
+    xlstm_real *gathered;
+} saved;
+
+static xlstm_status save_tensors(const xlstm_module *m, const char *path, xlstm_tensor *t, saved *s) {
+    int next = 0, count = 0;
+    while (xl_dialect_tensor(m, &next, s[count].name, &t[count])) {
+        XL_TRY(fill_tensor(m, &t[count], &s[count].gathered));
+        count++;
+    }
+    return xlstm_tensors_write(path, t, count);
+}
+
+xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
+    if (!m || !path)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights: NULL argument");
+    XL_TRY(check_absent(m));
+    size_t count = (size_t)count_tensors(m) + 1; /* the last call finds the end */
+    xlstm_tensor *t = xl_alloc(count * sizeof *t);
+    saved *s = xl_alloc(count * sizeof *s);
+    xlstm_status status =
+        t && s ? save_tensors(m, path, t, s) : xl_no_memory(count * sizeof *s, "a list of tensors");
+    for (size_t i = 0; s && i < count; i++)
+        xl_free(s[i].gathered);
+    xl_free(t);
+    xl_free(s);
+    return status;
+}
+
+static xlstm_status make_directory(const char *directory) {
+    if (!xl_path_is_dir(directory) && mkdir(directory, 0777))
+        return xl_fail(XLSTM_E_IO, "%s: cannot make this directory: %s", directory, strerror(errno));
+    return XLSTM_OK;
+}
+
+/* Weights of another name would be found before ours, or by others. */
+static xlstm_status check_free(const char *directory, int ours) {
+    for (int i = 0; i < SOURCES; i++)
+        if (i != ours && exists_in(directory, sources[i]))
+            return xl_fail(XLSTM_E_IO,
+                           "%s: already holds %s, which would be taken for this model; use another "
+                           "directory",
+                           directory, sources[i]);
+    return XLSTM_OK;
+}
+
+static int is_paper(const xlstm_config *c) {
+    return c->block_kind[0] == XLSTM_MLSTM || c->block_kind[0] == XLSTM_SLSTM;
+}
+
+xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
+    if (!m || !directory || !m->is_model)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_module_save needs a whole model and a directory; of a cell or block "
+                       "save the weights");
+    int ours = is_paper(&m->config) ? 2 : 1;
+    XL_TRY(make_directory(directory));
+    XL_TRY(check_free(directory, ours));
+    char *path = xl_path_join(directory, sources[ours]);
+    if (!path)
+        return xl_no_memory(0, "a file name");
+    xlstm_status status = xlstm_module_save_weights(m, path);
+    xl_free(path);
+    return status == XLSTM_OK ? xlstm_config_save(&m->config, directory) : status;
+}
+
+xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like, const xlstm_real *values,
+                                 xlstm_real *out) {
+    if (!m || !like || !like->name || !values || !out)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather: NULL argument");
+    xl_binding b;
+    XL_TRY(xl_dialect_bind(&b, m, like, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
+    xl_dialect_gather(&b, values, out);
+    return XLSTM_OK;
+}
