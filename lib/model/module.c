@@ -97,7 +97,7 @@ static xlstm_status add_half(xlstm_module *m, const recipe *r, const half *h, in
     if (r->norm != NO_NORM)
         declare_norm(m, r->norm, h->norm_name, D, &norm, &norm_w, &norm_b);
     snprintf(m->params.prefix, sizeof m->params.prefix, "%.60s%s", prefix, h->layer_name);
-    xl_sublayer *s;
+    xl_sublayer *s = NULL;
     XL_TRY(add_sublayer(m, h->layer, (xl_layer_spec){&m->config, block, D, D}, &s));
     s->has_norm = r->norm != NO_NORM;
     s->residual = r->residual;
@@ -179,7 +179,7 @@ static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
     m->in = m->first = c->input_size;
     m->out = m->width = c->hidden_size;
     m->params.core = 1;
-    xl_sublayer *s;
+    xl_sublayer *s = NULL;
     return add_sublayer(m, cells[c->kind], (xl_layer_spec){&m->config, 0, c->input_size, c->hidden_size}, &s);
 }
 
@@ -222,7 +222,7 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
         return no_out("xlstm_model_create");
     *out = NULL;
     XL_TRY(xlstm_config_check(config));
-    xlstm_module *m;
+    xlstm_module *m = NULL;
     XL_TRY(allocate(&m, config));
     m->is_model = 1;
     return finish(out, m, declare_model(m), seed);
@@ -233,7 +233,7 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
         return no_out("xlstm_block_create");
     *out = NULL;
     XL_TRY(xl_config_check_blocks(config));
-    xlstm_module *m;
+    xlstm_module *m = NULL;
     XL_TRY(allocate(&m, config));
     return finish(out, m, declare_block(m), seed);
 }
@@ -267,7 +267,7 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     c.num_blocks = 1;
     c.num_heads = config->num_heads;
     c.chunk_size = config->chunk_size;
-    xlstm_module *m;
+    xlstm_module *m = NULL;
     XL_TRY(allocate(&m, &c));
     return finish(out, m, declare_cell(m, config), seed);
 }

@@ -7,12 +7,14 @@ typedef struct {
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
-        xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name, xl_install_attention_##name \
+        xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
+            xl_install_attention_##name                                                                      \
     }
 
 static isa best_isa(void) {
 #ifdef XL_X86
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
         return ISA(avx512);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return ISA(avx2);

@@ -1,5 +1,6 @@
 /* cpu.h - the float backend. Files named isa_*.c are compiled once per instruction set (XL_ISA), each leaving
- * one install function; cpu.c starts from the reference table and overwrites it with the best the machine has. */
+ * one install function; cpu.c starts from the reference table and overwrites it with the best the machine
+ * has. */
 #ifndef XL_CPU_H
 #define XL_CPU_H
 
@@ -7,8 +8,8 @@
 #include "ops/ref/ref.h"
 
 /* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. */
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B, size_t ldb,
-             float beta, float *C, size_t ldc);
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
+             size_t ldb, float beta, float *C, size_t ldc);
 void xl_install_gemm(xl_ops *table);
 
 #define XL_PASTE2(a, b) a##_##b

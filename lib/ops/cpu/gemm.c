@@ -1,5 +1,6 @@
-/* Matrix products over CBLAS. A product is cut into tiles whose number depends on its shape alone; BLAS itself is held
- * at one thread, so there is never a second thread pool and no result depends on the thread count. */
+/* Matrix products over CBLAS. A product is cut into tiles whose number depends on its shape alone; BLAS
+ * itself is held at one thread, so there is never a second thread pool and no result depends on the thread
+ * count. */
 #include "ops/cpu/cpu.h"
 #include <cblas.h>
 
@@ -8,10 +9,10 @@ enum { TILE_ROWS = 256, TILE_COLS = 512, SMALL_BLOCK = 16 };
 /* OpenBLAS only; another CBLAS does not have it and is asked to be sequential in the docs. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B, size_t ldb,
-             float beta, float *C, size_t ldc) {
-    cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K, alpha, A,
-                (int)lda, B, (int)ldb, beta, C, (int)ldc);
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
+             size_t ldb, float beta, float *C, size_t ldc) {
+    cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K, alpha,
+                A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
 }
 
 typedef struct {
@@ -30,10 +31,12 @@ static void product_tile(void *context, int index, int thread) {
     const product *p = context;
     (void)thread;
     int m = index / p->columns * TILE_ROWS, n = index % p->columns * TILE_COLS;
-    int rows = p->M - m < TILE_ROWS ? p->M - m : TILE_ROWS, cols = p->N - n < TILE_COLS ? p->N - n : TILE_COLS;
+    int rows = p->M - m < TILE_ROWS ? p->M - m : TILE_ROWS,
+        cols = p->N - n < TILE_COLS ? p->N - n : TILE_COLS;
     const float *A = p->A + (p->tA ? (size_t)m : (size_t)m * p->lda);
     const float *B = p->B + (p->tB ? (size_t)n * p->ldb : (size_t)n);
-    xl_gemm(p->tA, p->tB, rows, cols, p->K, 1, A, p->lda, B, p->ldb, p->beta, p->C + (size_t)m * p->ldc + n, p->ldc);
+    xl_gemm(p->tA, p->tB, rows, cols, p->K, 1, A, p->lda, B, p->ldb, p->beta, p->C + (size_t)m * p->ldc + n,
+            p->ldc);
 }
 
 static void multiply(product p) {
@@ -63,12 +66,13 @@ static void linear(xl_view y, xl_view x, const float *W, const float *b) {
     bias fill = {y, b, NULL};
     if (b)
         xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &fill);
-    multiply((product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p, 0});
+    multiply(
+        (product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p, 0});
 }
 
 static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
-    multiply((product){0, 0, dx.rows, dx.cols, dy.cols, dy.p, W, dy.ld, (size_t)dx.cols, dx.ld, add ? 1.0f : 0.0f, dx.p,
-                       0});
+    multiply((product){0, 0, dx.rows, dx.cols, dy.cols, dy.p, W, dy.ld, (size_t)dx.cols, dx.ld,
+                       add ? 1.0f : 0.0f, dx.p, 0});
 }
 
 static void column_sums(void *context, int index, int thread) {
@@ -89,7 +93,8 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
         xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
 }
 
-/* ---- block-diagonal ------------------------------------------------------------------------------------------- */
+/* ---- block-diagonal
+ * ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     xl_view y, x; /* outputs' side and inputs' side */
@@ -108,8 +113,8 @@ static void heads_rows(void *context, int index, int thread) {
             for (int o = 0; o < a->s.out; o++)
                 a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)] = a->b[j * a->s.out + o];
     for (int j = 0; j < a->s.n; j++)
-        xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld,
-                a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->b ? 1 : 0,
+        xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in),
+                a->x.ld, a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->b ? 1 : 0,
                 a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld);
 }
 
@@ -118,8 +123,8 @@ static void heads_dx_rows(void *context, int index, int thread) {
     int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
     (void)thread;
     for (int j = 0; j < a->s.n; j++)
-        xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld,
-                a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->add ? 1 : 0,
+        xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
+                a->y.ld, a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->add ? 1 : 0,
                 a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
 }
 
@@ -134,8 +139,8 @@ static void heads_dw_block(void *context, int j, int thread) {
             a->db[j * a->s.out + o] += a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)];
 }
 
-/* Blocks of 4 x 4 are loops: BLAS would spend its time on being called. With in == out == n written out, the compiler
- * turns the rows into vector code. */
+/* Blocks of 4 x 4 are loops: BLAS would spend its time on being called. With in == out == n written out, the
+ * compiler turns the rows into vector code. */
 static void small_rows(void *context, int index, int thread) {
     const blocks *a = context;
     int from = index * TILE_ROWS, to = from + TILE_ROWS < a->y.rows ? from + TILE_ROWS : a->y.rows;
@@ -167,7 +172,8 @@ static void small_dx_rows(void *context, int index, int thread) {
             for (int c = 0; c < in; c++) {
                 float sum = a->add ? x[j * in + c] : 0;
                 for (int o = 0; o < out; o++)
-                    sum += y[j * a->s.ystep + o] * a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
+                    sum += y[j * a->s.ystep + o] *
+                           a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
                 x[j * in + c] = sum;
             }
     }
@@ -182,7 +188,8 @@ static void small_dw_blocks(void *context, int index, int thread) {
         const float *x = a->x.p + (size_t)n * a->x.ld, *y = a->y.p + (size_t)n * a->y.ld;
         for (int j = from; j < to; j++)
             for (int o = 0; o < out; o++) {
-                float d = y[j * a->s.ystep + o], *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+                float d = y[j * a->s.ystep + o],
+                      *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
                 for (int c = 0; c < in; c++)
                     dw[c] += d * x[j * in + c];
                 if (a->db)

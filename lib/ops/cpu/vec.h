@@ -1,5 +1,5 @@
-/* vec.h - exp, sigmoid, tanh, log for loops that the compiler turns into vectors. Everything is static inline: a shared
- * helper compiled for one instruction set could be picked by the linker for another. */
+/* vec.h - exp, sigmoid, tanh, log for loops that the compiler turns into vectors. Everything is static
+ * inline: a shared helper compiled for one instruction set could be picked by the linker for another. */
 #ifndef XL_VEC_H
 #define XL_VEC_H
 
@@ -13,7 +13,8 @@ static inline float vec_bits(int32_t i) {
     return f;
 }
 
-/* exp(x) = 2^n exp(r), |r| <= ln2 / 2, by a polynomial of degree 6: about 2 ulp; 0 below -87.3, inf above 88.7. */
+/* exp(x) = 2^n exp(r), |r| <= ln2 / 2, by a polynomial of degree 6: about 2 ulp; 0 below -87.3, inf
+ * above 88.7. */
 static inline float vec_exp(float x) {
     float clamped = x < -87.33654f ? -87.33654f : x > 88.72283f ? 88.72283f : x;
     float n = (clamped * 1.442695041f + 12582912.0f) - 12582912.0f; /* to the nearest whole number */

@@ -1,0 +1,356 @@
+/* mLSTM chunk by chunk: one task per (stream, head), everything inside a chunk is a product of small
+ * matrices. The formulas are those of the reference (ops/ref/mlstm.c); h and its gradient differ from it by
+ * rounding only. */
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/vec.h"
+
+typedef struct {
+    xl_view h, q, k, v, i, f; /* forward's tensors */
+    float *m, *den, *borders;
+    xl_view dq, dk, dv, di, df, dh; /* backward's */
+    xl_mlstm d;
+    xl_seq seq;
+    xl_state state;
+    float *scratch;
+    size_t per_thread, size, chunks; /* scratch of one thread; one head's state; borders in a stream */
+    float m0;
+} run;
+
+/* One chunk of one head: pointers at its first token. */
+typedef struct {
+    int L, dk, dv;
+    size_t n0, gate; /* row of the first token; index of its m and den */
+    float *q, *k, *v, *h;
+    float *b, *bi;    /* [L] cumulative log f; i - b */
+    float *W, *S, *P; /* [L, L] */
+    float *x, *y;     /* [L, max(dk, dv)] */
+    float *G, *next;  /* [dk, dv + 1] gradients of the state: C first, then n */
+} chunk;
+
+static float gate_of(xl_view v, size_t n, int head) {
+    return v.p[n * v.ld + (size_t)head];
+}
+
+static float dot(const float *a, const float *b, int n) {
+    float s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+static void axpy(float *y, float a, const float *x, int n) {
+    for (int i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+static void scaled_row(float *y, float a, const float *x, int n) {
+    for (int i = 0; i < n; i++)
+        y[i] = a * x[i];
+}
+
+static chunk carve(const run *r, int thread) {
+    size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T), dk = (size_t)r->d.dk, dv = (size_t)r->d.dv;
+    float *p = r->scratch + (size_t)thread * r->per_thread;
+    chunk c = {.dk = r->d.dk, .dv = r->d.dv};
+    c.b = p, p += L;
+    c.bi = p, p += L;
+    c.W = p, p += L * L;
+    c.S = p, p += L * L;
+    c.P = p, p += L * L;
+    c.x = p, p += L * (dk > dv ? dk : dv);
+    c.y = p, p += L * (dk > dv ? dk : dv);
+    c.G = p, p += dk * (dv + 1);
+    c.next = p;
+    return c;
+}
+
+static void open_chunk(const run *r, chunk *c, int b, int head, int start, int end) {
+    c->L = end - start;
+    c->n0 = (size_t)b * (size_t)r->seq.T + (size_t)start;
+    c->gate = c->n0 * (size_t)r->d.H + (size_t)head;
+    c->q = r->q.p + c->n0 * r->q.ld + (size_t)(head * c->dk);
+    c->k = r->k.p + c->n0 * r->k.ld + (size_t)(head * c->dk);
+    c->v = r->v.p + c->n0 * r->v.ld + (size_t)(head * c->dv);
+    c->h = r->h.p + c->n0 * r->h.ld + (size_t)(head * c->dv);
+    float sum = 0;
+    for (int t = 0; t < c->L; t++) {
+        sum += vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
+        c->b[t] = sum;
+        c->bi[t] = gate_of(r->i, c->n0 + (size_t)t, head) - sum;
+    }
+}
+
+/* W_ts = exp(b_t - b_s + i_s - m_t) for s <= t, 0 above the diagonal; S = W * (q k~'). */
+static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_step) {
+    int L = c->L;
+    xl_gemm(0, 1, L, L, c->dk, 1 / sqrtf((float)c->dk), c->q, r->q.ld, c->k, r->k.ld, 0, c->S, (size_t)L);
+    for (int t = 0; t < L; t++) {
+        float *W = c->W + t * L, *S = c->S + t * L, top = c->b[t] - m[(size_t)t * m_step];
+        for (int s = 0; s <= t; s++) {
+            W[s] = vec_exp(top + c->bi[s]);
+            S[s] *= W[s];
+        }
+        for (int s = t + 1; s < L; s++)
+            W[s] = S[s] = 0;
+    }
+}
+
+/* The state after the chunk from the state before, S = {C, n, m}. */
+static void advance_state(const run *r, chunk *c, float *S, float m_out) {
+    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk, last = c->b[c->L - 1];
+    float decay = vec_exp(last + *m - m_out), scale = 1 / sqrtf((float)c->dk);
+    for (int a = 0; a < c->dk; a++)
+        n[a] *= decay;
+    for (int s = 0; s < c->L; s++) {
+        float *kw = c->x + s * c->dk;
+        scaled_row(kw, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, c->dk);
+        axpy(n, 1, kw, c->dk);
+    }
+    xl_gemm(1, 0, c->dk, c->dv, c->L, 1, c->x, (size_t)c->dk, c->v, r->v.ld, decay, S, (size_t)c->dv);
+    *m = m_out;
+}
+
+static void forward_chunk(const run *r, chunk *c, int head, float *S) {
+    int L = c->L, dk = c->dk, dv = c->dv;
+    const float *n = S + (size_t)dk * (size_t)dv;
+    float *m = c->P, *den = c->P + L, m_in = n[dk], run_m = m_in,
+          before = 0; /* P is free in the forward pass */
+    for (int t = 0; t < L; t++) {
+        float i = gate_of(r->i, c->n0 + (size_t)t, head), logf = c->b[t] - before;
+        before = c->b[t];
+        run_m = logf + run_m > i ? logf + run_m : i;
+        m[t] = run_m;
+    }
+    weights_and_scores(r, c, m, 1);
+    for (int t = 0; t < L; t++) {
+        float a = vec_exp(c->b[t] + m_in - m[t]), sum = 0;
+        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
+        for (int s = 0; s <= t; s++)
+            sum += c->S[t * L + s];
+        den[t] = sum + dot(c->y + t * dk, n, dk);
+    }
+    xl_gemm(0, 0, L, dv, L, 1, c->S, (size_t)L, c->v, r->v.ld, 0, c->h, r->h.ld);
+    xl_gemm(0, 0, L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
+    for (int t = 0; t < L; t++) {
+        float bound = vec_exp(-m[t]), size = fabsf(den[t]), N = (size > bound ? size : bound) + r->d.eps;
+        float *h = c->h + (size_t)t * r->h.ld;
+        for (int e = 0; e < dv; e++)
+            h[e] /= N;
+        if (r->m) {
+            r->m[c->gate + (size_t)(t * r->d.H)] = m[t];
+            r->den[c->gate + (size_t)(t * r->d.H)] = den[t];
+        }
+    }
+    advance_state(r, c, S, m[L - 1]);
+}
+
+static void clear_padding(xl_view v, const run *r, int b, int head, int width) {
+    for (int t = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; t < r->seq.T; t++) {
+        float *p = v.p + ((size_t)b * (size_t)r->seq.T + (size_t)t) * v.ld + (size_t)(head * width);
+        for (int e = 0; e < width; e++)
+            p[e] = 0;
+    }
+}
+
+static float *border(const run *r, int b, int head, int start) {
+    return r->borders + ((size_t)(b * r->d.H + head) * r->chunks + (size_t)(start / r->d.L)) * r->size;
+}
+
+static void forward_head(void *context, int index, int thread) {
+    const run *r = context;
+    int b = index / r->d.H, head = index % r->d.H, start = 0, end = 0, fresh = 0;
+    chunk c = carve(r, thread);
+    size_t at = (size_t)b * r->state.stride + (size_t)head * r->size;
+    float *S = c.G;   /* as large as C and n; m follows */
+    if (r->state.out) /* long states are worked on where they lie */
+        S = r->state.out + at;
+    if (r->state.in && r->state.in != r->state.out)
+        memcpy(S, r->state.in + at, r->size * sizeof *S);
+    if (!r->state.in) {
+        memset(S, 0, r->size * sizeof *S);
+        S[r->size - 1] = r->m0;
+    }
+    while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
+        if (fresh) {
+            memset(S, 0, r->size * sizeof *S);
+            S[r->size - 1] = r->m0;
+        }
+        if (r->borders && start % r->d.L == 0)
+            memcpy(border(r, b, head, start), S, r->size * sizeof *S);
+        open_chunk(r, &c, b, head, start, end);
+        forward_chunk(r, &c, head, S);
+    }
+    clear_padding(r->h, r, b, head, r->d.dv);
+    for (int t = end; t < r->seq.T && r->m; t++) {
+        size_t gate = ((size_t)b * (size_t)r->seq.T + (size_t)t) * (size_t)r->d.H + (size_t)head;
+        r->m[gate] = r->den[gate] = 0;
+    }
+}
+
+static run make_run(xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
+    return (run){.d = d,
+                 .seq = seq,
+                 .state = state,
+                 .scratch = scratch,
+                 .per_thread = xl_mlstm_scratch(d, seq) / (size_t)xl_threads(),
+                 .size = xl_mlstm_state(d),
+                 .chunks = (size_t)((seq.T + d.L - 1) / d.L),
+                 .m0 = xl_mlstm_start(d, state)};
+}
+
+static void mlstm(xl_view h, float *m, float *den, float *borders, xl_view q, xl_view k, xl_view v, xl_view i,
+                  xl_view f, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
+    run r = make_run(d, seq, state, scratch);
+    r.h = h, r.q = q, r.k = k, r.v = v, r.i = i, r.f = f;
+    r.m = m, r.den = den, r.borders = borders;
+    xl_parallel(seq.B * d.H, forward_head, &r);
+}
+
+/* ---- backward
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Gradients of the sums u and den, into y [L, dv] and g [L]; of_m [L]: of the stabiliser through eps. */
+static void gradients_of_sums(const run *r, chunk *c, int head, float *g, float *of_m) {
+    for (int t = 0; t < c->L; t++) {
+        size_t gate = c->gate + (size_t)(t * r->d.H);
+        float bound = vec_exp(-r->m[gate]), den = r->den[gate], size = fabsf(den);
+        float N = (size > bound ? size : bound) + r->d.eps;
+        const float *dh = r->dh.p + (c->n0 + (size_t)t) * r->dh.ld + (size_t)(head * c->dv);
+        float along = -dot(dh, c->h + (size_t)t * r->h.ld, c->dv) / N;
+        scaled_row(c->y + t * c->dv, 1 / N, dh, c->dv);
+        of_m[t] = along * r->d.eps;
+        g[t] = size > bound ? (den > 0 ? along : -along) : 0;
+    }
+}
+
+/* Pairs inside the chunk: dq, dk, dv are written. */
+static void backward_pairs(const run *r, chunk *c, const float *g, float *dq, float *dk, float *dv) {
+    int L = c->L;
+    float scale = 1 / sqrtf((float)c->dk);
+    xl_gemm(0, 1, L, L, c->dv, 1, c->y, (size_t)c->dv, c->v, r->v.ld, 0, c->P, (size_t)L);
+    for (int t = 0; t < L; t++)
+        for (int s = 0; s < L; s++)
+            c->P[t * L + s] = c->W[t * L + s] * (c->P[t * L + s] + g[t]) * scale;
+    xl_gemm(0, 0, L, c->dk, L, 1, c->P, (size_t)L, c->k, r->k.ld, 0, dq, r->dq.ld);
+    xl_gemm(1, 0, L, c->dk, L, 1, c->P, (size_t)L, c->q, r->q.ld, 0, dk, r->dk.ld);
+    xl_gemm(1, 0, L, c->dv, L, 1, c->S, (size_t)L, c->y, (size_t)c->dv, 0, dv, r->dv.ld);
+}
+
+/* Through the state before the chunk: adds to dq and to that state's gradient. */
+static void backward_incoming(const run *r, chunk *c, const float *S, const float *g, float *dq) {
+    int L = c->L, dk = c->dk, dv = c->dv;
+    const float *n = S + (size_t)dk * (size_t)dv;
+    float *next_n = c->next + (size_t)dk * (size_t)dv;
+    for (int t = 0; t < L; t++) {
+        float a = vec_exp(c->b[t] + n[dk] - r->m[c->gate + (size_t)(t * r->d.H)]);
+        scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
+        axpy(dq + (size_t)t * r->dq.ld, a * g[t], n, dk);
+        axpy(next_n, a * g[t], c->q + (size_t)t * r->q.ld, dk);
+    }
+    xl_gemm(0, 1, L, dk, dv, 1, c->y, (size_t)dv, S, (size_t)dv, 1, dq, r->dq.ld);
+    xl_gemm(1, 0, dk, dv, L, 1, c->q, r->q.ld, c->y, (size_t)dv, 1, c->next, (size_t)dv);
+}
+
+/* Through the state after the chunk, whose gradient is G: adds to dk, dv and to the gradient of the state
+ * before. Returns what belongs to the last cumulative log f. */
+static float backward_outgoing(const run *r, chunk *c, float m_in, const float *S_out, float *dk, float *dv) {
+    int L = c->L, K = c->dk, V = c->dv;
+    const float *G_n = c->G + (size_t)K * (size_t)V;
+    float m_out = S_out[r->size - 1], last = c->b[L - 1], scale = 1 / sqrtf((float)K);
+    for (int s = 0; s < L; s++) {
+        float w = scale * vec_exp(last + c->bi[s] - m_out);
+        scaled_row(c->x + s * V, w, c->v + (size_t)s * r->v.ld, V);
+        axpy(dk + (size_t)s * r->dk.ld, w, G_n, K);
+    }
+    xl_gemm(0, 1, L, K, V, 1, c->x, (size_t)V, c->G, (size_t)V, 1, dk, r->dk.ld);
+    for (int s = 0; s < L; s++)
+        scaled_row(c->x + s * K, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, K);
+    xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
+    float decay = vec_exp(last + m_in - m_out), sum = 0;
+    for (int a = 0; a < K; a++) {
+        axpy(c->next + a * V, decay, c->G + a * V, V);
+        sum += dot(c->G + a * V, S_out + a * V, V);
+    }
+    axpy(c->next + K * V, decay, G_n, K);
+    return sum + dot(G_n, S_out + K * V, K);
+}
+
+/* di and df; returns the gradient of the stabiliser before the chunk. */
+static float backward_gates(const run *r, chunk *c, int head, float at_end, float dm, float m_in,
+                            const float *of_m, const float *dq, const float *dk) {
+    float dlogf = at_end;
+    for (int t = c->L - 1; t >= 0; t--) {
+        size_t n = c->n0 + (size_t)t;
+        float i = gate_of(r->i, n, head), f = gate_of(r->f, n, head), extra = 0;
+        float before = t > 0 ? r->m[c->gate + (size_t)((t - 1) * r->d.H)] : m_in;
+        float along = dot(c->k + (size_t)t * r->k.ld, dk + (size_t)t * r->dk.ld, c->dk);
+        dlogf += dot(c->q + (size_t)t * r->q.ld, dq + (size_t)t * r->dq.ld, c->dk) - along;
+        dm += of_m[t];
+        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + before >= i;
+        if (from_before)
+            extra = dm;
+        r->di.p[n * r->di.ld + (size_t)head] = along + (from_before ? 0 : dm);
+        r->df.p[n * r->df.ld + (size_t)head] = (dlogf + extra) * vec_sigmoid(-f);
+        dm = from_before ? dm : 0;
+    }
+    return dm;
+}
+
+static int chunk_start(const run *r, int b, int end, int *fresh) {
+    const uint8_t *reset = r->seq.resets ? r->seq.resets + (size_t)b * (size_t)r->seq.T : NULL;
+    int start = end - 1;
+    while (start % r->d.L && !(reset && reset[start]))
+        start--;
+    *fresh = reset && reset[start];
+    return start;
+}
+
+static void backward_head(void *context, int index, int thread) {
+    const run *r = context;
+    int b = index / r->d.H, head = index % r->d.H, fresh, start, has_G = 0;
+    chunk c = carve(r, thread);
+    size_t wide = (size_t)c.dk * (size_t)(c.dv + 1), L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T);
+    float dm = 0, *g = c.next + wide, *of_m = g + L;
+    for (int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; end > 0; end = start) {
+        start = chunk_start(r, b, end, &fresh);
+        open_chunk(r, &c, b, head, start, end);
+        float *dq = r->dq.p + c.n0 * r->dq.ld + (size_t)(head * c.dk),
+              *dk = r->dk.p + c.n0 * r->dk.ld + (size_t)(head * c.dk);
+        float *dv = r->dv.p + c.n0 * r->dv.ld + (size_t)(head * c.dv);
+        const float *S = fresh || start % r->d.L ? NULL : border(r, b, head, start);
+        float m_in = S ? S[r->size - 1] : r->m0, at_end = 0;
+        memset(c.next, 0, wide * sizeof *c.next);
+        gradients_of_sums(r, &c, head, g, of_m);
+        weights_and_scores(r, &c, r->m + c.gate, (size_t)r->d.H);
+        backward_pairs(r, &c, g, dq, dk, dv);
+        if (has_G)
+            at_end = backward_outgoing(r, &c, m_in, border(r, b, head, end), dk, dv);
+        if (S)
+            backward_incoming(r, &c, S, g, dq);
+        dm = backward_gates(r, &c, head, at_end, dm, m_in, of_m, dq, dk);
+        memcpy(c.G, c.next, wide * sizeof *c.G);
+        has_G = !fresh;
+        dm = fresh ? 0 : dm;
+    }
+    clear_padding(r->dq, r, b, head, c.dk);
+    clear_padding(r->dk, r, b, head, c.dk);
+    clear_padding(r->dv, r, b, head, c.dv);
+    clear_padding(r->di, r, b, head, 1);
+    clear_padding(r->df, r, b, head, 1);
+}
+
+static void mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df, xl_view dh, xl_view h,
+                      const float *m, const float *den, const float *borders, xl_view q, xl_view k, xl_view v,
+                      xl_view i, xl_view f, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
+    run r = make_run(d, seq, state, scratch);
+    r.h = h, r.q = q, r.k = k, r.v = v, r.i = i, r.f = f;
+    r.m = (float *)(uintptr_t)m, r.den = (float *)(uintptr_t)den, r.borders = (float *)(uintptr_t)borders;
+    r.dq = dq, r.dk = dk, r.dv = dv, r.di = di, r.df = df, r.dh = dh;
+    xl_parallel(seq.B * d.H, backward_head, &r);
+}
+
+void XL_ISA_NAME(xl_install_mlstm)(xl_ops *t) {
+    t->mlstm = mlstm;
+    t->mlstm_bwd = mlstm_bwd;
+}

@@ -1,0 +1,447 @@
+/* Row-wise operations: rows are cut into fixed pieces for the threads; loops over columns become vectors. */
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/vec.h"
+#include "base/rng.h"
+
+enum { NUMBERS = 1 << 14, SLICE = 1 << 15, WIDE = 64 };
+
+typedef struct {
+    xl_view v[8];
+    const float *a, *b;
+    float *da, *db;
+    const int32_t *ids;
+    float value;
+    int K, add, group;
+    xl_norm norm;
+    xl_act act;
+    xl_seq seq;
+    xl_state state;
+    uint64_t key;
+} job;
+
+static int rows_of(const job *j) {
+    int rows = NUMBERS / (j->v[0].cols > 0 ? j->v[0].cols : 1);
+    return rows < 1 ? 1 : rows;
+}
+
+static void by_rows(job *j, xl_task *task) {
+    j->group = rows_of(j);
+    xl_parallel((j->v[0].rows + j->group - 1) / j->group, task, j);
+}
+
+static float *at(xl_view v, int n) {
+    return v.p + (size_t)n * v.ld;
+}
+
+#define FOR_ROWS(j, n)                                                                                       \
+    for (int n = index * (j)->group; (void)thread, n < (index + 1) * (j)->group && n < (j)->v[0].rows; n++)
+
+/* ---- norm
+ * ------------------------------------------------------------------------------------------------------ */
+
+static float sum_of(const float *x, int n) {
+    float s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int i = 0; i < n; i++)
+        s += x[i];
+    return s;
+}
+
+typedef struct {
+    float mean, rstd;
+} moments;
+
+static moments moments_of(const float *x, int n, const xl_norm *norm) {
+    float mean = norm->rms ? 0 : sum_of(x, n) / (float)n, s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int i = 0; i < n; i++)
+        s += (x[i] - mean) * (x[i] - mean);
+    return (moments){mean, 1 / sqrtf(s / (float)n + norm->eps)};
+}
+
+static void norm_rows(void *context, int index, int thread) {
+    const job *j = context;
+    int W = j->v[0].cols / j->norm.groups;
+    float one = j->norm.plus_one ? 1 : 0;
+    FOR_ROWS(j, n)
+    for (int g = 0; g < j->norm.groups; g++) {
+        const float *x = at(j->v[1], n) + g * W, *w = j->a ? j->a + g * W : NULL,
+                    *b = j->b ? j->b + g * W : NULL;
+        float *y = at(j->v[0], n) + g * W;
+        moments m = moments_of(x, W, &j->norm);
+        for (int i = 0; i < W; i++)
+            y[i] = (x[i] - m.mean) * m.rstd * (w ? w[i] + one : 1) + (b ? b[i] : 0);
+    }
+}
+
+static void norm(xl_view y, xl_view x, const float *w, const float *b, xl_norm n) {
+    job j = {.v = {y, x}, .a = w, .b = b, .norm = n};
+    by_rows(&j, norm_rows);
+}
+
+/* dx = rstd (d - mean(d) - xhat mean(d xhat)), d = dy w */
+static void norm_dx_row(const job *j, float *dx, const float *dy, const float *x, const float *w, int W) {
+    moments m = moments_of(x, W, &j->norm);
+    float one = j->norm.plus_one ? 1 : 0, mean_d = 0, mean_dx = 0, keep = j->add ? 1 : 0;
+#pragma omp simd reduction(+ : mean_d, mean_dx)
+    for (int i = 0; i < W; i++) {
+        float d = dy[i] * (w ? w[i] + one : 1);
+        mean_d += d;
+        mean_dx += d * (x[i] - m.mean) * m.rstd;
+    }
+    mean_d = j->norm.rms ? 0 : mean_d / (float)W;
+    mean_dx /= (float)W;
+    for (int i = 0; i < W; i++) {
+        float d = dy[i] * (w ? w[i] + one : 1), hat = (x[i] - m.mean) * m.rstd;
+        dx[i] = m.rstd * (d - mean_d - hat * mean_dx) + (keep != 0 ? dx[i] : 0);
+    }
+}
+
+static void norm_dx_rows(void *context, int index, int thread) {
+    const job *j = context;
+    int W = j->v[0].cols / j->norm.groups;
+    FOR_ROWS(j, n)
+    for (int g = 0; g < j->norm.groups; g++)
+        norm_dx_row(j, at(j->v[0], n) + g * W, at(j->v[1], n) + g * W, at(j->v[2], n) + g * W,
+                    j->a ? j->a + g * W : NULL, W);
+}
+
+static void norm_dw_group(void *context, int g, int thread) {
+    const job *j = context;
+    int W = j->v[0].cols / j->norm.groups;
+    (void)thread;
+    for (int n = 0; n < j->v[0].rows; n++) {
+        const float *dy = at(j->v[1], n) + g * W, *x = at(j->v[2], n) + g * W;
+        moments m = moments_of(x, W, &j->norm);
+        float *dw = j->da ? j->da + g * W : NULL, *db = j->db ? j->db + g * W : NULL;
+        for (int i = 0; dw && i < W; i++)
+            dw[i] += dy[i] * (x[i] - m.mean) * m.rstd;
+        for (int i = 0; db && i < W; i++)
+            db[i] += dy[i];
+    }
+}
+
+static void norm_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, const float *w, xl_norm n,
+                     int add) {
+    job j = {.v = {dx, dy, x}, .a = w, .da = dw, .db = db, .norm = n, .add = add};
+    if (dw || db) /* before dx, which may be added to in place of dy's owner */
+        xl_parallel(n.groups, norm_dw_group, &j);
+    by_rows(&j, norm_dx_rows);
+}
+
+/* ---- gates
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void silu_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        const float *g = at(j->v[1], n), *u = at(j->v[2], n);
+        for (int i = 0; i < j->v[0].cols; i++)
+            y[i] = (j->act == XL_SIGMOID ? 1 : g[i]) * vec_sigmoid(g[i]) * u[i];
+    }
+}
+
+static void other_glu_rows(void *context, int index, int thread) {
+    const job *j = context;
+    int from = index * j->group, rows = j->v[0].rows - from < j->group ? j->v[0].rows - from : j->group;
+    (void)thread;
+    xl_ref_glu(xl_some(j->v[0], from, rows), xl_some(j->v[1], from, rows), xl_some(j->v[2], from, rows),
+               j->act);
+}
+
+static void glu(xl_view y, xl_view g, xl_view u, xl_act act) {
+    job j = {.v = {y, g, u}, .act = act};
+    by_rows(&j, act == XL_SILU || act == XL_SIGMOID ? silu_rows : other_glu_rows);
+}
+
+static void silu_bwd_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n) {
+        float *dg = at(j->v[0], n), *du = at(j->v[1], n);
+        const float *dy = at(j->v[2], n), *g = at(j->v[3], n), *u = at(j->v[4], n);
+        int gate = j->act == XL_SIGMOID;
+        for (int i = 0; i < j->v[0].cols; i++) {
+            float d = dy[i], x = g[i], ui = u[i], s = vec_sigmoid(x);
+            dg[i] = d * ui * (gate ? s * (1 - s) : s + x * s * (1 - s));
+            du[i] = d * (gate ? s : x * s);
+        }
+    }
+}
+
+static void other_glu_bwd_rows(void *context, int index, int thread) {
+    const job *j = context;
+    int from = index * j->group, rows = j->v[0].rows - from < j->group ? j->v[0].rows - from : j->group;
+    (void)thread;
+    xl_ref_glu_bwd(xl_some(j->v[0], from, rows), xl_some(j->v[1], from, rows), xl_some(j->v[2], from, rows),
+                   xl_some(j->v[3], from, rows), xl_some(j->v[4], from, rows), j->act);
+}
+
+static void glu_bwd(xl_view dg, xl_view du, xl_view dy, xl_view g, xl_view u, xl_act act) {
+    job j = {.v = {dg, du, dy, g, u}, .act = act};
+    by_rows(&j, act == XL_SILU || act == XL_SIGMOID ? silu_bwd_rows : other_glu_bwd_rows);
+}
+
+static void skip_gate_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        const float *h = at(j->v[1], n), *c = at(j->v[2], n), *z = at(j->v[3], n), *skip = j->a;
+        for (int i = 0; i < j->v[0].cols; i++)
+            y[i] = (h[i] + skip[i] * c[i]) * z[i] * vec_sigmoid(z[i]);
+    }
+}
+
+static void skip_gate(xl_view y, xl_view h, xl_view c, xl_view z, const float *skip) {
+    job j = {.v = {y, h, c, z}, .a = skip};
+    by_rows(&j, skip_gate_rows);
+}
+
+static void skip_gate_bwd_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n) {
+        float *dh = at(j->v[0], n), *dc = at(j->v[1], n), *dz = at(j->v[2], n);
+        const float *dy = at(j->v[3], n), *h = at(j->v[4], n), *c = at(j->v[5], n), *z = at(j->v[6], n),
+                    *skip = j->a;
+        for (int i = 0; i < j->v[0].cols; i++) {
+            float s = vec_sigmoid(z[i]), inner = dy[i] * z[i] * s;
+            dh[i] = inner;
+            dc[i] = inner * skip[i];
+            dz[i] = dy[i] * (h[i] + skip[i] * c[i]) * (s + z[i] * s * (1 - s));
+        }
+    }
+}
+
+/* dskip = sum over rows of dh c, for some columns */
+static void skip_columns(void *context, int index, int thread) {
+    const job *j = context;
+    int from = index * WIDE, to = from + WIDE < j->v[0].cols ? from + WIDE : j->v[0].cols;
+    (void)thread;
+    for (int n = 0; n < j->v[0].rows; n++) {
+        const float *dh = at(j->v[0], n), *c = at(j->v[5], n);
+        for (int i = from; i < to; i++)
+            j->da[i] += dh[i] * c[i];
+    }
+}
+
+static void skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, float *dskip, xl_view dy, xl_view h, xl_view c,
+                          xl_view z, const float *skip) {
+    job j = {.v = {dh, dc, dz, dy, h, c, z}, .a = skip, .da = dskip};
+    by_rows(&j, skip_gate_bwd_rows);
+    xl_parallel((dh.cols + WIDE - 1) / WIDE, skip_columns, &j);
+}
+
+/* ---- convolution
+ * ----------------------------------------------------------------------------------------------- */
+
+/* The input `back` tokens before token t of stream b, or NULL where there is none. */
+static const float *past(const job *j, int b, int t, int back) {
+    int T = j->seq.T, C = j->v[1].cols;
+    for (int s = t; j->seq.resets && s > t - back && s >= 0; s--)
+        if (j->seq.resets[(size_t)b * (size_t)T + (size_t)s])
+            return NULL;
+    if (t - back >= 0)
+        return at(j->v[1], b * T + t - back);
+    if (!j->state.in)
+        return NULL;
+    return j->state.in + (size_t)b * j->state.stride + (size_t)(j->K - 1 + t - back) * (size_t)C;
+}
+
+/* Pre-activations of token t for channels from .. from + n */
+static void conv_token(const job *j, float *y, int b, int t, int from, int n) {
+    for (int i = 0; i < n; i++)
+        y[i] = j->b ? j->b[from + i] : 0;
+    for (int k = 0; k < j->K; k++) {
+        const float *x = past(j, b, t, j->K - 1 - k);
+        for (int i = 0; x && i < n; i++)
+            y[i] += j->a[(size_t)(from + i) * (size_t)j->K + (size_t)k] * x[from + i];
+    }
+}
+
+static void conv_rows(void *context, int index, int thread) {
+    const job *j = context;
+    int T = j->seq.T;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        int b = n / T, t = n % T, padding = j->seq.lengths && t >= j->seq.lengths[b];
+        if (padding) {
+            for (int i = 0; i < j->v[0].cols; i++)
+                y[i] = 0;
+            continue;
+        }
+        conv_token(j, y, b, t, 0, j->v[0].cols);
+        for (int i = 0; i < j->v[0].cols; i++)
+            y[i] *= vec_sigmoid(y[i]);
+    }
+}
+
+/* The last K-1 inputs of each stream; slot s is overwritten only after what it is needed for has moved. */
+static void conv_keep(void *context, int b, int thread) {
+    const job *j = context;
+    size_t C = (size_t)j->v[1].cols, slots = (size_t)(j->K - 1);
+    int length = j->seq.lengths ? j->seq.lengths[b] : j->seq.T;
+    float *out = j->state.out + (size_t)b * j->state.stride;
+    (void)thread;
+    for (size_t s = 0; s < slots; s++) {
+        const float *x = length > 0    ? past(j, b, length - 1, (int)(slots - 1 - s))
+                         : j->state.in ? j->state.in + (size_t)b * j->state.stride + s * C
+                                       : NULL;
+        for (size_t i = 0; i < C; i++)
+            out[s * C + i] = x ? x[i] : 0;
+    }
+}
+
+static void conv(xl_view y, xl_view x, const float *w, const float *b, int K, xl_seq seq, xl_state state) {
+    job j = {.v = {y, x}, .a = w, .b = b, .K = K, .seq = seq, .state = state};
+    by_rows(&j, conv_rows);
+    if (state.out)
+        xl_parallel(seq.B, conv_keep, &j);
+}
+
+/* Some channels of the whole batch, in order of tokens: dx, dw and db need no sums across threads. */
+static void conv_bwd_channels(void *context, int index, int thread) {
+    const job *j = context; /* v: dx, x, dy */
+    int from = index * WIDE, n = j->v[1].cols - from < WIDE ? j->v[1].cols - from : WIDE, T = j->seq.T,
+        K = j->K;
+    (void)thread;
+    for (int row = 0; !j->add && row < j->v[0].rows; row++)
+        for (int i = 0; i < n; i++)
+            at(j->v[0], row)[from + i] = 0;
+    for (int b = 0; b < j->seq.B; b++)
+        for (int t = 0; t < (j->seq.lengths ? j->seq.lengths[b] : T); t++) {
+            float d[WIDE];
+            conv_token(j, d, b, t, from, n);
+            const float *dy = at(j->v[2], b * T + t) + from;
+            for (int i = 0; i < n; i++) {
+                float s = vec_sigmoid(d[i]);
+                d[i] = dy[i] * (s + d[i] * s * (1 - s));
+                if (j->db)
+                    j->db[from + i] += d[i];
+            }
+            for (int k = 0; k < K; k++) {
+                int back = K - 1 - k;
+                const float *x = past(j, b, t, back);
+                if (!x)
+                    continue;
+                for (int i = 0; i < n; i++)
+                    j->da[(size_t)(from + i) * (size_t)K + (size_t)k] += d[i] * x[from + i];
+                float *dx = t - back >= 0 ? at(j->v[0], b * T + t - back) + from : NULL;
+                for (int i = 0; dx && i < n; i++)
+                    dx[i] += d[i] * j->a[(size_t)(from + i) * (size_t)K + (size_t)k];
+            }
+        }
+}
+
+static void conv_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, const float *w, const float *b,
+                     int K, xl_seq seq, xl_state state, int add) {
+    job j = {
+        .v = {dx, x, dy}, .a = w, .b = b, .da = dw, .db = db, .K = K, .seq = seq, .state = state, .add = add};
+    xl_parallel((x.cols + WIDE - 1) / WIDE, conv_bwd_channels, &j);
+}
+
+/* ---- loss
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void xent_rows(void *context, int index, int thread) {
+    const job *j = context; /* v: logits, dlogits */
+    FOR_ROWS(j, n) {
+        const float *x = at(j->v[0], n);
+        int V = j->v[0].cols, target = j->ids[n];
+        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = x[0], total = 0;
+        for (int i = 1; i < V; i++)
+            top = x[i] > top ? x[i] : top;
+#pragma omp simd reduction(+ : total)
+        for (int i = 0; i < V; i++)
+            total += vec_exp(x[i] - top);
+        float lse = top + logf(total), scale = target < 0 ? 0 : j->value / total;
+        if (j->da)
+            j->da[n] = target < 0 ? 0 : lse - x[target];
+        for (int i = 0; d && i < V; i++)
+            d[i] = target < 0 ? 0 : scale * vec_exp(x[i] - top);
+        if (d && target >= 0)
+            d[target] -= j->value;
+    }
+}
+
+static void xent(float *each, xl_view dlogits, xl_view logits, const int32_t *targets, float scale) {
+    job j = {.v = {logits, dlogits}, .da = each, .ids = targets, .value = scale};
+    by_rows(&j, xent_rows);
+}
+
+/* ---- moves and updates
+ * ----------------------------------------------------------------------------------------- */
+
+static void add_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        const float *x = at(j->v[1], n);
+        for (int i = 0; i < j->v[0].cols; i++)
+            y[i] += x[i];
+    }
+}
+
+static void add(xl_view y, xl_view x) {
+    job j = {.v = {y, x}};
+    by_rows(&j, add_rows);
+}
+
+static void dropout_rows(void *context, int index, int thread) {
+    const job *j = context;
+    float scale = 1 / (1 - j->value);
+    double p = (double)j->value;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        const float *x = at(j->v[1], n);
+        uint64_t first = (uint64_t)n * (uint64_t)j->v[0].cols;
+        for (int i = 0; i < j->v[0].cols; i++) {
+            uint64_t hash = xl_hash(j->key, first + (uint64_t)i);
+            y[i] = (double)(hash >> 11) * 0x1p-53 >= p ? x[i] * scale : 0;
+        }
+    }
+}
+
+static void dropout(xl_view y, xl_view x, float p, uint64_t key) {
+    job j = {.v = {y, x}, .value = p, .key = key};
+    by_rows(&j, dropout_rows);
+}
+
+typedef struct {
+    float *w, *m, *v;
+    const float *g;
+    size_t count;
+    xl_update s;
+} updating;
+
+static void adamw_slice(void *context, int index, int thread) {
+    const updating *u = context;
+    xl_update s = u->s;
+    size_t from = (size_t)index * SLICE, to = from + SLICE < u->count ? from + SLICE : u->count;
+    (void)thread;
+    for (size_t i = from; i < to; i++) {
+        float g = u->g[i] * s.gscale;
+        u->m[i] = s.b1 * u->m[i] + (1 - s.b1) * g;
+        u->v[i] = s.b2 * u->v[i] + (1 - s.b2) * g * g;
+        u->w[i] = u->w[i] * (1 - s.lr * s.decay) - s.lr * (u->m[i] / s.c1) / (sqrtf(u->v[i] / s.c2) + s.eps);
+    }
+}
+
+static void adamw(float *w, const float *g, float *m, float *v, size_t count, xl_update s) {
+    updating u = {w, m, v, g, count, s};
+    xl_parallel((int)((count + SLICE - 1) / SLICE), adamw_slice, &u);
+}
+
+void XL_ISA_NAME(xl_install_pointwise)(xl_ops *t) {
+    t->norm = norm;
+    t->norm_bwd = norm_bwd;
+    t->glu = glu;
+    t->glu_bwd = glu_bwd;
+    t->skip_gate = skip_gate;
+    t->skip_gate_bwd = skip_gate_bwd;
+    t->conv = conv;
+    t->conv_bwd = conv_bwd;
+    t->xent = xent;
+    t->add = add;
+    t->dropout = dropout;
+    t->adamw = adamw;
+}
