@@ -141,7 +141,6 @@ typedef struct {
     xlstm_module *m;
     unsigned char *seen; /* per parameter */
     int cuda, tied_twice;
-    xlstm_real *buffer; /* the largest tensor */
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
 
@@ -207,15 +206,31 @@ static xlstm_status check_tied(load *l, const shards *s) {
                    "tensor lm_head.weight differs from the embedding, but the configuration ties them");
 }
 
+/* An sLSTM tensor in the other layout; they are small. */
+static xlstm_status take_turned(xlstm_module *m, const xl_binding *b, const xlstm_tensor *t) {
+    xlstm_real *buffer = xl_alloc(t->count * sizeof *buffer);
+    if (!buffer)
+        return xl_no_memory(t->count * sizeof *buffer, "turning weights");
+    xlstm_tensor_reals(t, buffer);
+    xl_dialect_scatter(b, buffer, m->w);
+    xl_free(buffer);
+    return XLSTM_OK;
+}
+
+/* The parts of a fused tensor lie end to end, so each converts straight to its place. */
 static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
     if (b.tied)
         return XLSTM_OK;
-    if (b.parts == 1 && b.turn == XL_AS_IS)
-        return xlstm_tensor_reals(t, b.part[0].data);
-    XL_TRY(xlstm_tensor_reals(t, l->buffer));
-    xl_dialect_scatter(&b, l->buffer, l->m->w);
+    if (b.turn != XL_AS_IS)
+        return take_turned(l->m, &b, t);
+    xlstm_tensor piece = *t;
+    for (int p = 0; p < b.parts; p++) {
+        piece.count = b.part[p].count;
+        XL_TRY(xlstm_tensor_reals(&piece, b.part[p].data));
+        piece.data = (const char *)piece.data + piece.count * xlstm_dtype_size(t->dtype);
+    }
     return XLSTM_OK;
 }
 
@@ -239,10 +254,6 @@ static xlstm_status take_all(load *l, const shards *s) {
     XL_TRY(each(l, s, see_tensor));
     XL_TRY(check_complete(l));
     XL_TRY(check_tied(l, s));
-    size_t bytes = l->m->params.size * sizeof *l->buffer; /* no tensor is larger than all */
-    l->buffer = xl_alloc(bytes);
-    if (!l->buffer)
-        return xl_no_memory(bytes, "converting weights");
     XL_TRY(each(l, s, take_tensor));
     fill_absent(l);
     if (l->cuda >= 0)
@@ -257,7 +268,6 @@ static xlstm_status load_shards(xlstm_module *m, const shards *s) {
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
     xlstm_status status = take_all(&l, s);
     xl_free(l.seen);
-    xl_free(l.buffer);
     return status;
 }
 

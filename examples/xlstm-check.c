@@ -1,0 +1,394 @@
+/* xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]
+ *
+ * Runs a model over the tokens of a reference case and compares every tensor that the case holds: logits,
+ * step_logits (one token at a time), loss and grad.NAME. A tensor noise.NAME says what error float32 alone
+ * makes on tensor NAME. Exits 1 when anything differs or is unknown, 2 when the input cannot be used. */
+#include "xlstm.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int in_double = sizeof(xlstm_real) == 8;
+
+typedef struct {
+    const char *model, *case_file, *write;
+    double tolerance; /* negative: the usual ones */
+} options;
+
+typedef struct {
+    xlstm_module *module;
+    xlstm_tensors *file;
+    int batch, time, vocab;
+    int32_t *tokens, *targets; /* targets may be missing */
+    xlstm_real *logits, *step_logits, *gradients;
+    xlstm_real loss;
+    double largest_gradient; /* of the reference */
+    int is_float32;          /* the reference's logits are float32 numbers, whatever type stores them */
+    xlstm_tensor *results;   /* what was computed, under the case's names */
+    int count;
+} check;
+
+static int say(const char *what) {
+    fprintf(stderr, "xlstm-check: %s: %s\n", what, xlstm_last_error());
+    return 2;
+}
+
+static void *take(size_t count, size_t size) {
+    void *p = calloc(count ? count : 1, size);
+    if (!p) {
+        fprintf(stderr, "xlstm-check: out of memory\n");
+        exit(2);
+    }
+    return p;
+}
+
+static int starts_with(const char *s, const char *prefix) {
+    return !strncmp(s, prefix, strlen(prefix));
+}
+
+/* ---- input ---- */
+
+/* Tensor `name` [B, T] of integers as int32; NULL if it is not there or not such a tensor. */
+static int32_t *read_tokens(const check *c, const char *name, int64_t limit) {
+    xlstm_tensor t;
+    if (xlstm_tensors_find(c->file, name, &t) || t.ndim != 2 || t.shape[0] != c->batch ||
+        t.shape[1] != c->time)
+        return NULL;
+    int64_t *wide = take(t.count, sizeof *wide);
+    int32_t *out = take(t.count, sizeof *out);
+    int good = xlstm_tensor_int64s(&t, wide) == XLSTM_OK;
+    for (size_t i = 0; good && i < t.count; i++) {
+        good = wide[i] < limit && wide[i] >= (starts_with(name, "tokens") ? 0 : INT32_MIN);
+        out[i] = (int32_t)wide[i];
+    }
+    free(wide);
+    if (good)
+        return out;
+    free(out);
+    return NULL;
+}
+
+static int read_case(check *c) {
+    xlstm_tensor t;
+    if (xlstm_tensors_find(c->file, "tokens", &t))
+        return say("the case");
+    if (t.ndim != 2 || t.shape[0] < 1 || t.shape[1] < 1 || t.shape[0] > 1 << 20 || t.shape[1] > 1 << 24) {
+        fprintf(stderr, "xlstm-check: tokens must be [streams, time]\n");
+        return 2;
+    }
+    c->batch = (int)t.shape[0];
+    c->time = (int)t.shape[1];
+    c->vocab = xlstm_module_output_dim(c->module);
+    c->tokens = read_tokens(c, "tokens", c->vocab);
+    if (!c->tokens || xlstm_module_input_dim(c->module)) {
+        fprintf(stderr, "xlstm-check: tokens must be integers from 0 to %d, and the model one of tokens\n",
+                c->vocab - 1);
+        return 2;
+    }
+    c->targets = read_tokens(c, "targets", c->vocab);
+    if (!c->targets && xlstm_tensors_find(c->file, "targets", &t) == XLSTM_OK) {
+        fprintf(stderr, "xlstm-check: targets must be integers below %d, shaped as the tokens\n", c->vocab);
+        return 2;
+    }
+    return 0;
+}
+
+/* ---- what the library computes ---- */
+
+static int has(const check *c, const char *prefix) {
+    xlstm_tensor t;
+    for (int i = 0; i < xlstm_tensors_count(c->file); i++)
+        if (xlstm_tensors_get(c->file, i, &t) == XLSTM_OK && starts_with(t.name, prefix))
+            return 1;
+    return 0;
+}
+
+static xlstm_status run_step(check *c, xlstm_session *s, int t, int32_t *tokens, xlstm_real *logits) {
+    size_t V = (size_t)c->vocab;
+    for (int b = 0; b < c->batch; b++)
+        tokens[b] = c->tokens[b * c->time + t];
+    xlstm_status status = xlstm_session_tokens(s, tokens, 1, logits);
+    for (int b = 0; b < c->batch; b++)
+        memcpy(c->step_logits + ((size_t)b * (size_t)c->time + (size_t)t) * V, logits + (size_t)b * V,
+               V * sizeof *logits);
+    return status;
+}
+
+static int run_steps(check *c) {
+    xlstm_session *s;
+    c->step_logits = take((size_t)c->batch * (size_t)c->time * (size_t)c->vocab, sizeof *c->step_logits);
+    if (xlstm_session_create(&s, c->module, c->batch, 1))
+        return say("a session");
+    int32_t *tokens = take((size_t)c->batch, sizeof *tokens);
+    xlstm_real *logits = take((size_t)c->batch * (size_t)c->vocab, sizeof *logits);
+    xlstm_status status = XLSTM_OK;
+    for (int t = 0; t < c->time && !status; t++)
+        status = run_step(c, s, t, tokens, logits);
+    free(tokens);
+    free(logits);
+    xlstm_session_free(s);
+    return status ? say("step_logits") : 0;
+}
+
+/* Copies the gradients, at the offsets of the parameters. */
+static void keep_gradients(check *c, xlstm_trainer *trainer) {
+    size_t count = 0;
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(c->module); i++)
+        if (xlstm_module_parameter(c->module, i, &p) == XLSTM_OK && p.offset + p.count > count)
+            count = p.offset + p.count;
+    c->gradients = take(count, sizeof *c->gradients);
+    memcpy(c->gradients, xlstm_trainer_gradients(trainer), count * sizeof *c->gradients);
+}
+
+/* Logits come from the trainer's forward pass, which like the package's works on all tokens at once: a
+ * session agrees with the package's step, whose stabiliser starts elsewhere (a difference of some eps, 1e-9).
+ */
+static xlstm_status train(check *c, xlstm_trainer *trainer, int logits, int gradients) {
+    xlstm_batch batch = {.struct_size = sizeof batch, .tokens = c->tokens, .targets = c->targets};
+    xlstm_loss loss;
+    xlstm_status status = XLSTM_OK;
+    if (logits) {
+        c->logits = take((size_t)c->batch * (size_t)c->time * (size_t)c->vocab, sizeof *c->logits);
+        status = xlstm_trainer_forward(trainer, &batch, c->logits);
+    }
+    if (status || !gradients)
+        return status;
+    status = xlstm_trainer_backward(trainer, &batch, &loss);
+    if (status == XLSTM_OK) {
+        c->loss = (xlstm_real)loss.mean;
+        keep_gradients(c, trainer);
+    }
+    return status;
+}
+
+static int run_trainer(check *c, int logits, int gradients) {
+    xlstm_trainer_config config;
+    xlstm_trainer *trainer;
+    xlstm_trainer_config_init(&config);
+    config.batch = c->batch;
+    config.time = c->time;
+    config.dropout = 0;
+    config.gradients = 1;
+    if (xlstm_trainer_create(&trainer, c->module, &config))
+        return say("a trainer");
+    xlstm_status status = train(c, trainer, logits, gradients);
+    xlstm_trainer_free(trainer);
+    return status ? say("logits, loss and gradients") : 0;
+}
+
+static int run(check *c) {
+    int logits = has(c, "logits"), gradients = has(c, "loss") || has(c, "grad.");
+    if (gradients && !c->targets) {
+        fprintf(stderr, "xlstm-check: the case has loss or gradients, but no targets\n");
+        return 2;
+    }
+    if (has(c, "step_logits") && run_steps(c))
+        return 2;
+    return logits || gradients ? run_trainer(c, logits, gradients) : 0;
+}
+
+/* ---- comparison ---- */
+
+/* Numbers under the case's name, in memory of their own; NULL: the tensor is unknown or has another shape. */
+static xlstm_real *computed(const check *c, const xlstm_tensor *t) {
+    size_t logits = (size_t)c->batch * (size_t)c->time * (size_t)c->vocab;
+    const xlstm_real *from = !strcmp(t->name, "logits")        ? c->logits
+                             : !strcmp(t->name, "step_logits") ? c->step_logits
+                             : !strcmp(t->name, "loss")        ? &c->loss
+                                                               : NULL;
+    int is_logits = from && from != &c->loss;
+    int shaped = is_logits ? t->ndim == 3 && t->shape[0] == c->batch && t->shape[1] == c->time : t->ndim <= 1;
+    xlstm_real *out = take(t->count, sizeof *out);
+    if (from && shaped && t->count == (is_logits ? logits : 1)) {
+        memcpy(out, from, t->count * sizeof *out);
+        return out;
+    }
+    xlstm_tensor like = *t;
+    like.name += strlen("grad.");
+    if (!from && c->gradients && starts_with(t->name, "grad.") &&
+        xlstm_module_gather(c->module, &like, c->gradients, out) == XLSTM_OK)
+        return out;
+    free(out);
+    return NULL;
+}
+
+static double *doubles(const xlstm_tensor *t) {
+    double *out = take(t->count, sizeof *out);
+    xlstm_tensor_doubles(t, out);
+    return out;
+}
+
+static double largest(const double *x, size_t count) {
+    double m = 0;
+    for (size_t i = 0; i < count; i++)
+        m = fabs(x[i]) > m || isnan(x[i]) ? fabs(x[i]) : m;
+    return m;
+}
+
+static double noise_of(const check *c, const char *name) {
+    char full[300];
+    xlstm_tensor t;
+    double noise = 0;
+    snprintf(full, sizeof full, "noise.%.250s", name);
+    if (xlstm_tensors_find(c->file, full, &t) || t.count != 1 || xlstm_tensor_doubles(&t, &noise))
+        return 0;
+    return noise;
+}
+
+/* Hugging Face's model turns its norms' inputs and its logits to float32 even when it runs in double. */
+static void find_precision(check *c) {
+    xlstm_tensor t;
+    if (xlstm_tensors_find(c->file, "logits", &t))
+        return;
+    double *x = doubles(&t);
+    c->is_float32 = t.count > 0;
+    for (size_t i = 0; i < t.count; i++)
+        c->is_float32 &= x[i] == (double)(float)x[i];
+    free(x);
+}
+
+/* The largest error that tensor `name` may have. The double build disregards the noise of float32, unless the
+ * reference itself has it. */
+static double allowed(const check *c, const options *o, const char *name, double magnitude) {
+    int gradient = starts_with(name, "grad.");
+    double r = in_double ? (gradient ? 1e-7 : 1e-9) : gradient ? 1e-4 : 1e-5;
+    double limit = (o->tolerance >= 0 ? o->tolerance : r) * magnitude;
+    if (!in_double)
+        limit = fmax(limit, 4 * noise_of(c, name));
+    else if (c->is_float32)
+        limit = fmax(limit, noise_of(c, name));
+    return gradient ? fmax(limit, (in_double ? 1e-12 : 1e-6) * c->largest_gradient) : limit;
+}
+
+static int compare(const check *c, const options *o, const xlstm_tensor *t, const xlstm_real *mine,
+                   int width) {
+    double *reference = doubles(t), magnitude = largest(reference, t->count), error = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        double d = fabs((double)mine[i] - reference[i]);
+        error = d > error || isnan(d) ? d : error;
+        if (isnan(error))
+            break;
+    }
+    int good = error <= allowed(c, o, t->name, magnitude); /* false for NaN */
+    printf("%-*s  %10.3e  %10.3e  %s\n", width, t->name, error, magnitude > 0 ? error / magnitude : error,
+           good ? "pass" : "FAIL");
+    free(reference);
+    return good;
+}
+
+static void keep(check *c, const xlstm_tensor *t, xlstm_real *mine) {
+    xlstm_tensor *r = &c->results[c->count++];
+    *r = *t;
+    r->dtype = in_double ? XLSTM_F64 : XLSTM_F32;
+    r->data = mine;
+}
+
+static int is_input(const char *name) {
+    return !strcmp(name, "tokens") || !strcmp(name, "targets") || starts_with(name, "noise.");
+}
+
+static int name_width(const check *c) {
+    size_t width = strlen("tensor");
+    xlstm_tensor t;
+    for (int i = 0; xlstm_tensors_get(c->file, i, &t) == XLSTM_OK; i++)
+        if (!is_input(t.name) && strlen(t.name) > width)
+            width = strlen(t.name);
+    return (int)(width < 200 ? width : 200);
+}
+
+static void find_largest_gradient(check *c) {
+    xlstm_tensor t;
+    for (int i = 0; xlstm_tensors_get(c->file, i, &t) == XLSTM_OK; i++)
+        if (starts_with(t.name, "grad.")) {
+            double *x = doubles(&t);
+            c->largest_gradient = fmax(c->largest_gradient, largest(x, t.count));
+            free(x);
+        }
+}
+
+static int compare_all(check *c, const options *o) {
+    int width = name_width(c), failed = 0, total = 0;
+    xlstm_tensor t;
+    find_largest_gradient(c);
+    find_precision(c);
+    c->results = take((size_t)xlstm_tensors_count(c->file), sizeof *c->results);
+    printf("%-*s  %10s  %10s\n", width, "tensor", "absolute", "relative");
+    for (int i = 0; xlstm_tensors_get(c->file, i, &t) == XLSTM_OK; i++) {
+        if (is_input(t.name))
+            continue;
+        total++;
+        xlstm_real *mine = computed(c, &t);
+        if (!mine) {
+            printf("%-*s  %10s  %10s  FAIL (unknown, or of another shape)\n", width, t.name, "-", "-");
+            failed++;
+            continue;
+        }
+        failed += !compare(c, o, &t, mine, width);
+        keep(c, &t, mine);
+    }
+    if (in_double && c->is_float32)
+        printf("the reference was computed with float32 in places: allowed is also its noise\n");
+    printf("%d of %d tensors pass (%s)\n", total - failed, total, in_double ? "double" : "float");
+    return failed ? 1 : 0;
+}
+
+/* ---- the program ---- */
+
+static int usage(void) {
+    fprintf(stderr,
+            "usage: xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]\n");
+    return 2;
+}
+
+static int parse(options *o, int argc, char **argv) {
+    *o = (options){.tolerance = -1};
+    for (int i = 1; i < argc; i++) {
+        char *end = NULL;
+        if (!strcmp(argv[i], "--tolerance") && i + 1 < argc) {
+            o->tolerance = strtod(argv[++i], &end);
+            if (end == argv[i] || *end || !(o->tolerance >= 0))
+                return usage();
+        } else if (!strcmp(argv[i], "--write") && i + 1 < argc) {
+            o->write = argv[++i];
+        } else if (argv[i][0] == '-' || o->case_file) {
+            return usage();
+        } else {
+            *(o->model ? &o->case_file : &o->model) = argv[i];
+        }
+    }
+    return o->case_file ? 0 : usage();
+}
+
+static int run_case(check *c, const options *o) {
+    if (xlstm_module_load(&c->module, o->model))
+        return say("the model");
+    if (xlstm_tensors_open(&c->file, o->case_file))
+        return say("the case");
+    if (read_case(c) || run(c))
+        return 2;
+    int result = compare_all(c, o);
+    if (o->write && xlstm_tensors_write(o->write, c->results, c->count))
+        return say("writing");
+    return result;
+}
+
+int main(int argc, char **argv) {
+    options o;
+    check c = {0};
+    if (parse(&o, argc, argv))
+        return 2;
+    int result = run_case(&c, &o);
+    for (int i = 0; i < c.count; i++)
+        free((void *)(uintptr_t)c.results[i].data);
+    free(c.results);
+    free(c.tokens);
+    free(c.targets);
+    free(c.logits);
+    free(c.step_logits);
+    free(c.gradients);
+    xlstm_tensors_close(c.file);
+    xlstm_module_free(c.module);
+    return result;
+}
