@@ -62,7 +62,7 @@ static const struct argp_option argp_options[] = {
     {"out", 'o', "FILE", 0, "write the results as JSON", 0},
     {"threads", OPT_THREADS, "N", 0, "threads (default: all); results do not depend on it", 0},
     {"data", OPT_DATA, "DIR", 0, "folder with train.txt, valid.txt, test.txt (xlstm-lm)", 0},
-    {"width", OPT_WIDTH, "N", 1, "embedding width", 0},
+    {"width", OPT_WIDTH, "N", 0, "embedding width", 0},
     {"blocks", OPT_BLOCKS, "N", 0, "blocks", 0},
     {"heads", OPT_HEADS, "N", 0, "heads", 0},
     {"steps", OPT_STEPS, "N", 0, "training steps", 0},

@@ -342,22 +342,38 @@ static void conv_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, co
 /* ---- loss
  * ------------------------------------------------------------------------------------------------------ */
 
+/* Writes exp(x - top) to e where e is not NULL; returns the sum. */
+static float exp_and_sum(float *e, const float *x, float top, int n) {
+    float total = 0;
+    if (!e) {
+#pragma omp simd reduction(+ : total)
+        for (int i = 0; i < n; i++)
+            total += vec_exp(x[i] - top);
+        return total;
+    }
+#pragma omp simd reduction(+ : total)
+    for (int i = 0; i < n; i++) {
+        float y = vec_exp(x[i] - top);
+        total += y;
+        e[i] = y;
+    }
+    return total;
+}
+
 static void xent_rows(void *context, int index, int thread) {
     const job *j = context; /* v: logits, dlogits */
     FOR_ROWS(j, n) {
         const float *x = at(j->v[0], n);
         int V = j->v[0].cols, target = j->ids[n];
-        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = x[0], total = 0;
-        for (int i = 1; i < V; i++)
-            top = x[i] > top ? x[i] : top;
-#pragma omp simd reduction(+ : total)
+        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = x[0], chosen = target < 0 ? 0 : x[target];
+#pragma omp simd reduction(max : top)
         for (int i = 0; i < V; i++)
-            total += vec_exp(x[i] - top);
-        float lse = top + logf(total), scale = target < 0 ? 0 : j->value / total;
+            top = x[i] > top ? x[i] : top;
+        float total = exp_and_sum(d, x, top, V), scale = target < 0 ? 0 : j->value / total;
         if (j->da)
-            j->da[n] = target < 0 ? 0 : lse - x[target];
+            j->da[n] = target < 0 ? 0 : top + logf(total) - chosen;
         for (int i = 0; d && i < V; i++)
-            d[i] = target < 0 ? 0 : scale * vec_exp(x[i] - top);
+            d[i] *= scale;
         if (d && target >= 0)
             d[target] -= j->value;
     }

@@ -1,0 +1,67 @@
+#!/bin/sh
+# The two programs as a user runs them: smoke runs with valid JSON, and one sentence with exit code 2 for bad input.
+# usage: programs.sh FOLDER_OF_PROGRAMS
+set -eu
+bin=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+here=$(cd "$(dirname "$0")/../.." && pwd)
+failed=0
+
+corpus=$work/corpus
+mkdir -p "$corpus" "$work/none" "$work/empty" "$work/one" "$work/binary"
+wikitext=$here/../shared/data/wikitext-2
+for part in train valid test; do
+    if [ -f "$wikitext/$part.txt" ]; then
+        head -300 "$wikitext/$part.txt" >"$corpus/$part.txt"
+    else # English-like lines where the real corpus is not at hand
+        awk 'BEGIN { srand(7); for (l = 0; l < 300; l++) { for (w = 0; w < 12; w++) printf " w%d", int(500 * rand() * rand()); print " ." } }' >"$corpus/$part.txt"
+    fi
+    : >"$work/empty/$part.txt"
+    yes word | head -500 | tr '\n' ' ' >"$work/one/$part.txt"
+    printf 'a b\0c d\n' >"$work/binary/$part.txt"
+done
+
+refused() { # what it should say, then the command
+    say=$1
+    shift
+    code=0
+    "$@" >"$work/out" 2>"$work/err" || code=$?
+    lines=$(wc -l <"$work/err")
+    if [ $code -ne 2 ] || [ "$lines" -lt 1 ] || [ "$lines" -gt 2 ] || ! grep -q -e "$say" "$work/err"; then
+        echo "FAIL (exit $code): $*" >&2
+        cat "$work/err" >&2
+        failed=1
+    fi
+}
+
+accepted() { # result file, then the command
+    file=$1
+    shift
+    "$@" --out "$file" >"$work/out"
+    grep -q '"schema": 1' "$file" && grep -q '"models"' "$file"
+    ! grep -qiE '\b(nan|inf|infinity)\b' "$file"
+    ! [ -e "$file.tmp" ]
+}
+
+accepted "$work/lm.json" "$bin/xlstm-lm" --preset smoke --data "$corpus"
+grep -q "^corpus $corpus" "$work/out"
+accepted "$work/lm1.json" env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke --models xlstm@0:1 --threads 1
+accepted "$work/nns.json" "$bin/xlstm-nns" --preset smoke
+
+"$bin/xlstm-lm" --help | grep -q Examples
+refused "unknown" "$bin/xlstm-lm" --data "$corpus" --preset huge
+refused "unknown" "$bin/xlstm-nns" --models gru
+refused "mix" "$bin/xlstm-nns" --mix seven
+refused "option" "$bin/xlstm-nns" --nonsense
+refused "whole number" "$bin/xlstm-nns" --steps -3
+refused "whole number" "$bin/xlstm-nns" --steps 10x
+refused "cannot be written" "$bin/xlstm-nns" --out "$work/no/such/folder.json"
+refused "not an option" "$bin/xlstm-nns" word
+refused "divide" "$bin/xlstm-nns" --preset smoke --width 17 --heads 4
+refused "no corpus" env -u XLSTM_DATA "$bin/xlstm-lm"
+refused "cannot be read" "$bin/xlstm-lm" --data "$work/none"
+refused "is empty" "$bin/xlstm-lm" --data "$work/empty"
+refused "vocabulary" "$bin/xlstm-lm" --data "$work/one"
+refused "zero bytes" "$bin/xlstm-lm" --data "$work/binary"
+exit $failed

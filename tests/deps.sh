@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs, on Debian, what the build, the tests and the programs need. Does nothing where all is there.
+set -eu
+packages="cmake ninja-build gcc g++ libc6-dev pkg-config libopenblas-dev libjansson-dev libcmocka-dev zlib1g-dev curl ca-certificates"
+missing=""
+for p in $packages; do
+    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "install ok installed" || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "tests/deps.sh: no apt-get here; install by hand:$missing" >&2
+    exit 2
+fi
+as_root=""
+[ "$(id -u)" = 0 ] || as_root="sudo"
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq
+$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
