@@ -244,6 +244,7 @@ static void print_head(const options *o, const preset *p, const corpus *c, const
     if (tokens < 4.0 * (double)c->train.count)
         printf("short training: these perplexities rank models early on; they are not what the models can "
                "reach\n");
+    fflush(stdout);
     printf("\ntest perplexity by how often the target occurs in train\n%-14s %10s %10s %10s %10s %9s %8s %6s "
            "%10s %8s\n",
            "model", "rare<100", "100-999", ">=1000", "overall", "core M", "off", "width", "tokens/s",
