@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Makes reference cases with the official package (pip install xlstm==2.0.6 safetensors; transformers for HF).
+
+    make_golden.py OUT_DIR [CASES.json] [--only NAME ...]
+
+Without CASES.json the cases below are made. A case is a model's config.json and weights and a case.safetensors with
+tokens, targets, logits, step_logits, loss, grad.NAME in double, and noise.NAME: the largest error that the package
+makes on that tensor when it runs in float32.
+"""
+import argparse
+import copy
+import dataclasses
+import json
+import pathlib
+
+import torch
+from safetensors.torch import save_file
+
+CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
+FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
+
+
+def paper(seed, time, model, mlstm=None, slstm=None, feedforward=FFN, batch=2, **more):
+    model = {"vocab_size": 37, "context_length": max(time, 2), "embedding_dim": 32, "num_blocks": 2, **model}
+    return dict(seed=seed, batch=batch, time=time, model=model, mlstm=mlstm, slstm=slstm, feedforward=feedforward, **more)
+
+
+def large(seed, time, batch=2, **config):
+    return dict(seed=seed, batch=batch, time=time, large={"embedding_dim": 64, "num_heads": 2, "num_blocks": 2,
+                                                          "vocab_size": 37, "chunk_size": min(time, 8), **config})
+
+
+CASES = {
+    "odd_heads": paper(11, 33, {"embedding_dim": 96, "slstm_at": [1]}, {**CONV, "num_heads": 3}, {"num_heads": 3}),
+    "conv_sizes": paper(12, 9, {"slstm_at": [0]}, {**CONV, "conv1d_kernel_size": 2}, {"conv1d_kernel_size": 7}),
+    "one_token": paper(13, 1, {"slstm_at": [1]}, CONV, {}),
+    "chunks": paper(15, 200, {"num_blocks": 1}, CONV, batch=1),
+    "rounding": paper(16, 20, {"embedding_dim": 40, "slstm_at": [1]},
+                      {**CONV, "proj_factor": 1.7, "round_proj_up_to_multiple_of": 24, "round_proj_up_dim_up": False},
+                      {"num_heads": 5}, {"proj_factor": 2.1, "act_fn": "selu", "round_proj_up_to_multiple_of": 16}),
+    "qkv_blocks": paper(17, 20, {}, {**CONV, "qkv_proj_blocksize": 16, "num_heads": 8}),
+    "no_final_norm": paper(18, 20, {"add_post_blocks_norm": False, "bias": True}, CONV),
+    "tied": paper(19, 20, {"tie_weights": True}, CONV),
+    "lstm_cell": paper(20, 20, {"slstm_at": "all"}, None, {"function": "lstm", "bias_init": "standard"}),
+    "no_group_weight": paper(21, 20, {"slstm_at": "all"}, None,
+                             {"group_norm_weight": False, "recurrent_weight_init": "standard"}),
+    "ffn_bias_relu2": paper(22, 20, {"slstm_at": "all"}, None, {}, {**FFN, "act_fn": "relu^2", "bias": True}),
+    "ffn_sigmoid": paper(23, 20, {"slstm_at": "all"}, None, {}, {**FFN, "act_fn": "sigmoid"}),
+    "ffn_swish": paper(24, 20, {"slstm_at": "all"}, None, {}, {**FFN, "act_fn": "swish"}),
+    "ffn_relu": paper(25, 20, {"slstm_at": "all"}, None, {}, {**FFN, "act_fn": "relu"}),
+    "extreme_gates": paper(26, 90, {"slstm_at": [0]}, CONV, {}, shift={"igate.bias": 40.0, "fgate.bias": -35.0}),
+    "open_gates": paper(27, 90, {"slstm_at": [0]}, CONV, {}, shift={"igate.bias": -30.0, "fgate.bias": 30.0}),
+    "large_one_token": large(31, 1),
+    "large_odd": large(32, 27, chunk_size=9, embedding_dim=96, num_heads=3, qk_dim_factor=0.75, v_dim_factor=1.5),
+    "large_no_norm": large(33, 24, add_out_norm=False, use_bias=True),
+    "large_caps": large(34, 24, gate_soft_cap=2.0, output_logit_soft_cap=1.5),
+    "large_fused": large(35, 24, weight_mode="fused", ffn_proj_factor=2.1, ffn_round_up_to_multiple_of=24),
+    "large_chunks": large(36, 144, chunk_size=16, batch=1),
+}
+
+
+def paper_model(case):
+    from xlstm import (FeedForwardConfig, mLSTMBlockConfig, mLSTMLayerConfig, sLSTMBlockConfig, sLSTMLayerConfig,
+                       xLSTMLMModel, xLSTMLMModelConfig)
+    mlstm = case.get("mlstm")
+    slstm = case.get("slstm")
+    ffn = case.get("feedforward", {})
+    config = xLSTMLMModelConfig(
+        mlstm_block=None if mlstm is None else mLSTMBlockConfig(mlstm=mLSTMLayerConfig(**mlstm)),
+        slstm_block=None if slstm is None else sLSTMBlockConfig(
+            slstm=sLSTMLayerConfig(**{"backend": "vanilla", **slstm}),
+            feedforward=None if ffn is None else FeedForwardConfig(**ffn)),
+        **case["model"])
+    model = xLSTMLMModel(config)
+    model.reset_parameters()
+    return model, dataclasses.asdict(config), "weights.safetensors"
+
+
+def large_model(case):
+    from xlstm.xlstm_large.model import xLSTMLarge, xLSTMLargeConfig
+    config = xLSTMLargeConfig(**{"mode": "train", "norm_reduction_force_float32": False,
+                                 "chunkwise_kernel": "chunkwise--native_autograd",
+                                 "sequence_kernel": "native_sequence__native", "step_kernel": "native",
+                                 "return_last_states": True, "autocast_kernel_dtype": "float32",
+                                 "inference_state_dtype": "float64", **case["large"]})
+    return xLSTMLarge(config), dataclasses.asdict(config), "model.safetensors"
+
+
+def jitter(model, case):
+    """Every parameter must matter, so none stays at a special value."""
+    torch.manual_seed(case["seed"] + 1000)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.add_(case.get("jitter", 0.05) * torch.randn_like(p))
+            for ending, value in case.get("shift", {}).items():
+                if name.endswith(ending):
+                    p.add_(value)
+
+
+def first(x):
+    return x[0] if isinstance(x, tuple) else x
+
+
+def dtype_of(model):
+    return next(model.parameters()).dtype
+
+
+def forward(model, tokens):
+    if hasattr(model, "backbone"):
+        for block in model.backbone.blocks:  # the backend computes in its own number types
+            config = block.mlstm_layer.mlstm_backend.config
+            config.autocast_kernel_dtype = str(dtype_of(model)).replace("torch.", "")
+    return first(model(tokens))
+
+
+def steps(model, tokens):
+    """One token at a time through the package's own step."""
+    state, out = None, []
+    for t in range(tokens.shape[1]):
+        if hasattr(model, "step"):
+            y, state = model.step(tokens[:, t:t + 1], state=state)
+        else:
+            y, state = model(tokens[:, t:t + 1], state)
+        out.append(y)
+    return torch.cat(out, 1)
+
+
+def set_mode(model, mode):
+    if hasattr(model, "backbone"):
+        for block in model.backbone.blocks:
+            block.mlstm_layer.mlstm_backend.config.mode = mode
+
+
+def measure(model, tokens, targets):
+    model.zero_grad()
+    logits = forward(model, tokens)
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    loss.backward()
+    set_mode(model, "inference")
+    with torch.no_grad():
+        step = steps(model, tokens)
+    set_mode(model, "train")
+    result = {"logits": logits, "step_logits": step, "loss": loss.reshape(1)}
+    result.update({"grad." + n: p.grad for n, p in model.named_parameters()})
+    return {n: t.detach().double().contiguous().clone() for n, t in result.items()}
+
+
+def make(name, case, out):
+    torch.manual_seed(case["seed"])
+    model, config, weights = large_model(case) if "large" in case else paper_model(case)
+    jitter(model, case)
+    model = model.double().eval()
+    for p in model.parameters():  # a float32 library sees the same weights
+        p.data = p.data.float().double()
+    vocab = config["vocab_size"]
+    tokens = torch.randint(vocab, (case["batch"], case["time"]))
+    targets = torch.randint(vocab, (case["batch"], case["time"]))
+    result = measure(model, tokens, targets)
+    rough = measure(copy.deepcopy(model).float(), tokens, targets)
+    noise = {"noise." + n: (rough[n] - result[n]).abs().max().reshape(1) for n in result}
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    state = {n: t.contiguous().clone() for n, t in model.state_dict().items()}
+    save_file(state, folder / weights, metadata={"format": "pt"})
+    save_file({**result, **noise, "tokens": tokens, "targets": targets}, folder / "case.safetensors")
+    print(name, "loss", float(result["loss"]), "logits noise", float(noise["noise.logits"]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("cases", type=pathlib.Path, nargs="?")
+    parser.add_argument("--only", nargs="*")
+    args = parser.parse_args()
+    cases = json.loads(args.cases.read_text()) if args.cases else CASES
+    for name, case in cases.items():
+        if not args.only or name in args.only:
+            make(name, case, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,547 @@
+/* Models in files: what is loaded and saved is the same model, and what is wrong is named. */
+#include "io/config_json.h"
+#include "xlstm.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char dir[64];
+
+static const char *in_dir(const char *name) {
+    static char path[4][128];
+    static int next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+static void clean(void) {
+    static const char *const names[] = {
+        "config.json",         "model.safetensors", "weights.safetensors", "model_0.safetensors",
+        "model_1.safetensors", "a.safetensors",     "b.safetensors",       "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(in_dir(names[i]));
+}
+
+static int setup(void **state) {
+    (void)state;
+    snprintf(dir, sizeof dir, "test_model_io.%ld.tmp", (long)getpid());
+    return mkdir(dir, 0777);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    clean();
+    return rmdir(dir);
+}
+
+static int each_setup(void **state) {
+    (void)state;
+    clean();
+    return 0;
+}
+
+static void ok(xlstm_status status) {
+    if (status)
+        fail_msg("%s: %s", xlstm_status_name(status), xlstm_last_error());
+}
+
+static void refused(xlstm_status status, const char *because) {
+    if (!status || !strstr(xlstm_last_error(), because))
+        fail_msg("expected a refusal with \"%s\", got %d \"%s\"", because, status, xlstm_last_error());
+}
+
+static void put(const char *name, const char *text) {
+    FILE *f = fopen(in_dir(name), "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static char *get(const char *path) {
+    static char text[65536];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
+static void same_weights(const xlstm_module *a, const xlstm_module *b) {
+    assert_int_equal(xlstm_module_parameter_count(a), xlstm_module_parameter_count(b));
+    for (int i = 0; i < xlstm_module_parameter_count(a); i++) {
+        xlstm_parameter p, q;
+        ok(xlstm_module_parameter(a, i, &p));
+        ok(xlstm_module_parameter(b, i, &q));
+        assert_string_equal(p.name, q.name);
+        assert_memory_equal(p.data, q.data, p.count * sizeof *p.data);
+    }
+}
+
+/* ---- fixtures ---- */
+
+static const char *const fixtures[] = {"mlstm_small",     "slstm_small",  "slstm_no_conv_no_ffn",
+                                       "mlstm_long",      "strong_gates", "large_fused_bias",
+                                       "mixed_bias_tied", "hf_small"};
+enum { FIXTURES = sizeof fixtures / sizeof *fixtures };
+
+static xlstm_module *load_fixture(int i) {
+    char path[512];
+    xlstm_module *m;
+    snprintf(path, sizeof path, "%s/%s", XLSTM_TEST_DATA, fixtures[i]);
+    ok(xlstm_module_load(&m, path));
+    return m;
+}
+
+/* load, save, load, save: the same bits, the same text, the same tensors' names. */
+static void test_round_trip(void **state) {
+    (void)state;
+    for (int i = 0; i < FIXTURES; i++) {
+        xlstm_module *a = load_fixture(i), *b, *c;
+        clean();
+        ok(xlstm_module_save(a, dir));
+        char *first = strdup(get(in_dir("config.json")));
+        ok(xlstm_module_load(&b, dir));
+        same_weights(a, b);
+        assert_memory_equal(xlstm_module_config(a), xlstm_module_config(b), sizeof(xlstm_config));
+        ok(xlstm_module_save(b, dir));
+        assert_string_equal(first, get(in_dir("config.json")));
+        ok(xlstm_module_load(&c, dir));
+        same_weights(a, c);
+        free(first);
+        xlstm_module_free(a);
+        xlstm_module_free(b);
+        xlstm_module_free(c);
+    }
+}
+
+/* A saved file has the tensors of the file that was loaded, under the same names and shapes. */
+static void test_same_tensors(void **state) {
+    (void)state;
+    for (int i = 0; i < FIXTURES; i++) {
+        xlstm_module *m = load_fixture(i);
+        int large = strstr(fixtures[i], "large") || strstr(fixtures[i], "hf");
+        const char *name = large ? "model.safetensors" : "weights.safetensors";
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s/%s", XLSTM_TEST_DATA, fixtures[i], name);
+        xlstm_tensors *theirs, *ours;
+        clean();
+        ok(xlstm_module_save(m, dir));
+        ok(xlstm_tensors_open(&theirs, path));
+        ok(xlstm_tensors_open(&ours, in_dir(name)));
+        assert_int_equal(xlstm_tensors_count(theirs), xlstm_tensors_count(ours));
+        for (int k = 0; k < xlstm_tensors_count(theirs); k++) {
+            xlstm_tensor t, o;
+            ok(xlstm_tensors_get(theirs, k, &t));
+            ok(xlstm_tensors_find(ours, t.name, &o));
+            assert_int_equal(t.ndim, o.ndim);
+            assert_memory_equal(t.shape, o.shape, sizeof t.shape);
+        }
+        xlstm_tensors_close(theirs);
+        xlstm_tensors_close(ours);
+        xlstm_module_free(m);
+    }
+}
+
+/* ---- spellings ---- */
+
+static xlstm_module *create(const xlstm_config *c) {
+    xlstm_module *m;
+    ok(xlstm_model_create(&m, c, 7));
+    return m;
+}
+
+static xlstm_config small(xlstm_block_kind kind) {
+    xlstm_config c;
+    xlstm_config_init(&c, kind);
+    c.vocab_size = 11;
+    c.embedding_dim = 32;
+    c.num_heads = 2;
+    return c;
+}
+
+/* Saved in one spelling, the weights load into a model of any other. */
+static void spelled(xlstm_config c, int spelling) {
+    xlstm_module *plain = create(&c), *loaded, *other;
+    c.file_spelling = spelling;
+    xlstm_module *m = create(&c);
+    clean();
+    ok(xlstm_module_save(m, dir));
+    ok(xlstm_module_load(&loaded, dir));
+    same_weights(m, loaded);
+    assert_int_equal(xlstm_module_config(loaded)->file_spelling, spelling);
+    c.file_spelling = 0;
+    ok(xlstm_model_create(&other, &c, 99));
+    int large = c.block_kind[0] == XLSTM_MLSTM_LARGE;
+    ok(xlstm_module_load_weights(other, in_dir(large ? "model.safetensors" : "weights.safetensors")));
+    same_weights(plain, other);
+    xlstm_module_free(plain);
+    xlstm_module_free(m);
+    xlstm_module_free(loaded);
+    xlstm_module_free(other);
+}
+
+static void test_spellings(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    spelled(c, XLSTM_SPELL_FUSED);
+    spelled(c, XLSTM_SPELL_HF);
+    spelled(c, XLSTM_SPELL_HF | XLSTM_SPELL_FUSED);
+    c.bias = 1;
+    spelled(c, XLSTM_SPELL_FUSED);
+    c = small(XLSTM_SLSTM);
+    c.slstm_recurrent_uniform = 1;
+    c.slstm_bias_init = XLSTM_BIAS_STANDARD;
+    spelled(c, XLSTM_SPELL_CUDA);
+    c.num_heads = 4; /* then [4, H, dh] and [H, 4, dh] look the same */
+    spelled(c, XLSTM_SPELL_CUDA);
+}
+
+/* The CUDA backend's layout, number by number. */
+static void test_cuda_layout(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_SLSTM);
+    c.slstm_recurrent_uniform = 1;
+    c.slstm_bias_init = XLSTM_BIAS_STANDARD;
+    c.file_spelling = XLSTM_SPELL_CUDA;
+    xlstm_module *m = create(&c);
+    xlstm_parameter R, b;
+    ok(xlstm_module_find(m, "xlstm_block_stack.blocks.0.xlstm.slstm_cell._recurrent_kernel_", &R));
+    ok(xlstm_module_find(m, "xlstm_block_stack.blocks.0.xlstm.slstm_cell._bias_", &b));
+    ok(xlstm_module_save(m, dir));
+    xlstm_tensors *file;
+    xlstm_tensor t;
+    enum { H = 2, DH = 16 };
+    static xlstm_real x[H * DH * 4 * DH];
+    ok(xlstm_tensors_open(&file, in_dir("weights.safetensors")));
+    ok(xlstm_tensors_find(file, R.name, &t));
+    assert_true(t.shape[0] == H && t.shape[1] == DH && t.shape[2] == 4 * DH);
+    ok(xlstm_tensor_reals(&t, x));
+    for (int h = 0; h < H; h++)
+        for (int i = 0; i < DH; i++)
+            for (int o = 0; o < 4 * DH; o++)
+                assert_true(x[(h * DH + i) * 4 * DH + o] == R.data[(h * 4 * DH + o) * DH + i]);
+    ok(xlstm_tensors_find(file, b.name, &t));
+    ok(xlstm_tensor_reals(&t, x));
+    for (int h = 0; h < H; h++)
+        for (int g = 0; g < 4; g++)
+            for (int j = 0; j < DH; j++)
+                assert_true(x[(h * 4 + g) * DH + j] == b.data[(g * H + h) * DH + j]);
+    xlstm_tensors_close(file);
+    xlstm_module_free(m);
+}
+
+/* What the official formats cannot say goes in the library's own. */
+static void test_own_dialect(void **state) {
+    (void)state;
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++)
+        for (int vectors = 0; vectors < 2; vectors++) {
+            xlstm_config c = small((xlstm_block_kind)kind);
+            if (vectors) {
+                c.vocab_size = 0;
+                c.input_dim = 3;
+                c.output_dim = 5;
+            }
+            c.norm_eps = 3e-5f;
+            c.dropout = 0.1f;
+            xlstm_module *m = create(&c), *back;
+            clean();
+            ok(xlstm_module_save(m, dir));
+            assert_non_null(strstr(get(in_dir("config.json")), "libxlstm"));
+            ok(xlstm_module_load(&back, dir));
+            same_weights(m, back);
+            assert_int_equal(xlstm_module_config(back)->block_kind[0], kind);
+            assert_true(xlstm_module_config(back)->dropout == 0.1f);
+            assert_true(xlstm_module_config(back)->norm_eps == 3e-5f);
+            xlstm_module_free(m);
+            xlstm_module_free(back);
+        }
+}
+
+/* xLSTMBlockStackConfig: names without a prefix, no ends; the identity stands for them. */
+static void test_block_stack(void **state) {
+    (void)state;
+    put("config.json", "{\"mlstm_block\":{\"mlstm\":{\"num_heads\":2}},\"num_blocks\":1,\"embedding_dim\":32,"
+                       "\"context_length\":16}");
+    xlstm_config c;
+    ok(xlstm_config_load(dir, &c));
+    assert_int_equal(c.vocab_size, 0);
+    assert_int_equal(c.input_dim, 32);
+    xlstm_module *m = create(&c), *back;
+    xlstm_parameter p;
+    ok(xlstm_module_find(m, "input_proj.weight", &p));
+    refused(xlstm_module_save(m, dir), "input_proj.weight");
+    static const char *const ends[] = {"input_proj.weight", "output_proj.weight"};
+    for (int e = 0; e < 2; e++) {
+        ok(xlstm_module_find(m, ends[e], &p));
+        for (int i = 0; i < 32 * 32; i++)
+            p.data[i] = i / 32 == i % 32;
+    }
+    ok(xlstm_module_save(m, dir));
+    xlstm_tensors *file;
+    xlstm_tensor t;
+    ok(xlstm_tensors_open(&file, in_dir("weights.safetensors")));
+    ok(xlstm_tensors_find(file, "blocks.0.xlstm.proj_up.weight", &t));
+    assert_int_equal(xlstm_tensors_find(file, "input_proj.weight", &t), XLSTM_E_NOT_FOUND);
+    xlstm_tensors_close(file);
+    ok(xlstm_module_load(&back, dir));
+    same_weights(m, back);
+    xlstm_module_free(m);
+    xlstm_module_free(back);
+}
+
+/* ---- shards ---- */
+
+/* Tensors of a large model in two files, `cut` in the first. */
+static int write_shards(const xlstm_module *m, const char *first, const char *second) {
+    xlstm_tensors *file;
+    xlstm_tensor t[64];
+    ok(xlstm_module_save(m, dir));
+    ok(xlstm_tensors_open(&file, in_dir("model.safetensors")));
+    int n = xlstm_tensors_count(file), cut = n / 2;
+    assert_true(n <= 64);
+    for (int i = 0; i < n; i++)
+        ok(xlstm_tensors_get(file, i, &t[i]));
+    ok(xlstm_tensors_write(in_dir(first), t, cut));
+    ok(xlstm_tensors_write(in_dir(second), t + cut, n - cut));
+    FILE *f = fopen(in_dir("model.safetensors.index.json"), "wb");
+    assert_non_null(f);
+    fprintf(f, "{\"metadata\":{},\"weight_map\":{");
+    for (int i = 0; i < n; i++)
+        fprintf(f, "%s\"%s\":\"%s\"", i ? "," : "", t[i].name, i < cut ? first : second);
+    fprintf(f, "}}");
+    fclose(f);
+    xlstm_tensors_close(file);
+    unlink(in_dir("model.safetensors"));
+    return n;
+}
+
+static void test_shards(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    xlstm_module *m = create(&c), *back;
+    write_shards(m, "a.safetensors", "b.safetensors");
+    ok(xlstm_module_load(&back, dir));
+    same_weights(m, back);
+    xlstm_module_free(back);
+    refused(xlstm_module_save(m, dir), "already holds model.safetensors.index.json");
+    put("model.safetensors.index.json", "{\"weight_map\":{\"embedding.weight\":\"../a.safetensors\"}}");
+    refused(xlstm_module_load(&back, dir), "no plain file name");
+    put("model.safetensors.index.json", "{\"weight_map\":{\"nothing\":\"a.safetensors\"}}");
+    refused(xlstm_module_load(&back, dir), "but it does not");
+    put("model.safetensors.index.json", "{}");
+    refused(xlstm_module_load(&back, dir), "weight_map");
+    clean();
+    write_shards(m, "model_0.safetensors", "model_1.safetensors");
+    unlink(in_dir("model.safetensors.index.json"));
+    ok(xlstm_module_load(&back, dir));
+    same_weights(m, back);
+    xlstm_module_free(back);
+    unlink(in_dir("model_1.safetensors"));
+    refused(xlstm_module_load(&back, dir), "missing");
+    assert_null(back);
+    xlstm_module_free(m);
+}
+
+/* ---- wrong weights ---- */
+
+typedef void change(xlstm_tensor *t, int *count);
+
+static void drop_last(xlstm_tensor *t, int *count) {
+    (void)t;
+    --*count;
+}
+static void rename_first(xlstm_tensor *t, int *count) {
+    (void)count;
+    t[0].name = "stranger";
+}
+static void reshape(xlstm_tensor *t, int *count) {
+    for (int i = 0; i < *count; i++)
+        if (!strcmp(t[i].name, "token_embedding.weight")) {
+            t[i].shape[0] = 32;
+            t[i].shape[1] = 11;
+        }
+}
+static void untie(xlstm_tensor *t, int *count) {
+    static xlstm_real zeros[11 * 32];
+    for (int i = 0; i < *count; i++)
+        if (!strcmp(t[i].name, "lm_head.weight"))
+            t[i].data = zeros;
+}
+static void as_integers(xlstm_tensor *t, int *count) {
+    (void)count;
+    t[0].dtype = XLSTM_I32;
+}
+
+static void wrong(const xlstm_module *m, change *make_wrong, const char *because) {
+    xlstm_tensors *file;
+    xlstm_tensor t[128];
+    xlstm_module *back;
+    clean();
+    ok(xlstm_module_save(m, dir));
+    ok(xlstm_tensors_open(&file, in_dir("weights.safetensors")));
+    int n = xlstm_tensors_count(file);
+    for (int i = 0; i < n; i++)
+        ok(xlstm_tensors_get(file, i, &t[i]));
+    make_wrong(t, &n);
+    ok(xlstm_tensors_write(in_dir("weights.safetensors"), t, n));
+    xlstm_tensors_close(file);
+    assert_int_equal(xlstm_module_load(&back, dir) < 0, 1);
+    assert_null(back);
+    refused(xlstm_module_load(&back, dir), because);
+}
+
+static void test_wrong_weights(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM);
+    c.tie_weights = 1;
+    xlstm_module *m = create(&c);
+    wrong(m, rename_first, "tensor stranger is not one");
+    wrong(m, reshape, "tensor token_embedding.weight has shape [32, 11]; this model needs [11, 32]");
+    wrong(m, untie, "lm_head.weight differs from the embedding");
+    wrong(m, as_integers, "weights are floating point");
+    xlstm_module_free(m);
+    c.tie_weights = 0;
+    m = create(&c);
+    wrong(m, drop_last, "is missing from the weights");
+    xlstm_module_free(m);
+}
+
+/* ---- wrong configurations ---- */
+
+#define MLSTM "\"mlstm_block\":{\"mlstm\":{\"num_heads\":4}}"
+#define LARGE "\"embedding_dim\":64,\"num_heads\":2,\"num_blocks\":2,\"vocab_size\":10"
+static const struct {
+    const char *text, *because;
+} configs[] = {
+    {"{", "malformed"},
+    {"[]", "not an object"},
+    {"{}", "not the configuration"},
+    {"{\"model_type\":\"llama\"}", "model_type is \"llama\""},
+    {"{" MLSTM ",\"num_blocks\":1,\"num_blocks\":2}", "duplicate"},
+    {"{" MLSTM ",\"vocab_size\":9,\"novelty\":1}", "field novelty is unknown"},
+    {"{\"mlstm_block\":{\"mlstm\":{\"novelty\":1}},\"vocab_size\":9}", "field novelty is unknown"},
+    {"{" MLSTM ",\"vocab_size\":9,\"num_blocks\":0}", "num_blocks is 0"},
+    {"{" MLSTM ",\"vocab_size\":9,\"num_blocks\":300}", "num_blocks is 300"},
+    {"{" MLSTM ",\"vocab_size\":9,\"num_blocks\":99999999999}", "num_blocks must be an integer"},
+    {"{" MLSTM ",\"vocab_size\":9,\"bias\":1}", "bias must be true or false"},
+    {"{" MLSTM ",\"vocab_size\":9,\"slstm_at\":[0]}", "slstm_block is null"},
+    {"{" MLSTM ",\"slstm_block\":{},\"vocab_size\":9,\"slstm_at\":[1]}", "slstm_at"},
+    {"{" MLSTM ",\"vocab_size\":9,\"slstm_at\":\"some\"}", "slstm_at"},
+    {"{" MLSTM ",\"vocab_size\":-1}", "vocab_size"},
+    {"{\"mlstm_block\":{\"mlstm\":{\"num_heads\":3}},\"vocab_size\":9}", "heads"},
+    {"{\"slstm_block\":{\"slstm\":{\"function\":\"gru\"}},\"vocab_size\":9}", "field function is \"gru\""},
+    {"{\"slstm_block\":{\"slstm\":{\"num_gates\":3}},\"vocab_size\":9}", "num_gates"},
+    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"forward_clipval\":1.0}},\"vocab_size\":9}",
+     "forward_clipval"},
+    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"gradient_recurrent_clipval\":1.0}},\"vocab_size\":"
+     "9}",
+     "gradient_recurrent_clipval"},
+    {"{\"slstm_block\":{\"feedforward\":{\"act_fn\":\"mish\"}},\"vocab_size\":9}",
+     "field act_fn is \"mish\""},
+    {"{\"slstm_block\":{\"feedforward\":{\"ff_type\":\"moe\"}},\"vocab_size\":9}", "field ff_type"},
+    {"{\"slstm_block\":{\"feedforward\":{\"proj_factor\":-1}},\"vocab_size\":9}", "proj_factor -1"},
+    {"{" LARGE ",\"novelty\":1}", "field novelty is unknown"},
+    {"{" LARGE ",\"eps\":0.001}", "eps is 0.001"},
+    {"{" LARGE ",\"gate_soft_cap\":0}", "gate_soft_cap"},
+    {"{" LARGE ",\"weight_mode\":\"split\"}", "weight_mode is \"split\""},
+    {"{" LARGE ",\"qk_dim_factor\":0.001}", "qk_dim_factor"},
+    {"{\"embedding_dim\":64,\"num_heads\":2,\"vocab_size\":10}", "num_blocks is missing"},
+    {"{\"model_type\":\"xlstm\",\"hidden_size\":64,\"embedding_dim\":32}", "disagree"},
+    {"{\"model_type\":\"xlstm\",\"quantization_config\":{\"bits\":4}}", "quantization_config"},
+    {"{\"model_type\":\"libxlstm\"}", "blocks"},
+    {"{\"model_type\":\"libxlstm\",\"blocks\":[\"gru\"]}", "entry 0 of field blocks"},
+    {"{\"model_type\":\"libxlstm\",\"blocks\":[\"lstm\"],\"novelty\":1}", "novelty is unknown"},
+};
+
+static void test_wrong_configs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        xlstm_config c;
+        put("config.json", configs[i].text);
+        refused(xlstm_config_load(dir, &c), configs[i].because);
+        refused(xlstm_config_load(dir, &c), dir); /* the file is named too, or the field's limits */
+    }
+}
+
+/* ---- right configurations ---- */
+
+static xlstm_config config_of(const char *text) {
+    xlstm_config c;
+    put("config.json", text);
+    ok(xlstm_config_load(dir, &c));
+    return c;
+}
+
+static void test_defaults(void **state) {
+    (void)state;
+    xlstm_config c = config_of("{\"model_type\":\"xlstm\"}"); /* transformers' defaults: xLSTM-7B */
+    assert_int_equal(c.embedding_dim, 4096);
+    assert_int_equal(c.num_blocks, 32);
+    assert_int_equal(c.vocab_size, 50304);
+    assert_int_equal(c.ffn_inner, 10944);
+    c = config_of("{\"model_type\":\"xlstm\",\"hidden_size\":64,\"embedding_dim\":null,\"num_heads\":2}");
+    assert_int_equal(c.embedding_dim, 64);
+    c = config_of("{\"slstm_block\":{\"slstm\":{\"num_heads\":0}},\"vocab_size\":9,\"num_blocks\":3,"
+                  "\"embedding_dim\":32,\"slstm_at\":[]}"); /* no mlstm_block means all sLSTM */
+    assert_int_equal(c.slstm_heads, 1);
+    assert_int_equal(c.ffn, 1);
+    assert_int_equal(c.ffn_inner, 64);
+    assert_int_equal(c.block_kind[2], XLSTM_SLSTM);
+    c = config_of("{" MLSTM ",\"slstm_block\":{\"feedforward\":null},\"vocab_size\":9,\"num_blocks\":3,"
+                  "\"slstm_at\":[-1]}"); /* an index from the end, as Python has it */
+    assert_int_equal(c.ffn, 0);
+    assert_int_equal(c.block_kind[0], XLSTM_MLSTM);
+    assert_int_equal(c.block_kind[2], XLSTM_SLSTM);
+}
+
+/* Python's widths, also where float would fall on the other side. */
+static void test_widths(void **state) {
+    (void)state;
+    xlstm_config c = config_of("{\"embedding_dim\":160,\"num_heads\":2,\"num_blocks\":1,\"vocab_size\":9,"
+                               "\"qk_dim_factor\":0.7,\"gate_soft_cap\":null}");
+    assert_int_equal((int)(160 * (double)c.qk_dim_factor), 112);
+    assert_true(c.gate_soft_cap == 0);
+    c = config_of("{\"embedding_dim\":144,\"num_heads\":2,\"num_blocks\":1,\"vocab_size\":9,"
+                  "\"ffn_proj_factor\":2.6667}"); /* 384.0048: the package's rounding is no ceiling */
+    assert_int_equal(c.ffn_inner, 384);
+    c = config_of("{\"mlstm_block\":{\"mlstm\":{\"proj_factor\":1.7,\"round_proj_up_to_multiple_of\":24,"
+                  "\"round_proj_up_dim_up\":false,\"num_heads\":4}},\"vocab_size\":9,\"embedding_dim\":40}");
+    assert_int_equal(c.mlstm_inner, 48);
+    for (int again = 0; again < 2; again++) { /* and they survive being written */
+        ok(xlstm_config_save(&c, dir));
+        ok(xlstm_config_load(dir, &c));
+        assert_int_equal(c.mlstm_inner, 48);
+    }
+}
+
+static void test_cut(void **state) {
+    (void)state;
+    xlstm_config c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"vanilla\","
+                               "\"gradient_recurrent_cut\":true,\"forward_clipval\":1.0}},\"vocab_size\":9}");
+    assert_int_equal(c.slstm_recurrent_cut, 0); /* the vanilla backend disregards it */
+    c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"gradient_recurrent_cut\":true}},"
+                  "\"vocab_size\":9}");
+    assert_int_equal(c.slstm_recurrent_cut, 1);
+    ok(xlstm_config_save(&c, dir));
+    assert_non_null(strstr(get(in_dir("config.json")), "\"cuda\""));
+    ok(xlstm_config_load(dir, &c));
+    assert_int_equal(c.slstm_recurrent_cut, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, each_setup)
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_round_trip),    TEST(test_same_tensors), TEST(test_spellings), TEST(test_cuda_layout),
+        TEST(test_own_dialect),   TEST(test_block_stack),  TEST(test_shards),    TEST(test_wrong_weights),
+        TEST(test_wrong_configs), TEST(test_defaults),     TEST(test_widths),    TEST(test_cut),
+    };
+    return cmocka_run_group_tests_name("model files", tests, setup, teardown);
+}
