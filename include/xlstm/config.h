@@ -98,6 +98,8 @@ typedef struct xlstm_config {
     /* Filled from files of the official packages; 0 by default. */
     int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
     int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
+    float ffn_dropout; /**< paper sLSTM: of the feed-forward, while there is dropout; 0: as dropout; negative:
+                          none */
 } xlstm_config;
 
 /** Spellings of one and the same mathematics in files. */

@@ -53,6 +53,7 @@ static const xl_field own_table[] = {
     XL_OWN(XL_F32, output_logit_soft_cap),
     XL_OWN(XL_INT, mlstm_inner),
     XL_OWN(XL_INT, file_spelling),
+    XL_OWN(XL_F32, ffn_dropout),
 };
 _Static_assert(sizeof(xlstm_activation) == sizeof(int) && sizeof(xlstm_bias_init) == sizeof(int),
                "the table reads enums as int");

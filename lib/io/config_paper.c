@@ -173,6 +173,18 @@ static xlstm_status read_mlstm(xlstm_config *c, json_t *object, const char *wher
     return width_of(&c->mlstm_inner, m.width, c->embedding_dim, "mlstm_block", where);
 }
 
+/* The feed-forward has a dropout of its own, which is off by default even where the model's is on. */
+static xlstm_status read_ffn_dropout(xlstm_config *c, double p, const char *where) {
+    if (!(p >= 0 && p < 1) || (p > 0 && c->dropout <= 0))
+        return xl_fail(
+            XLSTM_E_CONFIG,
+            "%s: dropout of feedforward is %g, of the model %g; without dropout in the model there is none "
+            "in feedforward",
+            where, p, (double)c->dropout);
+    c->ffn_dropout = (float)p == c->dropout ? 0 : p > 0 ? (float)p : -1;
+    return XLSTM_OK;
+}
+
 static xlstm_status read_ffn(xlstm_config *c, json_t *object, const char *where) {
     ffn_fields f = {.width = {1.3, 1, 64}};
     c->ffn = !json_is_null(object); /* absent: the dataclass's default, which is there */
@@ -184,9 +196,7 @@ static xlstm_status read_ffn(xlstm_config *c, json_t *object, const char *where)
     c->ffn_bias = f.bias;
     c->ffn_proj_factor = (float)f.width.factor;
     c->ffn_round_up = f.width.multiple;
-    if ((float)f.dropout != c->dropout)
-        return xl_fail(XLSTM_E_CONFIG, "%s: dropout of feedforward is %g, of the model %g; they must agree",
-                       where, f.dropout, (double)c->dropout);
+    XL_TRY(read_ffn_dropout(c, f.dropout, where));
     return width_of(&c->ffn_inner, f.width, c->embedding_dim, "feedforward", where);
 }
 
@@ -325,7 +335,9 @@ static json_t *write_ffn(const xlstm_config *c) {
                                           c->ffn_inner ? c->ffn_inner : own, c->embedding_dim),
                     .act = (int)c->ffn_act,
                     .bias = c->ffn_bias,
-                    .dropout = xl_short(c->dropout)};
+                    .dropout = xl_short(c->ffn_dropout > 0   ? c->ffn_dropout
+                                        : c->ffn_dropout < 0 ? 0
+                                                             : c->dropout)};
     return c->ffn ? xl_fields_write(ffn_table, XL_COUNT(ffn_table), &f) : json_null();
 }
 

@@ -6,6 +6,7 @@ typedef struct {
     xl_layer base;
     int inner;
     xl_act act;
+    real dropout; /* its own; 0: the call's; negative: none */
     size_t up, up_bias, down, down_bias;
 } ffn;
 
@@ -29,6 +30,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = inner_width(s), bias = s->config->ffn_bias;
     l->act = (xl_act)s->config->ffn_act;
+    l->dropout = (real)s->config->ffn_dropout;
     l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(2 * I, D));
     l->up_bias =
         bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
@@ -49,6 +51,13 @@ static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p
     declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
 }
 
+static void drop(const ffn *l, const xl_call *c, xl_view y) {
+    xl_call own = *c;
+    if (c->dropout > 0 && l->dropout != 0)
+        own.dropout = l->dropout;
+    xl_layer_dropout(&l->base, &own, y, 0);
+}
+
 static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
     const ffn *l = (const ffn *)layer;
     ffn_saved *s = saved;
@@ -58,7 +67,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     s->y = xl_arena_view(c->keep, N, I);
     c->op->glu(s->y, xl_cols(s->gu, 0, I), xl_cols(s->gu, I, I), l->act);
     c->op->linear(y, s->y, c->w + l->down, xl_weight(c->w, l->down_bias));
-    xl_layer_dropout(layer, c, y, 0);
+    drop(l, c, y);
 }
 
 static void backward(const xl_layer *layer, const xl_call *c, const void *saved, xl_view dx, xl_view x,
@@ -67,7 +76,7 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     const ffn_saved *s = saved;
     int N = xl_tokens(c), I = l->inner;
     xl_view d = xl_arena_view(c->temp, N, I), dgu = xl_arena_view(c->temp, N, 2 * I);
-    xl_layer_dropout(layer, c, dy, 0);
+    drop(l, c, dy);
     c->op->linear_dw(c->dw + l->down, xl_gradient(c->dw, l->down_bias), s->y, dy);
     c->op->linear_dx(d, dy, c->w + l->down, 0);
     c->op->glu_bwd(xl_cols(dgu, 0, I), xl_cols(dgu, I, I), d, xl_cols(s->gu, 0, I), xl_cols(s->gu, I, I),

@@ -536,12 +536,28 @@ static void test_cut(void **state) {
     assert_int_equal(c.slstm_recurrent_cut, 1);
 }
 
+static void test_ffn_dropout(void **state) {
+    (void)state;
+    xlstm_config c = config_of("{\"slstm_block\":{},\"vocab_size\":9,\"dropout\":0.1}");
+    assert_true(c.dropout == 0.1f && c.ffn_dropout < 0); /* the dataclass's default is none */
+    c = config_of("{\"slstm_block\":{\"feedforward\":{\"dropout\":0.2}},\"vocab_size\":9,\"dropout\":0.1}");
+    assert_true(c.ffn_dropout == 0.2f);
+    for (int again = 0; again < 2; again++) {
+        ok(xlstm_config_save(&c, dir));
+        ok(xlstm_config_load(dir, &c));
+        assert_true(c.dropout == 0.1f && c.ffn_dropout == 0.2f);
+    }
+    c = config_of("{\"slstm_block\":{\"feedforward\":{\"dropout\":0.1}},\"vocab_size\":9,\"dropout\":0.1}");
+    assert_true(c.ffn_dropout == 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, each_setup)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),    TEST(test_same_tensors), TEST(test_spellings), TEST(test_cuda_layout),
         TEST(test_own_dialect),   TEST(test_block_stack),  TEST(test_shards),    TEST(test_wrong_weights),
         TEST(test_wrong_configs), TEST(test_defaults),     TEST(test_widths),    TEST(test_cut),
+        TEST(test_ffn_dropout),
     };
     return cmocka_run_group_tests_name("model files", tests, setup, teardown);
 }
