@@ -4,7 +4,7 @@
 #include "ops/cpu/cpu.h"
 #include <cblas.h>
 
-enum { TILE_ROWS = 256, TILE_COLS = 512, SMALL_BLOCK = 16 };
+enum { TILE_ROWS = 256, TILE_COLS = 512, ENOUGH_TILES = 8, SMALL_BLOCK = 16, BIG_PRODUCT = 1 << 26 };
 
 /* OpenBLAS only; another CBLAS does not have it and is asked to be sequential in the docs. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
@@ -20,7 +20,8 @@ typedef struct {
     const float *A, *B;
     size_t lda, ldb, ldc;
     float beta, *C;
-    int columns; /* tiles across */
+    int rows, cols; /* of a tile */
+    int columns;    /* tiles across */
 } product;
 
 static int tiles(int n, int size) {
@@ -30,9 +31,8 @@ static int tiles(int n, int size) {
 static void product_tile(void *context, int index, int thread) {
     const product *p = context;
     (void)thread;
-    int m = index / p->columns * TILE_ROWS, n = index % p->columns * TILE_COLS;
-    int rows = p->M - m < TILE_ROWS ? p->M - m : TILE_ROWS,
-        cols = p->N - n < TILE_COLS ? p->N - n : TILE_COLS;
+    int m = index / p->columns * p->rows, n = index % p->columns * p->cols;
+    int rows = p->M - m < p->rows ? p->M - m : p->rows, cols = p->N - n < p->cols ? p->N - n : p->cols;
     const float *A = p->A + (p->tA ? (size_t)m : (size_t)m * p->lda);
     const float *B = p->B + (p->tB ? (size_t)n * p->ldb : (size_t)n);
     xl_gemm(p->tA, p->tB, rows, cols, p->K, 1, A, p->lda, B, p->ldb, p->beta, p->C + (size_t)m * p->ldc + n,
@@ -42,8 +42,21 @@ static void product_tile(void *context, int index, int thread) {
 static void multiply(product p) {
     if (p.M < 1 || p.N < 1 || p.K < 1)
         return;
-    p.columns = tiles(p.N, TILE_COLS);
-    xl_parallel(tiles(p.M, TILE_ROWS) * p.columns, product_tile, &p);
+    double work = (double)p.M * p.N * p.K; /* a small product is not worth a second thread */
+    p.rows = TILE_ROWS;
+    p.cols = TILE_COLS;
+    while (work > BIG_PRODUCT && tiles(p.M, p.rows) * tiles(p.N, p.cols) < ENOUGH_TILES) {
+        if (p.rows > 32 && p.M > p.rows / 2)
+            p.rows /= 2;
+        else if (p.cols > 64)
+            p.cols /= 2;
+        else if (p.rows > 32)
+            p.rows /= 2;
+        else
+            break;
+    }
+    p.columns = tiles(p.N, p.cols);
+    xl_parallel(tiles(p.M, p.rows) * p.columns, product_tile, &p);
 }
 
 typedef struct {
@@ -66,13 +79,13 @@ static void linear(xl_view y, xl_view x, const float *W, const float *b) {
     bias fill = {y, b, NULL};
     if (b)
         xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &fill);
-    multiply(
-        (product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p, 0});
+    multiply((product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p,
+                       0, 0, 0});
 }
 
 static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
     multiply((product){0, 0, dx.rows, dx.cols, dy.cols, dy.p, W, dy.ld, (size_t)dx.cols, dx.ld,
-                       add ? 1.0f : 0.0f, dx.p, 0});
+                       add ? 1.0f : 0.0f, dx.p, 0, 0, 0});
 }
 
 static void column_sums(void *context, int index, int thread) {
@@ -88,7 +101,8 @@ static void column_sums(void *context, int index, int thread) {
 
 static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
     bias sums = {dy, NULL, db};
-    multiply((product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0});
+    multiply(
+        (product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0, 0, 0});
     if (db)
         xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
 }
