@@ -359,11 +359,14 @@ void check_writable(const char *path) {
     char *beside = need(strlen(path) + 5);
     sprintf(beside, "%s.tmp", path);
     FILE *f = fopen(beside, "w");
-    if (!f)
-        die("--out %s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
-    fclose(f);
-    remove(beside);
+    int reason = errno;
+    if (f) {
+        fclose(f);
+        remove(beside);
+    }
     free(beside);
+    if (!f)
+        die("--out %s cannot be written (%s); give a path in a folder that exists", path, strerror(reason));
 }
 
 void write_json(const char *path, json_t *root) {
