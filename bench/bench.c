@@ -175,28 +175,60 @@ static size_t core_of(const xlstm_config *c, size_t *all) {
     return core;
 }
 
-/* The value of `*knob` at which the core is closest to the target; the core grows with it. */
-static void match(xlstm_config *c, int *knob, size_t target) {
+/* A size of a configuration that the core grows with, in steps that keep the configuration valid. */
+typedef struct {
+    int *value, step;
+} knob;
+
+/* Sets the knob to where the core is closest to the target and returns the gap. */
+static size_t match_by(xlstm_config *c, knob k, size_t target) {
     size_t all, best_gap = (size_t)-1;
-    int low = 1, high = 8 * c->embedding_dim, best = 1;
+    int low = 1, high = 8 * c->embedding_dim / k.step, best = 1;
     while (low <= high) {
-        *knob = (low + high) / 2;
+        int middle = (low + high) / 2;
+        *k.value = middle * k.step;
         size_t core = core_of(c, &all), gap = core > target ? core - target : target - core;
         if (gap < best_gap) {
             best_gap = gap;
-            best = *knob;
+            best = middle;
         }
         if (core < target)
-            low = *knob + 1;
+            low = middle + 1;
         else
-            high = *knob - 1;
+            high = middle - 1;
     }
-    *knob = best;
+    *k.value = best * k.step;
+    return best_gap;
 }
 
-static void xlstm_row(const options *o, const char *mix, const xlstm_config *base, xlstm_config *c) {
+static int has_kind(const xlstm_config *c, xlstm_block_kind kind) {
+    return memchr(c->block_kind, kind, (size_t)c->num_blocks) != NULL;
+}
+
+/* Any multiple of 4 and of the heads is a valid inner width of the mLSTM. */
+static int inner_step(const xlstm_config *c) {
+    int step = c->mlstm_qkv_blocksize;
+    while (step % c->num_heads)
+        step += c->mlstm_qkv_blocksize;
+    return step;
+}
+
+/* Changes what the kind leaves free: inner widths, and for an LSTM, that has none, the width. */
+static void match(xlstm_config *c, size_t target) {
+    size_t all;
+    if (core_of(c, &all) == target)
+        return;
+    int mlstm = has_kind(c, XLSTM_MLSTM), ffn = has_kind(c, XLSTM_SLSTM) || has_kind(c, XLSTM_TRANSFORMER);
+    if (!mlstm && !ffn)
+        match_by(c, (knob){&c->embedding_dim, 1}, target);
+    if (mlstm && match_by(c, (knob){&c->mlstm_inner, inner_step(c)}, target) == 0)
+        return;
+    if (ffn)
+        match_by(c, (knob){&c->ffn_inner, 1}, target);
+}
+
+static void xlstm_row(const char *mix, const xlstm_config *base, xlstm_config *c) {
     *c = *base;
-    (void)o;
     check(xlstm_config_mix(c, mix));
 }
 
@@ -224,13 +256,11 @@ static void make_row(const options *o, const char *name, const xlstm_config *bas
     size_t all;
     snprintf(r->name, sizeof r->name, "%s", name);
     if (!strncmp(name, "xlstm", 5) && (!name[5] || name[5] == '@')) {
-        xlstm_row(o, name[5] ? name + 6 : o->mix, base, &r->config);
+        xlstm_row(name[5] ? name + 6 : o->mix, base, &r->config);
     } else {
-        xlstm_block_kind kind = kind_of(name);
-        other_row(kind, base, &r->config);
-        match(&r->config, kind == XLSTM_TRANSFORMER ? &r->config.ffn_inner : &r->config.embedding_dim,
-              target);
+        other_row(kind_of(name), base, &r->config);
     }
+    match(&r->config, target);
     r->carries = r->config.block_kind[0] != XLSTM_TRANSFORMER;
     r->core = core_of(&r->config, &all);
     r->embedding = all - r->core;
@@ -242,7 +272,7 @@ int make_models(const options *o, const char *models, const xlstm_config *base, 
     size_t all;
     int count = 0;
     char *list = strcpy(need(strlen(models) + 1), models), *save = NULL;
-    xlstm_row(o, o->mix, base, &first);
+    xlstm_row(o->mix, base, &first);
     size_t target = core_of(&first, &all);
     for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
         if (count == MAX_MODELS)
