@@ -22,6 +22,7 @@ static xl_call make_call(xlstm_session *s, const xl_ops *op, int T) {
     return (xl_call){.op = op,
                      .seq = {.B = s->B, .T = T},
                      .w = s->m->w,
+                     .packed = &s->m->packed,
                      .state = {s->state, s->state, s->m->state_size},
                      .keep = &s->arena,
                      .temp = &s->arena};
