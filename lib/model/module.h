@@ -71,6 +71,7 @@ xlstm_status xl_module_take_packed(xlstm_module *m);
 /* For what only works on real numbers: training, above all. */
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 
+void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 int xl_module_has_attention(const xlstm_module *m);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
 

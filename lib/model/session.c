@@ -171,6 +171,11 @@ xlstm_status xlstm_session_vectors(xlstm_session *s, const xlstm_real *inputs, i
     return XLSTM_OK;
 }
 
+void xl_session_shape(const xlstm_session *s, int *streams, int *outputs) {
+    *streams = s->B;
+    *outputs = s->m->out;
+}
+
 static xlstm_status check_stream(const xlstm_session *s, int stream) {
     if (!s || stream < 0 || stream >= s->B)
         return xl_fail(XLSTM_E_ARGUMENT, "stream %d does not exist; the session has 0 to %d", stream,
