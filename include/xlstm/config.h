@@ -109,6 +109,11 @@ typedef struct xlstm_config {
     int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
     float ffn_dropout; /**< paper sLSTM: of the feed-forward, while there is dropout; 0: as dropout; negative:
                           none */
+
+    float slstm_forward_clip; /**< the cell's output is held in +-this; 0: it is not. Backward takes the clip
+                                 for the identity, as the package's CUDA kernels do */
+    float slstm_recurrent_clip; /**< each number of the gradient that comes back through the recurrent product
+                                   is held in +-this; 0: it is not */
 } xlstm_config;
 
 /** Spellings of one and the same mathematics in files. */

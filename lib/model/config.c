@@ -110,6 +110,8 @@ static xlstm_status check_slstm(const xlstm_config *c) {
     int heads = c->slstm_heads ? c->slstm_heads : c->num_heads;
     XL_TRY(in_range("slstm_conv", c->slstm_conv, 0, 64));
     XL_TRY(in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
+    XL_TRY(in_range("slstm_forward_clip", c->slstm_forward_clip, 0, 1e6));
+    XL_TRY(in_range("slstm_recurrent_clip", c->slstm_recurrent_clip, 0, 1e6));
     return divides("the number of sLSTM heads", heads, "embedding_dim", c->embedding_dim);
 }
 
