@@ -2,19 +2,22 @@
 """Makes reference cases with the official package (pip install xlstm==2.0.6 safetensors; transformers for HF).
 
     make_golden.py OUT_DIR [CASES.json] [--only NAME ...]
+    make_golden.py OUT_DIR --random N [--seed S]
 
-Without CASES.json the cases below are made. A case is a model's config.json and weights and a case.safetensors with
+Without CASES.json the cases below are made, or N random ones. A case is a model's config.json and weights and a case.safetensors with
 tokens, targets, logits, step_logits, loss, grad.NAME in double, and noise.NAME: the largest error that the package
 makes on that tensor when it runs in float32.
 """
 import argparse
 import copy
-import dataclasses
 import json
 import pathlib
 
 import torch
 from safetensors.torch import save_file
+
+import random_cases
+from official import build, measure, save
 
 CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
 FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
@@ -59,111 +62,23 @@ CASES = {
 }
 
 
-def paper_model(case):
-    from xlstm import (FeedForwardConfig, mLSTMBlockConfig, mLSTMLayerConfig, sLSTMBlockConfig, sLSTMLayerConfig,
-                       xLSTMLMModel, xLSTMLMModelConfig)
-    mlstm = case.get("mlstm")
-    slstm = case.get("slstm")
-    ffn = case.get("feedforward", {})
-    config = xLSTMLMModelConfig(
-        mlstm_block=None if mlstm is None else mLSTMBlockConfig(mlstm=mLSTMLayerConfig(**mlstm)),
-        slstm_block=None if slstm is None else sLSTMBlockConfig(
-            slstm=sLSTMLayerConfig(**{"backend": "vanilla", **slstm}),
-            feedforward=None if ffn is None else FeedForwardConfig(**ffn)),
-        **case["model"])
-    model = xLSTMLMModel(config)
-    model.reset_parameters()
-    return model, dataclasses.asdict(config), "weights.safetensors"
-
-
-def large_model(case):
-    from xlstm.xlstm_large.model import xLSTMLarge, xLSTMLargeConfig
-    config = xLSTMLargeConfig(**{"mode": "train", "norm_reduction_force_float32": False,
-                                 "chunkwise_kernel": "chunkwise--native_autograd",
-                                 "sequence_kernel": "native_sequence__native", "step_kernel": "native",
-                                 "return_last_states": True, "autocast_kernel_dtype": "float32",
-                                 "inference_state_dtype": "float64", **case["large"]})
-    return xLSTMLarge(config), dataclasses.asdict(config), "model.safetensors"
-
-
-def jitter(model, case):
-    """Every parameter must matter, so none stays at a special value."""
-    torch.manual_seed(case["seed"] + 1000)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.add_(case.get("jitter", 0.05) * torch.randn_like(p))
-            for ending, value in case.get("shift", {}).items():
-                if name.endswith(ending):
-                    p.add_(value)
-
-
-def first(x):
-    return x[0] if isinstance(x, tuple) else x
-
-
-def dtype_of(model):
-    return next(model.parameters()).dtype
-
-
-def forward(model, tokens):
-    if hasattr(model, "backbone"):
-        for block in model.backbone.blocks:  # the backend computes in its own number types
-            config = block.mlstm_layer.mlstm_backend.config
-            config.autocast_kernel_dtype = str(dtype_of(model)).replace("torch.", "")
-    return first(model(tokens))
-
-
-def steps(model, tokens):
-    """One token at a time through the package's own step."""
-    state, out = None, []
-    for t in range(tokens.shape[1]):
-        if hasattr(model, "step"):
-            y, state = model.step(tokens[:, t:t + 1], state=state)
-        else:
-            y, state = model(tokens[:, t:t + 1], state)
-        out.append(y)
-    return torch.cat(out, 1)
-
-
-def set_mode(model, mode):
-    if hasattr(model, "backbone"):
-        for block in model.backbone.blocks:
-            block.mlstm_layer.mlstm_backend.config.mode = mode
-
-
-def measure(model, tokens, targets):
-    model.zero_grad()
-    logits = forward(model, tokens)
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    loss.backward()
-    set_mode(model, "inference")
-    with torch.no_grad():
-        step = steps(model, tokens)
-    set_mode(model, "train")
-    result = {"logits": logits, "step_logits": step, "loss": loss.reshape(1)}
-    result.update({"grad." + n: p.grad for n, p in model.named_parameters()})
-    return {n: t.detach().double().contiguous().clone() for n, t in result.items()}
+def inputs(case, config):
+    if case.get("stack"):
+        return [torch.randn(case["batch"], case["time"], config["embedding_dim"]).float().double() for _ in range(2)]
+    vocab = case["hf"]["vocab_size"] if "hf" in case else config["vocab_size"]
+    return [torch.randint(vocab, (case["batch"], case["time"])) for _ in range(2)]
 
 
 def make(name, case, out):
-    torch.manual_seed(case["seed"])
-    model, config, weights = large_model(case) if "large" in case else paper_model(case)
-    jitter(model, case)
-    model = model.double().eval()
-    for p in model.parameters():  # a float32 library sees the same weights
-        p.data = p.data.float().double()
-    vocab = config["vocab_size"]
-    tokens = torch.randint(vocab, (case["batch"], case["time"]))
-    targets = torch.randint(vocab, (case["batch"], case["time"]))
-    result = measure(model, tokens, targets)
-    rough = measure(copy.deepcopy(model).float(), tokens, targets)
+    model, config = build(case)
+    x, targets = inputs(case, config)
+    result = measure(model, x, targets)
+    rough = measure(copy.deepcopy(model).float(), x, targets)
     noise = {"noise." + n: (rough[n] - result[n]).abs().max().reshape(1) for n in result}
     folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    state = {n: t.contiguous().clone() for n, t in model.state_dict().items()}
-    save_file(state, folder / weights, metadata={"format": "pt"})
-    save_file({**result, **noise, "tokens": tokens, "targets": targets}, folder / "case.safetensors")
+    save(model, config, case, folder)
+    save_file({**result, **noise, "inputs" if case.get("stack") else "tokens": x, "targets": targets},
+              folder / "case.safetensors")
     print(name, "loss", float(result["loss"]), "logits noise", float(noise["noise.logits"]))
 
 
@@ -172,8 +87,12 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("cases", type=pathlib.Path, nargs="?")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--random", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     cases = json.loads(args.cases.read_text()) if args.cases else CASES
+    if args.random:
+        cases = random_cases.some(args.random, args.seed)
     for name, case in cases.items():
         if not args.only or name in args.only:
             make(name, case, args.out)
