@@ -163,6 +163,7 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
     XL_TRY(in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
     XL_TRY(in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
+    XL_TRY(in_range("mlstm_eps", c->mlstm_eps, 0, 1));
     XL_TRY(in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
     return in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
 }

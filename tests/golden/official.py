@@ -3,7 +3,8 @@
 A case is a dictionary: seed, batch, time, how its numbers are made (jitter, shift), and one of
     paper   xLSTMLMModelConfig:  model, mlstm, slstm, feedforward (stack: true for a bare xLSTMBlockStack)
     large   xLSTMLargeConfig     (shards: n writes model_0.safetensors ...)
-    hf      transformers' xLSTMConfig (shards: n writes an index and about n files)
+    hf      transformers' xLSTMConfig (shards: n writes an index and about n files; as_is: true leaves it its
+            turns to float32 inside, so that not even the reference in double is exact)
 """
 import copy
 import dataclasses
@@ -140,14 +141,16 @@ def large_model(case):
 def hf_model(case):
     from transformers import xLSTMConfig, xLSTMForCausalLM
     from transformers.initialization import no_init_weights
-    config = xLSTMConfig(**{"mode": "train", **case["hf"], **whole_chunks(case, case["hf"])})
+    rough = case.get("as_is", False)
+    config = xLSTMConfig(**{"mode": "train", "norm_reduction_force_float32": rough, **case["hf"],
+                            **whole_chunks(case, case["hf"])})
     vars(config)["inference_state_dtype"] = "float64"  # its dataclass knows no double
     with no_init_weights():  # transformers' own initialiser fails on fused weights
         model = xLSTMForCausalLM(config)
     with torch.no_grad():
-        for p in model.parameters():
-            if p.ndim > 1:
-                p.normal_(std=0.1)
+        for name, p in model.named_parameters():
+            p.normal_(std=0.1) if p.ndim > 1 else p.zero_() if name.endswith("bias") else p.fill_(1)
+    model.backbone.out_norm.force_float32_reductions = model.as_is = rough
     config.inference_state_dtype = "float32"
     config.chunk_size = case["hf"].get("chunk_size", 64)
     return model, None
@@ -197,7 +200,7 @@ def save(model, config, case, folder):
 # ---- what they compute ----
 
 def first(x):
-    return x[0] if isinstance(x, tuple) else getattr(x, "logits", x)
+    return x[0] if isinstance(x, tuple) else x
 
 
 def backends(model):
@@ -209,7 +212,16 @@ def backends(model):
 def forward(model, x):
     for config in backends(model):  # the backend computes in its own number types
         config.autocast_kernel_dtype = str(next(model.parameters()).dtype).replace("torch.", "")
-    return first(model(x, use_cache=False) if is_hf(model) else model(x))
+    return hf_forward(model, x, use_cache=False) if is_hf(model) else first(model(x))
+
+
+def hf_forward(model, x, **cache):
+    """transformers turns its logits to float32 at the end; this does not."""
+    if model.as_is:
+        return model(x, **cache).logits
+    from xlstm.xlstm_large.components import soft_cap
+    hidden = model.backbone(x, **cache).last_hidden_state
+    return soft_cap(model.lm_head(hidden), model.config.output_logit_soft_cap)
 
 
 def is_hf(model):
@@ -239,7 +251,7 @@ def steps(model, x):
     for t in range(x.shape[1]):
         now = x[:, t:t + 1]
         if cache is not None:
-            y = model(now, cache_params=cache, use_cache=True).logits
+            y = hf_forward(model, now, cache_params=cache, use_cache=True)
         elif hasattr(model, "step"):
             y, state = model.step(now, state=state)
         else:

@@ -93,7 +93,7 @@ def large_options(r, time_limit, hf):
             break
     options = {"num_heads": heads, "vocab_size": r.choice([2, 17, 37]), "chunk_size": chunk, "qk_dim_factor": qk,
                "v_dim_factor": v, "use_bias": r.random() < 0.4, "weight_mode": r.choice(["single", "fused"]),
-               "gate_soft_cap": r.choice([15.0, 2.0, 30.0]), "output_logit_soft_cap": r.choice([30.0, 1.5, 5.0]),
+               "gate_soft_cap": r.choice([15.0, 2.3, 30.0]), "output_logit_soft_cap": r.choice([30.0, 1.7, 5.0]),
                "ffn_proj_factor": r.choice([2.667, 2.6667, 1.0, 2.1]), "norm_eps": r.choice([1e-6, 1e-5, 1e-3]),
                "ffn_round_up_to_multiple_of": r.choice([64, 16, 24, 1]), "eps": r.choice([1e-6, 1e-6, 1e-4])}
     blocks = r.randint(1, 3)
@@ -113,7 +113,7 @@ def large(r, seed):
 
 def hf(r, seed):
     time, options = large_options(r, 100, True)
-    return {**common(r, seed, time), "hf": options, "shards": r.choice([1, 1, 2, 3])}
+    return {**common(r, seed, time), "hf": options, "shards": r.choice([1, 1, 2, 3]), "as_is": r.random() < 0.3}
 
 
 def some(count, seed):

@@ -249,7 +249,7 @@ static void test_own_dialect(void **state) {
                 c.input_dim = 3;
                 c.output_dim = 5;
             }
-            c.norm_eps = 3e-5f;
+            c.norm_eps = 3e-5;
             c.dropout = 0.1f;
             xlstm_module *m = create(&c), *back;
             clean();
@@ -259,7 +259,7 @@ static void test_own_dialect(void **state) {
             same_weights(m, back);
             assert_int_equal(xlstm_module_config(back)->block_kind[0], kind);
             assert_true(xlstm_module_config(back)->dropout == 0.1f);
-            assert_true(xlstm_module_config(back)->norm_eps == 3e-5f);
+            assert_true(xlstm_module_config(back)->norm_eps == 3e-5);
             xlstm_module_free(m);
             xlstm_module_free(back);
         }
@@ -446,8 +446,9 @@ static const struct {
     {"{\"slstm_block\":{\"feedforward\":{\"ff_type\":\"moe\"}},\"vocab_size\":9}", "field ff_type"},
     {"{\"slstm_block\":{\"feedforward\":{\"proj_factor\":-1}},\"vocab_size\":9}", "proj_factor -1"},
     {"{" LARGE ",\"novelty\":1}", "field novelty is unknown"},
-    {"{" LARGE ",\"eps\":0.001}", "eps is 0.001"},
+    {"{" LARGE ",\"eps\":0}", "eps must be positive"},
     {"{" LARGE ",\"gate_soft_cap\":0}", "gate_soft_cap"},
+    {"{" LARGE ",\"chunkwise_kernel\":\"parallel--native_siging_autograd\"}", "sigmoid input gates"},
     {"{" LARGE ",\"weight_mode\":\"split\"}", "weight_mode is \"split\""},
     {"{" LARGE ",\"qk_dim_factor\":0.001}", "qk_dim_factor"},
     {"{\"embedding_dim\":64,\"num_heads\":2,\"vocab_size\":10}", "num_blocks is missing"},
