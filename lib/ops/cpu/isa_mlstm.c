@@ -21,7 +21,8 @@ typedef struct {
     int L, dk, dv;
     size_t n0, gate; /* row of the first token; index of its m and den */
     float *q, *k, *v, *h;
-    float *b, *bi;    /* [L] cumulative log f; i - b */
+    double *b, *bi;   /* [L] cumulative log f; i - b. Strong forgetting makes both large and only their
+                         differences matter, which float would round to a share of the large number */
     float *W, *S, *P; /* [L, L] */
     float *x, *y;     /* [L, max(dk, dv)] */
     float *G, *next;  /* [dk, dv + 1] gradients of the state: C first, then n */
@@ -53,8 +54,8 @@ static chunk carve(const run *r, int thread) {
     size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T), dk = (size_t)r->d.dk, dv = (size_t)r->d.dv;
     float *p = r->scratch + (size_t)thread * r->per_thread;
     chunk c = {.dk = r->d.dk, .dv = r->d.dv};
-    c.b = p, p += L;
-    c.bi = p, p += L;
+    c.b = (double *)(void *)p, p += 2 * L;
+    c.bi = c.b + L, p += 2 * L;
     c.W = p, p += L * L;
     c.S = p, p += L * L;
     c.P = p, p += L * L;
@@ -73,11 +74,11 @@ static void open_chunk(const run *r, chunk *c, int b, int head, int start, int e
     c->k = r->k.p + c->n0 * r->k.ld + (size_t)(head * c->dk);
     c->v = r->v.p + c->n0 * r->v.ld + (size_t)(head * c->dv);
     c->h = r->h.p + c->n0 * r->h.ld + (size_t)(head * c->dv);
-    float sum = 0;
+    double sum = 0;
     for (int t = 0; t < c->L; t++) {
-        sum += vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
+        sum += (double)vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
         c->b[t] = sum;
-        c->bi[t] = gate_of(r->i, c->n0 + (size_t)t, head) - sum;
+        c->bi[t] = (double)gate_of(r->i, c->n0 + (size_t)t, head) - sum;
     }
 }
 
@@ -86,9 +87,10 @@ static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_
     int L = c->L;
     xl_gemm(0, 1, L, L, c->dk, 1 / sqrtf((float)c->dk), c->q, r->q.ld, c->k, r->k.ld, 0, c->S, (size_t)L);
     for (int t = 0; t < L; t++) {
-        float *W = c->W + t * L, *S = c->S + t * L, top = c->b[t] - m[(size_t)t * m_step];
+        float *W = c->W + t * L, *S = c->S + t * L;
+        double top = c->b[t] - (double)m[(size_t)t * m_step];
         for (int s = 0; s <= t; s++) {
-            W[s] = vec_exp(top + c->bi[s]);
+            W[s] = vec_exp((float)(top + c->bi[s]));
             S[s] *= W[s];
         }
         for (int s = t + 1; s < L; s++)
@@ -98,33 +100,32 @@ static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_
 
 /* The state after the chunk from the state before, S = {C, n, m}. */
 static void advance_state(const run *r, chunk *c, float *S, float m_out) {
-    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk, last = c->b[c->L - 1];
-    float decay = vec_exp(last + *m - m_out), scale = 1 / sqrtf((float)c->dk);
+    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk;
+    double last = c->b[c->L - 1] - (double)m_out;
+    float decay = vec_exp((float)(last + (double)*m)), scale = 1 / sqrtf((float)c->dk);
     for (int a = 0; a < c->dk; a++)
         n[a] *= decay;
     for (int s = 0; s < c->L; s++) {
         float *kw = c->x + s * c->dk;
-        scaled_row(kw, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, c->dk);
+        scaled_row(kw, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, c->dk);
         axpy(n, 1, kw, c->dk);
     }
     xl_gemm(1, 0, c->dk, c->dv, c->L, 1, c->x, (size_t)c->dk, c->v, r->v.ld, decay, S, (size_t)c->dv);
     *m = m_out;
 }
 
-static void forward_chunk(const run *r, chunk *c, int head, float *S) {
+static void forward_chunk(const run *r, chunk *c, float *S) {
     int L = c->L, dk = c->dk, dv = c->dv;
     const float *n = S + (size_t)dk * (size_t)dv;
-    float *m = c->P, *den = c->P + L, m_in = n[dk], run_m = m_in,
-          before = 0; /* P is free in the forward pass */
+    float *m = c->P, *den = c->P + L;            /* P is free in the forward pass */
+    double m_in = (double)n[dk], largest = m_in; /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
-        float i = gate_of(r->i, c->n0 + (size_t)t, head), logf = c->b[t] - before;
-        before = c->b[t];
-        run_m = logf + run_m > i ? logf + run_m : i;
-        m[t] = run_m;
+        largest = c->bi[t] > largest ? c->bi[t] : largest;
+        m[t] = (float)(c->b[t] + largest);
     }
     weights_and_scores(r, c, m, 1);
     for (int t = 0; t < L; t++) {
-        float a = vec_exp(c->b[t] + m_in - m[t]), sum = 0;
+        float a = vec_exp((float)(c->b[t] + m_in - (double)m[t])), sum = 0;
         scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
         for (int s = 0; s <= t; s++)
             sum += c->S[t * L + s];
@@ -179,7 +180,7 @@ static void forward_head(void *context, int index, int thread) {
         if (r->borders && start % r->d.L == 0)
             memcpy(border(r, b, head, start), S, r->size * sizeof *S);
         open_chunk(r, &c, b, head, start, end);
-        forward_chunk(r, &c, head, S);
+        forward_chunk(r, &c, S);
     }
     clear_padding(r->h, r, b, head, r->d.dv);
     for (int t = end; t < r->seq.T && r->m; t++) {
@@ -243,7 +244,7 @@ static void backward_incoming(const run *r, chunk *c, const float *S, const floa
     const float *n = S + (size_t)dk * (size_t)dv;
     float *next_n = c->next + (size_t)dk * (size_t)dv;
     for (int t = 0; t < L; t++) {
-        float a = vec_exp(c->b[t] + n[dk] - r->m[c->gate + (size_t)(t * r->d.H)]);
+        float a = vec_exp((float)(c->b[t] + (double)n[dk] - (double)r->m[c->gate + (size_t)(t * r->d.H)]));
         scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
         axpy(dq + (size_t)t * r->dq.ld, a * g[t], n, dk);
         axpy(next_n, a * g[t], c->q + (size_t)t * r->q.ld, dk);
@@ -257,17 +258,18 @@ static void backward_incoming(const run *r, chunk *c, const float *S, const floa
 static float backward_outgoing(const run *r, chunk *c, float m_in, const float *S_out, float *dk, float *dv) {
     int L = c->L, K = c->dk, V = c->dv;
     const float *G_n = c->G + (size_t)K * (size_t)V;
-    float m_out = S_out[r->size - 1], last = c->b[L - 1], scale = 1 / sqrtf((float)K);
+    double last = c->b[L - 1] - (double)S_out[r->size - 1];
+    float scale = 1 / sqrtf((float)K);
     for (int s = 0; s < L; s++) {
-        float w = scale * vec_exp(last + c->bi[s] - m_out);
+        float w = scale * vec_exp((float)(last + c->bi[s]));
         scaled_row(c->x + s * V, w, c->v + (size_t)s * r->v.ld, V);
         axpy(dk + (size_t)s * r->dk.ld, w, G_n, K);
     }
     xl_gemm(0, 1, L, K, V, 1, c->x, (size_t)V, c->G, (size_t)V, 1, dk, r->dk.ld);
     for (int s = 0; s < L; s++)
-        scaled_row(c->x + s * K, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, K);
+        scaled_row(c->x + s * K, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, K);
     xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
-    float decay = vec_exp(last + m_in - m_out), sum = 0;
+    float decay = vec_exp((float)(last + (double)m_in)), sum = 0;
     for (int a = 0; a < K; a++) {
         axpy(c->next + a * V, decay, c->G + a * V, V);
         sum += dot(c->G + a * V, S_out + a * V, V);
@@ -287,7 +289,7 @@ static float backward_gates(const run *r, chunk *c, int head, float at_end, floa
         float along = dot(c->k + (size_t)t * r->k.ld, dk + (size_t)t * r->dk.ld, c->dk);
         dlogf += dot(c->q + (size_t)t * r->q.ld, dq + (size_t)t * r->dq.ld, c->dk) - along;
         dm += of_m[t];
-        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + before >= i;
+        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + (double)before >= (double)i;
         if (from_before)
             extra = dm;
         r->di.p[n * r->di.ld + (size_t)head] = along + (from_before ? 0 : dm);
