@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 import random_cases
-from official import build, measure, save
+from official import build, forward, measure, save
 
 CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
 FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
@@ -28,9 +28,13 @@ def paper(seed, time, model, mlstm=None, slstm=None, feedforward=FFN, batch=2, *
     return dict(seed=seed, batch=batch, time=time, model=model, mlstm=mlstm, slstm=slstm, feedforward=feedforward, **more)
 
 
-def large(seed, time, batch=2, **config):
+def large(seed, time, batch=2, more={}, **config):
     return dict(seed=seed, batch=batch, time=time, large={"embedding_dim": 64, "num_heads": 2, "num_blocks": 2,
-                                                          "vocab_size": 37, "chunk_size": min(time, 8), **config})
+                                                          "vocab_size": 37, "chunk_size": min(time, 8), **config}, **more)
+
+
+# A strong decay and a rate at which ten steps show which parameters have it.
+ADAMW = {"lr": 5e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.5, "clip": 1.0}
 
 
 CASES = {
@@ -59,6 +63,13 @@ CASES = {
     "large_caps": large(34, 24, gate_soft_cap=2.0, output_logit_soft_cap=1.5),
     "large_fused": large(35, 24, weight_mode="fused", ffn_proj_factor=2.1, ffn_round_up_to_multiple_of=24),
     "large_chunks": large(36, 144, chunk_size=16, batch=1),
+    "curve_mixed": paper(51, 24, {"num_blocks": 3, "slstm_at": [1], "bias": True, "weight_decay_on_embedding": True},
+                         CONV, {"recurrent_weight_init": "standard"}, jitter=0.02, curve=ADAMW),
+    "curve_slstm_clip": paper(52, 24, {"slstm_at": "all"}, None,
+                              {"backend": "cuda", "gradient_recurrent_clipval": 0.4, "function": "slstm"},
+                              curve=ADAMW),
+    "curve_large": large(53, 24, weight_mode="fused", use_bias=True, embedding_dim=32,
+                         more={"jitter": 0.02, "curve": ADAMW}),
 }
 
 
@@ -69,7 +80,57 @@ def inputs(case, config):
     return [torch.randint(vocab, (case["batch"], case["time"])) for _ in range(2)]
 
 
+def decay_groups(model):
+    """The package's split; xLSTMLarge has none of its own and gets the same rule, embeddings without decay."""
+    from xlstm.utils import WeightDecayOptimGroupMixin
+    if isinstance(model, WeightDecayOptimGroupMixin):
+        return model.get_weight_decay_optim_groups()
+    decay, rest = WeightDecayOptimGroupMixin._create_weight_decay_optim_groups(model)
+    embedding = model.embedding.weight
+    return [p for p in decay if p is not embedding], [*rest, embedding]
+
+
+def train(model, batches, s, wrong=False):
+    """Losses before each of the AdamW steps; wrong: with decay on everything."""
+    decay, rest = decay_groups(model)
+    groups = [{"params": decay, "weight_decay": s["weight_decay"]},
+              {"params": rest, "weight_decay": s["weight_decay"] if wrong else 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=s["lr"], betas=(s["beta1"], s["beta2"]), eps=s["eps"])
+    losses, norms = [], []
+    for tokens, targets in batches:
+        optimizer.zero_grad()
+        y = forward(model, tokens)
+        loss = torch.nn.functional.cross_entropy(y.flatten(0, 1), targets.flatten())
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), s["clip"]).reshape(1))
+        optimizer.step()
+        losses.append(loss.detach().reshape(1))
+    return torch.cat(losses).double(), torch.cat(norms).double()
+
+
+def make_curve(name, case, out):
+    """curve.safetensors: tokens and targets [steps, B, T], losses and gradient norms (before clipping) [steps] in
+    double, and the settings of AdamW, which are float32 numbers, as those of libxlstm are."""
+    model, config = build(case)
+    s = {k: torch.tensor(v, dtype=torch.float32).item() for k, v in case["curve"].items()}
+    batches = [inputs(case, config) for _ in range(10)]
+    save(model, config, case, out / name)
+    losses, norms = train(copy.deepcopy(model), batches, s)
+    wrong, _ = train(copy.deepcopy(model), batches, s, wrong=True)
+    rough, rough_norms = train(copy.deepcopy(model).float(), batches, s)
+    noise, seen = float((rough / losses - 1).abs().max()), float((wrong / losses - 1).abs().max())
+    assert noise < 2e-6 and seen > 1e-4, "these ten steps would not tell right from wrong"
+    save_file({"tokens": torch.stack([x for x, _ in batches]), "targets": torch.stack([y for _, y in batches]),
+               "losses": losses, "norms": norms, **{k: torch.tensor([v], dtype=torch.float64) for k, v in s.items()}},
+              out / name / "curve.safetensors")
+    print(name, "losses", float(losses[0]), "...", float(losses[-1]), "float32 differs by", noise,
+          "(norms", float((rough_norms / norms - 1).abs().max()), "), wrong decay by", seen)
+
+
 def make(name, case, out):
+    if "curve" in case:
+        make_curve(name, case, out)
+        return
     model, config = build(case)
     x, targets = inputs(case, config)
     result = measure(model, x, targets)
