@@ -21,10 +21,13 @@ from official import build, forward, measure, save
 
 CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
 FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
+CUDA = {"backend": "cuda", "recurrent_weight_init": "standard"}
 
 
 def paper(seed, time, model, mlstm=None, slstm=None, feedforward=FFN, batch=2, **more):
-    model = {"vocab_size": 37, "context_length": max(time, 2), "embedding_dim": 32, "num_blocks": 2, **model}
+    model = {"context_length": max(time, 2), "embedding_dim": 32, "num_blocks": 2, **model}
+    if not more.get("stack"):
+        model = {"vocab_size": 37, **model}
     return dict(seed=seed, batch=batch, time=time, model=model, mlstm=mlstm, slstm=slstm, feedforward=feedforward, **more)
 
 
@@ -63,6 +66,22 @@ CASES = {
     "large_caps": large(34, 24, gate_soft_cap=2.0, output_logit_soft_cap=1.5),
     "large_fused": large(35, 24, weight_mode="fused", ffn_proj_factor=2.1, ffn_round_up_to_multiple_of=24),
     "large_chunks": large(36, 144, chunk_size=16, batch=1),
+    "one_tap": paper(37, 20, {"slstm_at": [1]}, {**CONV, "conv1d_kernel_size": 1}, {"conv1d_kernel_size": 1}),
+    "cuda_clip": paper(38, 30, {"embedding_dim": 24, "slstm_at": [0]}, {**CONV, "num_heads": 8},
+                       {**CUDA, "num_heads": 3, "gradient_recurrent_clipval": 0.02}, None, jitter=0.2),
+    "cuda_cut_lstm": paper(39, 20, {"embedding_dim": 24, "slstm_at": "all"}, None,
+                           {**CUDA, "num_heads": 2, "function": "lstm", "gradient_recurrent_cut": True,
+                            "gradient_recurrent_clipval": 0.1}, {**FFN, "act_fn": "selu"}, jitter=0.2),
+    "bare_stack": paper(40, 20, {"embedding_dim": 24, "slstm_at": [1], "bias": True}, {**CONV, "num_heads": 2},
+                        {"num_heads": 4, "conv1d_kernel_size": 3}, {**FFN, "act_fn": "swish"}, stack=True),
+    "large_shards": large(41, 20, embedding_dim=40, num_heads=5, qk_dim_factor=0.75, chunk_size=6, eps=1e-4,
+                          gate_soft_cap=None, output_logit_soft_cap=7.3, ffn_round_up_to_multiple_of=1, more={"shards": 2}),
+    "hf_fused_shards": dict(seed=42, batch=2, time=20, shards=3, hf={
+        "hidden_size": 48, "num_heads": 3, "num_hidden_layers": 2, "vocab_size": 29, "chunk_size": 7, "use_bias": True,
+        "weight_mode": "fused", "tie_word_embeddings": True, "norm_eps": 1e-5}),
+    # four blocks over 512 tokens: libxlstm in float agrees with the package to 1e-5 of the largest logit
+    "mixed_512": paper(43, 512, {"embedding_dim": 64, "num_blocks": 4, "slstm_at": [1, 3], "vocab_size": 32}, CONV, {},
+                       batch=1),
     "curve_mixed": paper(51, 24, {"num_blocks": 3, "slstm_at": [1], "bias": True, "weight_decay_on_embedding": True},
                          CONV, {"recurrent_weight_init": "standard"}, jitter=0.02, curve=ADAMW),
     "curve_slstm_clip": paper(52, 24, {"slstm_at": "all"}, None,

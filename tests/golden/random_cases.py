@@ -23,12 +23,12 @@ def mlstm(r, dim):
         heads = [h for h in divisors(width, 12) if width // h >= 2] if width >= 8 else []
         if heads:
             return {**options, "num_heads": r.choice(heads), "qkv_proj_blocksize": r.choice(divisors(width, 32)),
-                    "conv1d_kernel_size": r.choice([2, 3, 4, 4, 5, 8])}
+                    "conv1d_kernel_size": r.choice([1, 2, 3, 4, 4, 8])}
 
 
 def slstm(r, dim):
     options = {"num_heads": r.choice([h for h in divisors(dim, 9) if dim // h >= 2]),
-               "conv1d_kernel_size": r.choice([0, 2, 3, 4, 4, 7]), "function": r.choice(["slstm", "slstm", "lstm"]),
+               "conv1d_kernel_size": r.choice([0, 1, 3, 4, 4, 7]), "function": r.choice(["slstm", "slstm", "lstm"]),
                "group_norm_weight": r.random() < 0.8, "recurrent_weight_init": r.choice(["zeros", "standard"]),
                "bias_init": r.choice(["powerlaw_blockdependent", "small_init", "standard", "zeros"]),
                "backend": r.choice(["vanilla", "cuda"]), "gradient_recurrent_cut": r.random() < 0.3}
