@@ -144,14 +144,17 @@ static void rnn(xl_view h, float *gates, float *tape, const float *R, const floa
 /* h is the clipped one, also where the slopes of n and o contain it, as in the package. */
 static void slstm_units_bwd(float *g, const float *h, const float *tape, size_t D, int dh, const float *dy,
                             const float *dhn, float *dc, float *dn, const float *c_old, const float *n_old,
-                            float bound) {
+                            float bound, float held) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
     for (int e = 0; e < dh; e++) {
         float i = gi[e], f = gf[e], z = gz[e], o = go[e], slope = tape[e];
         float inv = 1 / tape[2 * D + (size_t)e], d = dy[e] + clipped(dhn[e], bound);
-        float dce = dc[e] + d * o * inv, dne = dn[e] - d * h[e] * inv;
-        gi[e] = (dce * z + dne) * i;
-        gf[e] = (dce * (c_old ? c_old[e] : 0) + dne * (n_old ? n_old[e] : 0)) * f * slope;
+        float c0 = c_old ? c_old[e] : 0, n0 = n_old ? n_old[e] : 0, now = d * o * inv;
+        float mean =
+            fabsf(h[e]) < held ? tape[D + (size_t)e] * inv : h[e] / o; /* c / n, as far as h shows it */
+        float dce = dc[e] + now, dne = dn[e] - now * mean;
+        gi[e] = (now * (z - mean) + (dc[e] * z + dn[e])) * i; /* differences first: they can be small */
+        gf[e] = (now * (c0 - mean * n0) + (dc[e] * c0 + dn[e] * n0)) * f * slope;
         gz[e] = dce * i * (1 - z * z);
         go[e] = d * h[e] * (1 - o);
         dc[e] = dce * f;
@@ -192,7 +195,8 @@ static void units_bwd(const run *r, int b, int t, int head) {
         lstm_units_bwd(g, tape, D, r->d.dh, dy, part(r, 0, b, head), part(r, 1, b, head), c_old, bound);
     else
         slstm_units_bwd(g, r->h.p + n * r->h.ld + at, tape, D, r->d.dh, dy, part(r, 0, b, head),
-                        part(r, 1, b, head), part(r, 2, b, head), c_old, n_old, bound);
+                        part(r, 1, b, head), part(r, 2, b, head), c_old, n_old, bound,
+                        xl_rnn_bound(r->d.clip));
 }
 
 /* h of the token before, which the recurrent product saw: one matrix, so that dR is one product. */
