@@ -3,8 +3,9 @@
  * rows of C wait in registers. Every sum runs over k in order, so it does not depend on how the caller cuts M
  * and N. */
 #include "ops/cpu/cpu.h"
+#include <string.h>
 
-enum { ROWS = 4, COLS = 16, DEPTH = 256 };
+enum { ROWS = 2, COLS = 16, DEPTH = 256 };
 
 /* Element (i, j) lies at p[i * down + j * along]. */
 typedef struct {
@@ -28,18 +29,20 @@ static void pack(float panel[][COLS], matrix B, int depth, int cols) {
             panel[k][n] = n < cols ? B.p[(size_t)k * B.down + (size_t)n * B.along] : 0;
 }
 
+/* One row of a tile. The compiler cuts it into the registers that the machine has. */
+typedef float lanes __attribute__((vector_size(COLS * sizeof(float))));
+
 /* sums[m][n] = sum over k of A(m, k) panel[k][n]; `rows` is a constant where this is inlined */
 static inline void multiply_panel(float sums[][COLS], matrix A, const float panel[][COLS], int depth,
                                   int rows) {
-    for (int m = 0; m < rows; m++)
-        for (int n = 0; n < COLS; n++)
-            sums[m][n] = 0;
-    for (int k = 0; k < depth; k++)
-        for (int m = 0; m < rows; m++) {
-            float a = A.p[(size_t)m * A.down + (size_t)k * A.along];
-            for (int n = 0; n < COLS; n++)
-                sums[m][n] += a * panel[k][n];
-        }
+    lanes sum[ROWS] = {{0}};
+    for (int k = 0; k < depth; k++) {
+        lanes b;
+        memcpy(&b, panel[k], sizeof b);
+        for (int m = 0; m < rows; m++)
+            sum[m] += A.p[(size_t)m * A.down + (size_t)k * A.along] * b;
+    }
+    memcpy(sums, sum, (size_t)rows * sizeof *sum);
 }
 
 static void add_sums(float *C, size_t ldc, float alpha, const float sums[][COLS], float beta, int rows,
