@@ -46,6 +46,13 @@ typedef enum xlstm_bias_init {
     XLSTM_BIAS_ZEROS
 } xlstm_bias_init;
 
+/** How the large matrices of a module are kept. The smaller types are for inference only. */
+typedef enum xlstm_weights {
+    XLSTM_WEIGHTS_REAL, /**< xlstm_real, as everything else */
+    XLSTM_WEIGHTS_BF16, /**< bfloat16: half the memory and half the reading; 8 bits of precision */
+    XLSTM_WEIGHTS_INT8  /**< 8-bit integers with one scale per row */
+} xlstm_weights;
+
 enum { XLSTM_MAX_BLOCKS = 256 };
 
 /** A model: embedding or input projection, blocks, norm, head. Sizes are counts of numbers. */
@@ -67,6 +74,8 @@ typedef struct xlstm_config {
     float dropout;
     int embedding_dropout; /**< dropout on the embedding's output as well */
     float norm_eps;        /**< 0: the family's own (1e-5; RMSNorm 1e-6) */
+
+    xlstm_weights weights; /**< type of the matrices; other parameters are always xlstm_real */
 
     int chunk_size; /**< mLSTM: tokens per chunk; changes speed and memory, not the mathematics */
 

@@ -140,6 +140,8 @@ static xlstm_status open_directory(shards *s, const char *dir) {
 typedef struct {
     xlstm_module *m;
     unsigned char *seen; /* per parameter */
+    int borrow;          /* the files stay open: packed matrices may point into them */
+    int borrowed;
     int cuda, tied_twice;
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
@@ -217,6 +219,32 @@ static xlstm_status take_turned(xlstm_module *m, const xl_binding *b, const xlst
     return XLSTM_OK;
 }
 
+/* A matrix that the module keeps in a smaller type; where the file has the same type, the file's own bytes.
+ */
+static xlstm_status take_packed(load *l, const xl_param *p, const xlstm_tensor *piece) {
+    xl_packed *k = xl_packing_of(&l->m->packed, p);
+    if (l->borrow && piece->dtype == XLSTM_BF16 && k->matrix.type == XL_BFLOAT16 &&
+        (uintptr_t)piece->data % 2 == 0) {
+        k->matrix.data = piece->data;
+        l->borrowed = 1;
+        return XLSTM_OK;
+    }
+    xlstm_tensor row = *piece;
+    row.count = (size_t)k->matrix.cols;
+    xlstm_real *numbers = xl_alloc(row.count * sizeof *numbers);
+    if (!numbers || !xl_packed_allocate(k)) {
+        xl_free(numbers);
+        return xl_no_memory(piece->count, "a matrix");
+    }
+    for (int r = 0; r < k->matrix.rows; r++) {
+        xlstm_tensor_reals(&row, numbers);
+        xl_pack_row(k, r, numbers);
+        row.data = (const char *)row.data + row.count * xlstm_dtype_size(row.dtype);
+    }
+    xl_free(numbers);
+    return XLSTM_OK;
+}
+
 /* The parts of a fused tensor lie end to end, so each converts straight to its place. */
 static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     xl_binding b;
@@ -228,7 +256,8 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     xlstm_tensor piece = *t;
     for (int p = 0; p < b.parts; p++) {
         piece.count = b.part[p].count;
-        XL_TRY(xlstm_tensor_reals(&piece, b.part[p].data));
+        const xl_param *param = &l->m->params.items[b.index[p]];
+        XL_TRY(param->packed ? take_packed(l, param, &piece) : xlstm_tensor_reals(&piece, b.part[p].data));
         piece.data = (const char *)piece.data + piece.count * xlstm_dtype_size(t->dtype);
     }
     return XLSTM_OK;
@@ -262,12 +291,18 @@ static xlstm_status take_all(load *l, const shards *s) {
     return XLSTM_OK;
 }
 
-static xlstm_status load_shards(xlstm_module *m, const shards *s) {
-    load l = {.m = m, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
+/* With `borrow`, the module takes over the open files if it points into them. */
+static xlstm_status load_shards(xlstm_module *m, shards *s, int borrow) {
+    load l = {.m = m, .cuda = -1, .seen = xl_alloc((size_t)m->params.count), .borrow = borrow};
     if (!l.seen)
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
     xlstm_status status = take_all(&l, s);
     xl_free(l.seen);
+    if (l.borrowed) {
+        m->files = s->files;
+        m->file_count = s->count;
+        *s = (shards){0};
+    }
     return status;
 }
 
@@ -277,12 +312,16 @@ xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     shards s = {0};
     xlstm_status status = add_shard(&s, path);
     if (status == XLSTM_OK)
-        status = load_shards(m, &s);
+        status = load_shards(m, &s, 0);
     close_shards(&s);
     return status;
 }
 
 xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
+    return xlstm_module_load_as(out, directory, XLSTM_WEIGHTS_REAL);
+}
+
+xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xlstm_weights weights) {
     if (!out || !directory)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load: NULL argument");
     *out = NULL;
@@ -292,11 +331,12 @@ xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
     xlstm_module *m = NULL;
     shards s = {0};
     XL_TRY(xlstm_config_load(directory, &config));
+    config.weights = weights;
     xlstm_status status = open_directory(&s, directory);
     if (status == XLSTM_OK)
-        status = xlstm_model_create(&m, &config, 0);
+        status = xl_model_declare(&m, &config);
     if (status == XLSTM_OK)
-        status = load_shards(m, &s);
+        status = load_shards(m, &s, 1);
     close_shards(&s);
     if (status == XLSTM_OK)
         *out = m;
@@ -335,25 +375,43 @@ static int count_tensors(const xlstm_module *m) {
     return count;
 }
 
+static const xl_matrix *packed_part(const xlstm_module *m, const xl_binding *b, int part) {
+    const xl_param *p = &m->params.items[b->index[part]];
+    return p->packed ? &xl_packing_of((xl_packing *)(uintptr_t)&m->packed, p)->matrix : NULL;
+}
+
+static void gather_packed(const xlstm_module *m, const xl_binding *b, char *to) {
+    for (int p = 0; p < b->parts; p++) {
+        const xl_matrix *k = packed_part(m, b, p);
+        size_t bytes = xl_packed_bytes(k->type, (size_t)k->rows * (size_t)k->cols);
+        memcpy(to, k->data, bytes);
+        to += bytes;
+    }
+}
+
 /* Tensors that are parameters as they lie are written from the module; others are gathered first. */
-static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, xlstm_real **gathered) {
+static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **gathered) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
-    t->dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
-    t->data = b.part[0].data;
+    const xl_matrix *packed = packed_part(m, &b, 0);
+    t->dtype = packed ? XLSTM_BF16 : sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
+    t->data = packed ? packed->data : b.part[0].data;
     if (b.parts == 1 && b.turn == XL_AS_IS)
         return XLSTM_OK;
-    *gathered = xl_alloc(t->count * sizeof **gathered);
+    size_t bytes = t->count * xlstm_dtype_size(t->dtype);
+    t->data = *gathered = xl_alloc(bytes);
     if (!*gathered)
-        return xl_no_memory(t->count * sizeof **gathered, "gathering weights");
-    xl_dialect_gather(&b, m->w, *gathered);
-    t->data = *gathered;
+        return xl_no_memory(bytes, "gathering weights");
+    if (packed)
+        gather_packed(m, &b, *gathered);
+    else
+        xl_dialect_gather(&b, m->w, *gathered);
     return XLSTM_OK;
 }
 
 typedef struct {
     char name[128];
-    xlstm_real *gathered;
+    void *gathered;
 } saved;
 
 static xlstm_status save_tensors(const xlstm_module *m, const char *path, xlstm_tensor *t, saved *s) {
@@ -368,6 +426,10 @@ static xlstm_status save_tensors(const xlstm_module *m, const char *path, xlstm_
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
     if (!m || !path)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights: NULL argument");
+    if (m->config.weights == XLSTM_WEIGHTS_INT8)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_module_save_weights: no file format here has this module's 8-bit "
+                       "matrices; save the module that it was made from");
     XL_TRY(check_absent(m));
     size_t count = (size_t)count_tensors(m) + 1; /* the last call finds the end */
     xlstm_tensor *t = xl_alloc(count * sizeof *t);

@@ -17,10 +17,11 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     attention *l = (attention *)layer;
     int D = s->in, H = s->config->num_heads;
     l->dims = (xl_attention){H, D / H, s->config->context_length};
-    l->qkv = xl_param_add(p, "q.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
-    xl_param_join(p, "k.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
-    xl_param_join(p, "v.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(D, D));
-    l->out = xl_param_add(p, "out.weight", xl_wang_init(D, s->config->num_blocks), XL_DECAY, XL_SHAPE2(D, D));
+    l->qkv = xl_param_add(p, "q.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "k.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "v.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
+    l->out =
+        xl_param_add(p, "out.weight", xl_wang_init(D, s->config->num_blocks), XL_MATRIX, XL_SHAPE2(D, D));
     layer->state_size = xl_attention_state(l->dims);
 }
 
@@ -30,7 +31,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     int N = xl_tokens(c), D = layer->in, H = l->dims.H;
     xl_state state = xl_layer_state(layer, c, 0);
     s->qkv = xl_arena_view(c->keep, N, 3 * D);
-    c->op->linear(s->qkv, x, c->w + l->qkv, NULL);
+    xl_linear(c, s->qkv, x, l->qkv, XL_NONE);
     xl_view q = xl_cols(s->qkv, 0, D), k = xl_cols(s->qkv, D, D), v = xl_cols(s->qkv, 2 * D, D);
     c->op->rope(q, H, 1, c->seq, state);
     c->op->rope(k, H, 1, c->seq, state);
@@ -40,7 +41,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     real *scratch = xl_arena_real(c->temp, xl_attention_scratch(l->dims, c->seq));
     c->op->attention(s->y, s->lse, q, k, v, l->dims, c->seq, state, scratch);
     xl_arena_release(c->temp, mark);
-    c->op->linear(y, s->y, c->w + l->out, NULL);
+    xl_linear(c, y, s->y, l->out, XL_NONE);
     xl_layer_dropout(layer, c, y, 0);
 }
 

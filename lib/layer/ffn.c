@@ -21,7 +21,7 @@ static int inner_width(const xl_layer_spec *s) {
 }
 
 static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {
-    l->down = xl_param_add(p, "proj_down.weight", init, XL_DECAY, XL_SHAPE2(s->out, l->inner));
+    l->down = xl_param_add(p, "proj_down.weight", init, XL_MATRIX, XL_SHAPE2(s->out, l->inner));
     l->down_bias =
         bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(s->out)) : XL_NONE;
 }
@@ -31,7 +31,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int D = s->in, I = l->inner = inner_width(s), bias = s->config->ffn_bias;
     l->act = (xl_act)s->config->ffn_act;
     l->dropout = (real)s->config->ffn_dropout;
-    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(2 * I, D));
+    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
         bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
     declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
@@ -41,8 +41,8 @@ static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = inner_width(s), bias = s->config->bias;
     l->act = XL_SILU;
-    l->up = xl_param_add(p, "proj_up_gate.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(I, D));
-    xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(I, D));
+    l->up = xl_param_add(p, "proj_up_gate.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
+    xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
     l->up_bias = XL_NONE;
     if (bias) {
         l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
@@ -63,10 +63,10 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     ffn_saved *s = saved;
     int N = xl_tokens(c), I = l->inner;
     s->gu = xl_arena_view(c->keep, N, 2 * I);
-    c->op->linear(s->gu, x, c->w + l->up, xl_weight(c->w, l->up_bias));
+    xl_linear(c, s->gu, x, l->up, l->up_bias);
     s->y = xl_arena_view(c->keep, N, I);
     c->op->glu(s->y, xl_cols(s->gu, 0, I), xl_cols(s->gu, I, I), l->act);
-    c->op->linear(y, s->y, c->w + l->down, xl_weight(c->w, l->down_bias));
+    xl_linear(c, y, s->y, l->down, l->down_bias);
     drop(l, c, y);
 }
 

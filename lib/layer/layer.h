@@ -7,7 +7,7 @@
 #define XL_LAYER_H
 
 #include "base/arena.h"
-#include "layer/params.h"
+#include "layer/packing.h"
 #include "ops/ops.h"
 #include "xlstm/config.h"
 
@@ -15,8 +15,9 @@
 typedef struct {
     const xl_ops *op;
     xl_seq seq;
-    const real *w; /* all weights */
-    real *dw;      /* all gradients; NULL outside backward */
+    const real *w;            /* all weights, but */
+    const xl_packing *packed; /* those that are kept in a smaller type */
+    real *dw;                 /* all gradients; NULL outside backward */
     xl_state state;
     xl_arena *keep, *temp; /* keep: the tape in training, temp in inference */
     int train;             /* a backward pass will follow: keep what it needs */
@@ -27,6 +28,12 @@ typedef struct {
 static inline int xl_tokens(const xl_call *c) {
     return c->seq.B * c->seq.T;
 }
+
+/* The products of the forward pass; W and b are offsets, b may be XL_NONE. y = x W' + b, and block by block.
+ */
+void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b);
+void xl_heads_linear(const xl_call *c, xl_view y, xl_view x, size_t W, xl_heads s);
+void xl_embed(const xl_call *c, xl_view y, const int32_t *tokens, size_t E);
 
 /* What a layer is made from. */
 typedef struct {

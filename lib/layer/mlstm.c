@@ -71,7 +71,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     xl_shape block = XL_SHAPE3(I / bs, bs, bs);
 
     l->skip = xl_param_add(p, "learnable_skip", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
-    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_DECAY, XL_SHAPE2(2 * I, D));
+    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
         bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
     l->q = xl_param_add(p, "q_proj.weight", xl_small_init(D), XL_DECAY, block);
@@ -91,7 +91,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
     xl_param_join(p, "mlstm_cell.fgate.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
     l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-    l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_DECAY, XL_SHAPE2(D, I));
+    l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
         bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
     layer->state_size = (size_t)(l->K - 1) * (size_t)I + (size_t)H * xl_mlstm_state(l->cell);
@@ -110,7 +110,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     int N = xl_tokens(c), I = l->inner, H = l->cell.H;
 
     s->up = xl_arena_view(c->keep, N, 2 * I);
-    op->linear(s->up, x, w + l->up, xl_weight(w, l->up_bias));
+    xl_linear(c, s->up, x, l->up, l->up_bias);
     xl_view a = xl_cols(s->up, 0, I), z = xl_cols(s->up, I, I);
 
     s->c = xl_arena_view(c->keep, N, I);
@@ -122,7 +122,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     op->heads(k, s->c, w + l->k, xl_weight(w, part(l, 1)), l->blocks);
     op->heads(v, a, w + l->v, xl_weight(w, part(l, 2)), l->blocks);
     s->gates = xl_arena_view(c->keep, N, 2 * H);
-    op->linear(s->gates, s->qkv, w + l->gates, w + l->gates_bias);
+    xl_linear(c, s->gates, s->qkv, l->gates, l->gates_bias);
 
     s->h = xl_arena_view(c->keep, N, I);
     s->cell = xl_mlstm_forward(c, l->cell, s->h, (xl_qkv){q, k, v}, s->gates,
@@ -131,7 +131,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     op->norm(s->hn, s->h, w + l->outnorm, NULL, l->norm);
     s->y = xl_arena_view(c->keep, N, I);
     op->skip_gate(s->y, s->hn, s->c, z, w + l->skip);
-    op->linear(y, s->y, w + l->down, xl_weight(w, l->down_bias));
+    xl_linear(c, y, s->y, l->down, l->down_bias);
     xl_layer_dropout(layer, c, y, 0);
 }
 

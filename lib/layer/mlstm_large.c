@@ -32,10 +32,10 @@ static size_t biases(xl_layout *p, const large *l, int qk) {
 static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     int H = l->cell.H, qk = H * l->cell.dk;
     l->proj = 2 * qk + 2 * l->Dv;
-    l->qkvo = xl_param_add(p, "q.weight", xl_small_init(in), XL_DECAY, XL_SHAPE2(qk, in));
-    xl_param_join(p, "k.weight", xl_small_init(in), XL_DECAY, XL_SHAPE2(qk, in));
-    xl_param_join(p, "v.weight", xl_small_init(in), XL_DECAY, XL_SHAPE2(l->Dv, in));
-    xl_param_join(p, "ogate_preact.weight", xl_small_init(in), XL_DECAY, XL_SHAPE2(l->Dv, in));
+    l->qkvo = xl_param_add(p, "q.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
+    xl_param_join(p, "k.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
+    xl_param_join(p, "v.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
+    xl_param_join(p, "ogate_preact.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
     l->qkvo_bias = bias ? biases(p, l, qk) : XL_NONE;
     l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
     xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
@@ -68,7 +68,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->norm_b = bias ? xl_param_add(p, "multihead_norm.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv))
                      : XL_NONE;
     l->out =
-        xl_param_add(p, "out_proj.weight", xl_wang_init(D, c->num_blocks), XL_DECAY, XL_SHAPE2(D, l->Dv));
+        xl_param_add(p, "out_proj.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, l->Dv));
     l->out_bias =
         bias ? xl_param_add(p, "out_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
 }
@@ -93,10 +93,10 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     int N = xl_tokens(c), H = l->cell.H;
 
     s->qkvo = xl_arena_view(c->keep, N, l->proj);
-    op->linear(s->qkvo, x, w + l->qkvo, xl_weight(w, l->qkvo_bias));
+    xl_linear(c, s->qkvo, x, l->qkvo, l->qkvo_bias);
     slices p = slice(l, s->qkvo);
     s->gates = xl_arena_view(c->keep, N, 2 * H);
-    op->linear(s->gates, x, w + l->gates, w + l->gates_bias);
+    xl_linear(c, s->gates, x, l->gates, l->gates_bias);
     if (l->cap > 0)
         op->softcap(s->gates, s->gates, l->cap);
 
@@ -111,7 +111,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     op->norm(s->hn, s->h, w + l->norm_w, xl_weight(w, l->norm_b), l->norm);
     s->y = xl_arena_view(c->keep, N, l->Dv);
     op->glu(s->y, p.o, s->hn, XL_SIGMOID);
-    op->linear(y, s->y, w + l->out, xl_weight(w, l->out_bias));
+    xl_linear(c, y, s->y, l->out, l->out_bias);
     xl_layer_dropout(layer, c, y, 0);
 }
 

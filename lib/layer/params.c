@@ -38,26 +38,32 @@ static int grow(xl_layout *l) {
     return 1;
 }
 
-size_t xl_param_join(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape) {
-    size_t offset = l->size, count = 1;
+size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape) {
+    int packed = role == XL_MATRIX && l->pack;
+    size_t offset = packed ? l->packed_size | XL_PACKED : l->size, count = 1;
     int ndim = 0;
     while (ndim < 3 && shape.n[ndim] > 0)
         count *= (size_t)shape.n[ndim++];
-    l->size += count;
+    *(packed ? &l->packed_size : &l->size) += count;
     if (l->count == l->capacity && !grow(l))
         return offset;
     xl_param *p = &l->items[l->count++];
-    *p = (xl_param){
-        .ndim = ndim, .offset = offset, .count = count, .init = init, .decay = decay, .core = l->core};
+    *p = (xl_param){.ndim = ndim,
+                    .offset = offset,
+                    .count = count,
+                    .init = init,
+                    .decay = role != XL_NO_DECAY,
+                    .packed = packed,
+                    .core = l->core};
     memcpy(p->shape, shape.n, sizeof p->shape);
     snprintf(p->name, sizeof p->name, "%s%s", l->prefix, name);
     return offset;
 }
 
-size_t xl_param_add(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape) {
+size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape) {
     const size_t line = 64 / sizeof(real);
     l->size = (l->size + line - 1) / line * line;
-    return xl_param_join(l, name, init, decay, shape);
+    return xl_param_join(l, name, init, role, shape);
 }
 
 /* Slot f of an sLSTM bias [4, H, dh] as a function of the position in the head; the other slots are 0. */
@@ -87,9 +93,9 @@ static double initial_value(const xl_param *p, size_t i, xl_rng *rng) {
     return 0;
 }
 
-void xl_param_fill(const xl_param *p, real *w, xl_rng *rng) {
-    for (size_t i = 0; i < p->count; i++)
-        w[p->offset + i] = (real)initial_value(p, i, rng);
+void xl_param_draw(const xl_param *p, size_t first, size_t count, real *to, xl_rng *rng) {
+    for (size_t i = 0; i < count; i++)
+        to[i] = (real)initial_value(p, first + i, rng);
 }
 
 void xl_layout_free(xl_layout *l) {

@@ -28,7 +28,9 @@ xl_init xl_wang_init(int dim, int num_blocks); /* 2 / (num_blocks sqrt(dim)) */
 xl_init xl_uniform(double bound);
 xl_init xl_linspace(double from, double to);
 
-enum { XL_NO_DECAY = 0, XL_DECAY = 1 };
+/* How a parameter is treated: decay in the optimizer; a matrix of an inference module may be kept in a
+ * smaller type. */
+typedef enum { XL_NO_DECAY, XL_DECAY, XL_MATRIX /* decays too */ } xl_role;
 
 typedef struct {
     char name[112];
@@ -37,15 +39,18 @@ typedef struct {
     size_t offset, count; /* numbers */
     xl_init init;
     int decay;
-    int core; /* not embedding, input projection or head */
+    int packed; /* kept in the module's smaller type: offset has XL_PACKED set */
+    int core;   /* not embedding, input projection or head */
 } xl_param;
 
 typedef struct {
     xl_param *items;
     int count, capacity;
-    size_t size;     /* numbers in the whole buffer */
-    char prefix[80]; /* goes before every declared name */
-    int core;        /* given to what is declared from here on */
+    size_t size;        /* numbers in the whole buffer */
+    int pack;           /* matrices are declared as packed */
+    size_t packed_size; /* numbers in those */
+    char prefix[80];    /* goes before every declared name */
+    int core;           /* given to what is declared from here on */
     int out_of_memory;
 } xl_layout;
 
@@ -58,14 +63,17 @@ typedef struct {
 
 /* Both return the offset. xl_param_add starts on an aligned place; xl_param_join lies end to end with the one
  * declared before it, so that several names can be one matrix in one product. */
-size_t xl_param_add(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape);
-size_t xl_param_join(xl_layout *l, const char *name, xl_init init, int decay, xl_shape shape);
+size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape);
+size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape);
 
-void xl_param_fill(const xl_param *p, real *w, xl_rng *rng);
+/* The next `count` initial values, from number `first` on. */
+void xl_param_draw(const xl_param *p, size_t first, size_t count, real *to, xl_rng *rng);
 void xl_layout_free(xl_layout *l);
 
 /* Offsets of parameters that an option leaves out. */
 #define XL_NONE ((size_t)-1)
+/* Packed matrices are numbered on their own; this bit tells their offsets from the others. */
+#define XL_PACKED ((size_t)1 << (sizeof(size_t) * 8 - 2))
 static inline const real *xl_weight(const real *w, size_t offset) {
     return offset == XL_NONE ? NULL : w + offset;
 }

@@ -23,7 +23,7 @@ static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char
     l->cell.H = H;
     l->cell.dh = D / H;
     snprintf(name, sizeof name, "weight_ih%s", suffix);
-    l->W = xl_param_add(p, name, xl_uniform(bound), XL_DECAY, XL_SHAPE2(4 * D, s->in));
+    l->W = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, s->in));
     snprintf(name, sizeof name, "weight_hh%s", suffix);
     l->R = xl_param_add(p, name, xl_uniform(bound), XL_DECAY, XL_SHAPE2(4 * D, D / H));
     snprintf(name, sizeof name, "bias_ih%s", suffix);
@@ -54,7 +54,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     const real *w = c->w;
     int N = xl_tokens(c), D = layer->out;
     s->gates = xl_arena_view(c->keep, N, 4 * D);
-    c->op->linear(s->gates, x, w + l->W, xl_weight(w, l->W_bias));
+    xl_linear(c, s->gates, x, l->W, l->W_bias);
     s->tape = c->train ? xl_arena_real(c->keep, (size_t)N * 3 * (size_t)D) : NULL;
     s->h = xl_arena_view(c->keep, N, D);
     size_t mark = xl_arena_mark(c->temp);

@@ -51,7 +51,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     }
     static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
     for (int g = 0; g < 4; g++)
-        l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_DECAY, XL_SHAPE3(H, dh, dh));
+        l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
     xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt((double)D)) : xl_constant(0);
     l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_NO_DECAY, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
@@ -81,8 +81,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     }
     s->gates = xl_arena_view(c->keep, N, 4 * D);
     for (int g = 0; g < 4; g++)
-        op->heads(xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x, w + l->gates[g], NULL,
-                  l->gate);
+        xl_heads_linear(c, xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x, l->gates[g], l->gate);
 
     s->h = xl_arena_view(c->keep, N, D);
     s->tape = c->train ? xl_arena_real(c->keep, (size_t)N * 3 * (size_t)D) : NULL;

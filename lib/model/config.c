@@ -154,6 +154,7 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(in_range("num_heads", c->num_heads, 1, 1 << 16));
     XL_TRY(in_range("dropout", c->dropout, 0, 0.99));
     XL_TRY(in_range("ffn_dropout", c->ffn_dropout, -1, 0.99));
+    XL_TRY(in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
     XL_TRY(in_range("chunk_size", c->chunk_size, 1, 1024));
     XL_TRY(in_range("norm_eps", c->norm_eps, 0, 1));
     XL_TRY(in_range("ffn_proj_factor", c->ffn_proj_factor, 1e-3, 64));

@@ -1,6 +1,7 @@
 #include "model/module.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -122,8 +123,10 @@ static void declare_input(xlstm_module *m, const family *f) {
     const xlstm_config *c = &m->config;
     int D = c->embedding_dim;
     if (c->vocab_size) {
-        m->embed = xl_param_add(&m->params, f->embedding, xl_small_init(D),
-                                c->decay_embedding ? XL_DECAY : XL_NO_DECAY, XL_SHAPE2(c->vocab_size, D));
+        m->embed =
+            xl_param_add(&m->params, f->embedding, xl_small_init(D), XL_MATRIX, XL_SHAPE2(c->vocab_size, D));
+        if (m->params.count)
+            m->params.items[m->params.count - 1].decay = c->decay_embedding;
         return;
     }
     xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
@@ -138,7 +141,7 @@ static void declare_output(xlstm_module *m) {
     if (c->vocab_size && c->tie_weights) {
         m->head_w = m->embed;
     } else if (c->vocab_size) {
-        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_DECAY,
+        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_MATRIX,
                                  XL_SHAPE2(c->vocab_size, D));
     } else {
         m->head_w = xl_param_add(&m->params, "output_proj.weight", xl_small_init(D), XL_DECAY,
@@ -192,40 +195,125 @@ static xlstm_status allocate(xlstm_module **out, const xlstm_config *c) {
         return xl_no_memory(sizeof *m, "a module");
     }
     m->config = *c;
+    m->params.pack = c->weights != XLSTM_WEIGHTS_REAL;
     m->sub = sub;
     *out = m;
     return XLSTM_OK;
 }
 
-/* What follows the declarations: weights, or nothing at all if `status` is already bad. */
-static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
+static xlstm_status take_memory(xlstm_module *m) {
     size_t bytes = (m->params.size + 16) * sizeof(real);
-    if (status == XLSTM_OK && m->params.out_of_memory)
-        status = xl_no_memory(0, "the list of parameters");
-    if (status == XLSTM_OK && !(m->w = xl_alloc(bytes)))
-        status = xl_no_memory(bytes, "the weights");
+    if (m->params.out_of_memory)
+        return xl_no_memory(0, "the list of parameters");
+    if (!(m->w = xl_alloc(bytes)))
+        return xl_no_memory(bytes, "the weights");
+    xl_number type = m->config.weights == XLSTM_WEIGHTS_INT8 ? XL_INT8 : XL_BFLOAT16;
+    if (m->params.pack && !xl_packing_create(&m->packed, &m->params, type))
+        return xl_no_memory(0, "the list of matrices");
+    return XLSTM_OK;
+}
+
+xlstm_status xl_module_take_packed(xlstm_module *m) {
+    for (int i = 0; i < m->packed.count; i++) {
+        xl_packed *p = &m->packed.items[i];
+        if (!xl_packed_allocate(p))
+            return xl_no_memory(
+                xl_packed_bytes(p->matrix.type, (size_t)p->matrix.rows * (size_t)p->matrix.cols), "a matrix");
+    }
+    return XLSTM_OK;
+}
+
+/* What follows the declarations: memory, or nothing at all if `status` is already bad. */
+static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status) {
+    if (status == XLSTM_OK)
+        status = take_memory(m);
+    if (status == XLSTM_OK)
+        *out = m;
+    else
+        xlstm_module_free(m);
+    return status;
+}
+
+/* A parameter's values do not depend on the others. */
+static void draw_packed(xlstm_module *m, const xl_param *p, xl_rng rng, real *row) {
+    xl_packed *k = xl_packing_of(&m->packed, p);
+    size_t cols = (size_t)k->matrix.cols;
+    for (int r = 0; r < k->matrix.rows; r++) {
+        xl_param_draw(p, (size_t)r * cols, cols, row, &rng);
+        xl_pack_row(k, r, row);
+    }
+}
+
+static int widest_packed(const xlstm_module *m) {
+    int cols = 0;
+    for (int i = 0; i < m->packed.count; i++)
+        cols = m->packed.items[i].matrix.cols > cols ? m->packed.items[i].matrix.cols : cols;
+    return cols;
+}
+
+typedef struct {
+    xlstm_module *m;
+    uint64_t seed;
+    real *rows; /* one per thread */
+    size_t cols;
+} drawing;
+
+static void draw_task(void *context, int i, int thread) {
+    drawing *d = context;
+    const xl_param *p = &d->m->params.items[i];
+    xl_rng rng = {xl_hash(d->seed, (uint64_t)i), 0};
+    if (p->packed)
+        draw_packed(d->m, p, rng, d->rows + (size_t)thread * d->cols);
+    else
+        xl_param_draw(p, 0, p->count, d->m->w + p->offset, &rng);
+}
+
+static xlstm_status draw_weights(xlstm_module *m, uint64_t seed) {
+    drawing d = {m, seed, NULL, (size_t)widest_packed(m)};
+    d.rows = xl_alloc((size_t)xl_threads() * d.cols * sizeof(real));
+    if (!d.rows)
+        return xl_no_memory(0, "drawing weights");
+    xl_parallel(m->params.count, draw_task, &d);
+    xl_free(d.rows);
+    return XLSTM_OK;
+}
+
+static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
+    XL_TRY(finish(out, m, status));
+    status = xl_module_take_packed(m);
+    if (status == XLSTM_OK)
+        status = draw_weights(m, seed);
     if (status != XLSTM_OK) {
         xlstm_module_free(m);
-        return status;
+        *out = NULL;
     }
-    xlstm_module_init(m, seed);
-    *out = m;
-    return XLSTM_OK;
+    return status;
 }
 
 static xlstm_status no_out(const char *function) {
     return xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
 }
 
+static xlstm_status start_model(xlstm_module **m, const xlstm_config *config) {
+    XL_TRY(xlstm_config_check(config));
+    XL_TRY(allocate(m, config));
+    (*m)->is_model = 1;
+    return XLSTM_OK;
+}
+
+xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config) {
+    xlstm_module *m = NULL;
+    XL_TRY(start_model(&m, config));
+    return finish(out, m, declare_model(m));
+}
+
 xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
     if (!out)
         return no_out("xlstm_model_create");
     *out = NULL;
-    XL_TRY(xlstm_config_check(config));
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, config));
-    m->is_model = 1;
-    return finish(out, m, declare_model(m), seed);
+    XL_TRY(start_model(&m, config));
+    return finish_drawn(out, m, declare_model(m), seed);
 }
 
 xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
@@ -235,7 +323,7 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
     XL_TRY(xl_config_check_blocks(config));
     xlstm_module *m = NULL;
     XL_TRY(allocate(&m, config));
-    return finish(out, m, declare_block(m), seed);
+    return finish_drawn(out, m, declare_block(m), seed);
 }
 
 static xlstm_status check_cell(const xlstm_cell_config *c) {
@@ -269,7 +357,7 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     c.chunk_size = config->chunk_size;
     xlstm_module *m = NULL;
     XL_TRY(allocate(&m, &c));
-    return finish(out, m, declare_cell(m, config), seed);
+    return finish_drawn(out, m, declare_cell(m, config), seed);
 }
 
 void xlstm_module_free(xlstm_module *m) {
@@ -279,15 +367,26 @@ void xlstm_module_free(xlstm_module *m) {
         xl_free(m->sub[i].layer);
     xl_free(m->sub);
     xl_layout_free(&m->params);
+    xl_packing_free(&m->packed);
+    for (int i = 0; i < m->file_count; i++)
+        xlstm_tensors_close(m->files[i]);
+    xl_free(m->files);
     xl_free(m->w);
     xl_free(m);
 }
 
-void xlstm_module_init(xlstm_module *m, uint64_t seed) {
-    for (int i = 0; m && i < m->params.count; i++) {
-        xl_rng rng = {xl_hash(seed, (uint64_t)i), 0}; /* a parameter's values do not depend on the others */
-        xl_param_fill(&m->params.items[i], m->w, &rng);
-    }
+xlstm_status xlstm_module_init(xlstm_module *m, uint64_t seed) {
+    XL_TRY(xl_module_needs_reals(m, "xlstm_module_init"));
+    return draw_weights(m, seed);
+}
+
+xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
+    if (m && !m->params.pack)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   m ? "%s: this module keeps its matrices in a smaller type, for inference only"
+                     : "%s: the module is NULL; create or load one",
+                   what);
 }
 
 int xlstm_module_input_dim(const xlstm_module *m) {
@@ -315,9 +414,9 @@ xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_para
                              .ndim = p->ndim,
                              .shape = {p->shape[0], p->shape[1], p->shape[2]},
                              .count = p->count,
-                             .data = m->w + p->offset,
+                             .data = p->packed ? NULL : m->w + p->offset,
                              .decay = p->decay,
-                             .offset = p->offset};
+                             .offset = p->packed ? 0 : p->offset};
     return XLSTM_OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include "layer/layer.h"
 #include "xlstm/module.h"
+#include "xlstm/tensors.h"
 
 /* y = layer(norm(x)), or x + that. */
 typedef struct {
@@ -22,7 +23,10 @@ struct xlstm_module {
     int first, width; /* width of the stream before and after the sublayers */
     int vocab;
     xl_layout params;
-    real *w;
+    real *w;           /* all that is not packed */
+    xl_packing packed; /* matrices of an inference module in a smaller type */
+    xlstm_tensors **files; /* that packed matrices are mapped from */
+    int file_count;
     xl_sublayer *sub;
     int subs;
     size_t state_size; /* one stream */
@@ -60,6 +64,14 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *
 void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
 void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy);
 
+/* A model whose weights are all zero, and whose packed matrices have no data yet. */
+xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config);
+/* Room for all packed matrices. */
+xlstm_status xl_module_take_packed(xlstm_module *m);
+/* For what only works on real numbers: training, above all. */
+xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
+
+void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 int xl_module_has_attention(const xlstm_module *m);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
 

@@ -22,6 +22,7 @@ static xl_call make_call(xlstm_session *s, const xl_ops *op, int T) {
     return (xl_call){.op = op,
                      .seq = {.B = s->B, .T = T},
                      .w = s->m->w,
+                     .packed = &s->m->packed,
                      .state = {s->state, s->state, s->m->state_size},
                      .keep = &s->arena,
                      .temp = &s->arena};
@@ -168,6 +169,11 @@ xlstm_status xlstm_session_vectors(xlstm_session *s, const xlstm_real *inputs, i
         return xl_fail(XLSTM_E_ARGUMENT, "this module takes tokens; call xlstm_session_tokens()");
     run(s, NULL, inputs, time, outputs ? ALL : NONE, outputs);
     return XLSTM_OK;
+}
+
+void xl_session_shape(const xlstm_session *s, int *streams, int *outputs) {
+    *streams = s->B;
+    *outputs = s->m->out;
 }
 
 static xlstm_status check_stream(const xlstm_session *s, int stream) {

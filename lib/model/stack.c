@@ -36,9 +36,9 @@ static xl_view input_forward(const xlstm_module *m, const xl_call *c, xl_input i
         return in.vectors;
     xl_view x = xl_arena_view(c->keep, xl_tokens(c), m->first);
     if (m->vocab)
-        c->op->embed(x, in.tokens, c->w + m->embed);
+        xl_embed(c, x, in.tokens, m->embed);
     else
-        c->op->linear(x, in.vectors, c->w + m->in_w, c->w + m->in_b);
+        xl_linear(c, x, in.vectors, m->in_w, m->in_b);
     if (m->config.embedding_dropout && c->dropout > 0)
         c->op->dropout(x, x, c->dropout, xl_hash(c->seed, 1));
     return x;
@@ -159,7 +159,7 @@ void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view
         c->op->copy(y, x);
         return;
     }
-    c->op->linear(y, x, c->w + m->head_w, xl_weight(c->w, m->head_b));
+    xl_linear(c, y, x, m->head_w, m->head_b);
     if (m->config.output_logit_soft_cap > 0)
         c->op->softcap(y, y, (real)m->config.output_logit_soft_cap);
 }

@@ -36,6 +36,7 @@ static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
                          .lengths = tr->has_lengths ? tr->lengths : NULL,
                          .resets = tr->has_resets ? tr->resets : NULL},
                  .w = tr->m->w,
+                 .packed = &tr->m->packed,
                  .dw = train ? tr->grad : NULL,
                  .keep = train ? &tr->keep : &tr->temp,
                  .temp = &tr->temp,
@@ -180,6 +181,8 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
     *out = NULL;
     XL_TRY(check_config(module, config));
+    if (config->gradients)
+        XL_TRY(xl_module_needs_reals(module, "a trainer with gradients"));
     xlstm_trainer *tr = xl_alloc(sizeof *tr);
     if (!tr)
         return xl_no_memory(sizeof *tr, "a trainer");

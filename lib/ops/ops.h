@@ -24,6 +24,15 @@ typedef struct {
     int n, in, out, ystep;
 } xl_heads;
 
+/* A matrix [rows, cols] in a smaller type, for inference; `data` may be at any address. */
+typedef enum { XL_FLOAT, XL_BFLOAT16, XL_INT8 } xl_number;
+typedef struct {
+    xl_number type;
+    int rows, cols;
+    const void *data;
+    const float *scale; /* int8: [rows], what 1 stands for in each row */
+} xl_matrix;
+
 typedef struct {
     int groups;
     int rms;      /* 1: no mean is taken away */

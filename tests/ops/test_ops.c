@@ -100,6 +100,27 @@ static void case_linear(bench *b) {
     b->op->linear_dw(output(b, (size_t)(O * I), 1), output(b, (size_t)O, 1), x, dy);
 }
 
+/* Every type of matrix, few rows and many, more columns than a tile has. */
+static void case_packed(bench *b) {
+    int N = (int)pick(b, 1, 20), I = (int)pick(b, 1, 1100), O = (int)pick(b, 1, 90), V = O;
+    xl_matrix W = {(xl_number)pick(b, XL_FLOAT, XL_INT8), O, I, input(b, (size_t)(O * I), 1), NULL};
+    float *scale = input(b, (size_t)O, 0.02);
+    for (size_t i = 0; i < (size_t)(O * I); i++) { /* as bits, all are finite small numbers of each type */
+        uint16_t half = (uint16_t)(0x3f00u | (unsigned)(xl_hash(b->seed, i) & 0x80ffu));
+        if (W.type == XL_BFLOAT16)
+            memcpy((char *)(uintptr_t)W.data + 2 * i, &half, 2);
+        else if (W.type == XL_INT8)
+            memcpy((char *)(uintptr_t)W.data + i, &half, 1);
+    }
+    W.scale = W.type == XL_INT8 ? scale : NULL;
+    float *bias = input(b, (size_t)O, 1);
+    b->op->linear_packed(out_view(b, N, O, 0), in_view(b, N, I, 1), W, pick(b, 0, 1) ? bias : NULL);
+    int32_t *tokens = (int32_t *)(void *)take(b, (size_t)N);
+    for (int n = 0; n < N; n++)
+        tokens[n] = (int32_t)pick(b, 0, (unsigned)V - 1);
+    b->op->embed_packed(out_view(b, N, I, 0), tokens, W);
+}
+
 static void case_heads(bench *b) {
     int N = (int)pick(b, 1, 300), n = (int)pick(b, 1, 9), in = (int)pick(b, 1, 24), out = (int)pick(b, 1, 24);
     int add = (int)pick(b, 0, 1);
@@ -250,11 +271,11 @@ static const struct {
     const char *name;
     one_case *run;
     double tolerance; /* of the largest number of an output */
-} cases[] = {{"linear", case_linear, 1e-5},   {"heads", case_heads, 1e-5},
-             {"conv", case_conv, 1e-5},       {"norm", case_norm, 2e-5},
-             {"gates", case_gates, 1e-5},     {"loss", case_loss, 1e-5},
-             {"updates", case_updates, 1e-6}, {"attention", case_attention, 1e-5},
-             {"mlstm", case_mlstm, 2e-4},     {"rnn", case_rnn, 1e-4}};
+} cases[] = {
+    {"linear", case_linear, 1e-5}, {"packed", case_packed, 1e-5},   {"heads", case_heads, 1e-5},
+    {"conv", case_conv, 1e-5},     {"norm", case_norm, 2e-5},       {"gates", case_gates, 1e-5},
+    {"loss", case_loss, 1e-5},     {"updates", case_updates, 1e-6}, {"attention", case_attention, 1e-5},
+    {"mlstm", case_mlstm, 2e-4},   {"rnn", case_rnn, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 
 static void finish(bench *b) {

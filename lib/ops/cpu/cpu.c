@@ -2,13 +2,13 @@
 #include <stdatomic.h>
 
 typedef struct {
-    void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *);
+    void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *), (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
         xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
-            xl_install_attention_##name                                                                      \
+            xl_install_attention_##name, xl_install_packed_##name                                                                      \
     }
 
 static isa best_isa(void) {
@@ -37,6 +37,7 @@ const xl_ops *xl_ops_cpu(void) {
         best.mlstm(&table);
         best.rnn(&table);
         best.attention(&table);
+        best.packed(&table);
         atomic_store(&ready, 2);
     }
     while (atomic_load(&ready) != 2) {

@@ -24,7 +24,8 @@ void xl_install_gemm(xl_ops *table);
     void xl_install_pointwise_##isa(xl_ops *);                                                               \
     void xl_install_mlstm_##isa(xl_ops *);                                                                   \
     void xl_install_rnn_##isa(xl_ops *);                                                                     \
-    void xl_install_attention_##isa(xl_ops *);
+    void xl_install_attention_##isa(xl_ops *);                                                               \
+    void xl_install_packed_##isa(xl_ops *);
 XL_DECLARE_ISA(base)
 XL_DECLARE_ISA(avx2)
 XL_DECLARE_ISA(avx512)

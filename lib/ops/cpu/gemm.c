@@ -3,7 +3,7 @@
  * count. */
 #include "ops/cpu/cpu.h"
 
-enum { TILE_ROWS = 256, TILE_COLS = 512, ENOUGH_TILES = 8, SMALL_BLOCK = 16, BIG_PRODUCT = 1 << 26 };
+enum { TILE_ROWS = 256, TILE_COLS = 512, ENOUGH_TILES = 8, SMALL_BLOCK = 16, FEW_ROWS = 4, BIG_PRODUCT = 1 << 26 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -67,6 +67,10 @@ static void bias_rows(void *context, int index, int thread) {
 
 static void linear(xl_view y, xl_view x, const float *W, const float *b) {
     bias fill = {y, b, NULL};
+    if (y.rows <= FEW_ROWS) { /* BLAS reads the matrix at half the speed of memory */
+        xl_ops_cpu()->linear_packed(y, x, (xl_matrix){XL_FLOAT, y.cols, x.cols, W, NULL}, b);
+        return;
+    }
     if (b)
         xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &fill);
     multiply((product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p,

@@ -1,0 +1,66 @@
+#include "bandwidth.h"
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { PASSES = 5, MAX_READERS = 256, LANES = 16 };
+static const size_t TOTAL = (size_t)1 << 30;
+
+typedef struct {
+    const uint64_t *from;
+    size_t count;
+    uint64_t sum;
+} reader;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Several sums at once, so that the loop waits for memory only. */
+static void *read_all(void *context) {
+    reader *r = context;
+    uint64_t sums[LANES] = {0};
+    for (size_t i = 0; i + LANES <= r->count; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            sums[k] += r->from[i + (size_t)k];
+    for (int k = 0; k < LANES; k++)
+        r->sum += sums[k];
+    return NULL;
+}
+
+static double one_pass(reader *readers, int threads) {
+    pthread_t ids[MAX_READERS];
+    double start = now();
+    for (int i = 0; i < threads; i++)
+        if (pthread_create(&ids[i], NULL, read_all, &readers[i]))
+            return 0;
+    for (int i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    return (double)TOTAL / (now() - start);
+}
+
+double read_bandwidth(int threads) {
+    static volatile uint64_t used; /* or the compiler would see that nobody wants the sums */
+    char *memory = malloc(TOTAL);
+    reader readers[MAX_READERS] = {{0}};
+    double best = 0;
+    if (!memory)
+        return 0;
+    memset(memory, 1, TOTAL);
+    threads = threads < 1 ? 1 : threads > MAX_READERS ? MAX_READERS : threads;
+    for (int pass = 0; pass < PASSES; pass++) {
+        for (int i = 0; i < threads; i++) {
+            size_t count = TOTAL / sizeof(uint64_t) / (size_t)threads;
+            readers[i] = (reader){(const uint64_t *)(void *)memory + (size_t)i * count, count, 0};
+        }
+        double speed = one_pass(readers, threads);
+        best = speed > best ? speed : best;
+        used += readers[0].sum;
+    }
+    free(memory);
+    return best;
+}

@@ -1,0 +1,224 @@
+/* xlstm-generate MODEL_DIR: continues a text, token by token, in memory that does not grow with it. */
+#define _GNU_SOURCE
+#include "bandwidth.h"
+#include "program.h"
+#include <argp.h>
+#include <time.h>
+
+typedef struct {
+    const char *model, *tokens, *state, *save_state;
+    int length, stats;
+    xlstm_weights weights;
+    xlstm_sampling sampling;
+} options;
+
+enum { TOKENS = 1000, TOP_K, TOP_P, MIN_P, SEED, THREADS, WEIGHTS, STATS, STATE, SAVE_STATE };
+static const struct argp_option argp_options[] = {
+    {"tokens", TOKENS, "LIST", 0, "prompt as token numbers with commas between", 0},
+    {"length", 'n', "N", 0, "new tokens at most (default 100)", 0},
+    {0, 0, 0, 0, "Choosing tokens:", 1},
+    {"temperature", 't', "X", 0, "0 always takes the likeliest (default 1)", 1},
+    {"top-k", TOP_K, "K", 0, "only the K likeliest", 1},
+    {"top-p", TOP_P, "P", 0, "only the likeliest that together reach probability P", 1},
+    {"min-p", MIN_P, "P", 0, "only those at least P times as likely as the likeliest", 1},
+    {"seed", SEED, "N", 0, "another seed, another text (default 1)", 1},
+    {0, 0, 0, 0, "State of the model, to go on later:", 2},
+    {"state", STATE, "FILE", 0, "begin from this state", 2},
+    {"save-state", SAVE_STATE, "FILE", 0, "write the state after the text", 2},
+    {0, 0, 0, 0, "Running:", 3},
+    {"weights", WEIGHTS, "TYPE", 0, "matrices as real (default), bf16 (half the memory) or int8 (a quarter)",
+     3},
+    {"threads", THREADS, "N", 0, "threads (default: all)", 3},
+    {"stats", STATS, 0, 0, "times, memory read per token, and its share of what the machine can read", 3},
+    {0}};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    options *o = state->input;
+    switch (key) {
+    case TOKENS:
+        o->tokens = arg;
+        return 0;
+    case 'n':
+        o->length = count_option("length", arg, 1, 1 << 30);
+        return 0;
+    case 't':
+        o->sampling.temperature = (float)number_option("temperature", arg, 0, 1e6);
+        return 0;
+    case TOP_K:
+        o->sampling.top_k = count_option("top-k", arg, 0, 1 << 30);
+        return 0;
+    case TOP_P:
+        o->sampling.top_p = (float)number_option("top-p", arg, 1e-6, 1);
+        return 0;
+    case MIN_P:
+        o->sampling.min_p = (float)number_option("min-p", arg, 0, 1);
+        return 0;
+    case SEED:
+        o->sampling.seed = (uint64_t)count_option("seed", arg, 0, 2147483647);
+        return 0;
+    case WEIGHTS:
+        o->weights = weights_option(arg);
+        return 0;
+    case THREADS:
+        check(xlstm_set_threads(count_option("threads", arg, 1, XLSTM_MAX_THREADS)));
+        return 0;
+    case STATS:
+        o->stats = 1;
+        return 0;
+    case STATE:
+        o->state = arg;
+        return 0;
+    case SAVE_STATE:
+        o->save_state = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            die("\"%s\" is one argument too many; see --help", arg);
+        o->model = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->model)
+            die("a model directory is needed; see --help");
+        return 0;
+    }
+    return ARGP_ERR_UNKNOWN;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the prompt ---- */
+
+typedef struct {
+    int32_t *tokens;
+    int count;
+} prompt;
+
+static prompt parse_tokens(const char *list) {
+    prompt p = {need((strlen(list) + 1) * sizeof *p.tokens), 0};
+    for (const char *at = list; *at;) {
+        char *end;
+        long token = strtol(at, &end, 10);
+        if (end == at || token < 0 || token > INT32_MAX || (*end && *end != ','))
+            die("--tokens is \"%s\"; give whole numbers with commas between, such as 5,17,2", list);
+        p.tokens[p.count++] = (int32_t)token;
+        at = *end ? end + 1 : end;
+    }
+    if (!p.count)
+        die("--tokens is empty; give at least one");
+    return p;
+}
+
+/* ---- state in files ---- */
+
+static void load_state(xlstm_session *s, const char *path) {
+    xlstm_tensors *file;
+    xlstm_tensor t;
+    size_t size = xlstm_session_state_size(s);
+    xlstm_real *state = need(size * sizeof *state);
+    check(xlstm_tensors_open(&file, path));
+    check(xlstm_tensors_find(file, "state", &t));
+    if (t.count != size)
+        die("%s holds a state of %zu numbers; this model's has %zu", path, t.count, size);
+    check(xlstm_tensor_reals(&t, state));
+    check(xlstm_session_set_state(s, 0, state));
+    xlstm_tensors_close(file);
+    free(state);
+}
+
+static void save_state(const xlstm_session *s, const char *path) {
+    size_t size = xlstm_session_state_size(s);
+    xlstm_real *state = need(size * sizeof *state);
+    check(xlstm_session_get_state(s, 0, state));
+    xlstm_tensor t = {
+        .name = "state", .dtype = XLSTM_F32, .ndim = 1, .shape = {(int64_t)size}, .data = state};
+    check(xlstm_tensors_write(path, &t, 1));
+    free(state);
+}
+
+/* ---- the text ---- */
+
+typedef struct {
+    double first, last;
+    int count;
+} listener;
+
+static int show(void *user, int32_t token) {
+    listener *l = user;
+    l->last = now();
+    if (!l->count++)
+        l->first = l->last;
+    printf("%d%s", (int)token, ",");
+    fflush(stdout);
+    return 0;
+}
+
+/* What one token reads: all but an embedding that is not the head too, of which it reads one row. */
+static double bytes_read(const xlstm_module *m) {
+    static const double bytes_of[] = {sizeof(xlstm_real), 2, 1};
+    const xlstm_config *c = xlstm_module_config(m);
+    double embedding = c->tie_weights ? 0 : (double)c->vocab_size * c->embedding_dim * bytes_of[c->weights];
+    return (double)xlstm_module_bytes(m) - embedding;
+}
+
+static void print_stats(const xlstm_module *m, const prompt *p, const listener *l, double loaded,
+                        double started) {
+    double bytes = bytes_read(m), per_token = (l->last - l->first) / (l->count - 1);
+    double limit = read_bandwidth(xlstm_get_threads());
+    fprintf(stderr, "model      %.3f million parameters, %.1f MB of weights, ready in %.2f s\n",
+            (double)xlstm_module_size(m) / 1e6, (double)xlstm_module_bytes(m) / 1e6, loaded);
+    fprintf(stderr, "prompt     %d tokens in %.3f s\n", p->count, l->first - started);
+    if (l->count < 2)
+        return;
+    fprintf(stderr, "generating %d tokens, %.3f ms a token, %.2f tokens/s, %d threads\n", l->count,
+            1e3 * per_token, 1 / per_token, xlstm_get_threads());
+    fprintf(stderr, "reading    %.2f GB/s of weights; the machine reads %.2f GB/s: %.0f %%\n",
+            bytes / per_token / 1e9, limit / 1e9, 100 * bytes / per_token / limit);
+}
+
+static void generate(const options *o, xlstm_module *m, double loaded) {
+    prompt p = parse_tokens(o->tokens ? o->tokens : "0");
+    xlstm_session *s;
+    xlstm_sampler *sampler;
+    listener l = {0};
+    check(xlstm_session_create(&s, m, 1, 0));
+    check(xlstm_sampler_create(&sampler, &o->sampling, xlstm_module_output_dim(m)));
+    if (o->state)
+        load_state(s, o->state);
+    xlstm_generation g = {.struct_size = sizeof g,
+                          .prompt = p.tokens,
+                          .prompt_tokens = p.count,
+                          .max_tokens = o->length,
+                          .callback = show,
+                          .user = &l};
+    double started = now();
+    check(xlstm_generate(s, sampler, &g, NULL));
+    putchar('\n');
+    if (o->save_state)
+        save_state(s, o->save_state);
+    if (o->stats)
+        print_stats(m, &p, &l, loaded, started);
+    xlstm_sampler_free(sampler);
+    xlstm_session_free(s);
+    free(p.tokens);
+}
+
+int main(int argc, char **argv) {
+    static const struct argp argp = {
+        argp_options, parse_option, "MODEL_DIR", "Continues a text with a trained model.", NULL, NULL, NULL};
+    options o = {.length = 100};
+    xlstm_module *m;
+    xlstm_sampling_init(&o.sampling);
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    double started = now();
+    check(xlstm_module_load_as(&m, o.model, o.weights));
+    if (!xlstm_module_config(m)->vocab_size)
+        die("%s takes vectors, not tokens; there is no text to continue", o.model);
+    generate(&o, m, now() - started);
+    xlstm_module_free(m);
+    return 0;
+}

@@ -1,0 +1,104 @@
+#include "layer/packing.h"
+#include "base/half.h"
+#include "base/mem.h"
+
+size_t xl_packed_bytes(xl_number type, size_t numbers) {
+    static const size_t size[] = {[XL_FLOAT] = 4, [XL_BFLOAT16] = 2, [XL_INT8] = 1};
+    return numbers * size[type];
+}
+
+static xl_packed entry(const xl_param *p, xl_number type) {
+    int last = p->ndim - 1, cols = (int)p->shape[last];
+    return (xl_packed){.offset = p->offset & ~XL_PACKED,
+                       .matrix = {.type = type, .rows = (int)(p->count / (size_t)cols), .cols = cols}};
+}
+
+int xl_packing_create(xl_packing *k, const xl_layout *l, xl_number type) {
+    *k = (xl_packing){.items = xl_alloc((size_t)(l->count + 1) * sizeof *k->items), .type = type};
+    if (!k->items)
+        return 0;
+    for (int i = 0; i < l->count; i++) /* declared in order of their offsets */
+        if (l->items[i].packed)
+            k->items[k->count++] = entry(&l->items[i], type);
+    return 1;
+}
+
+void xl_packing_free(xl_packing *k) {
+    for (int i = 0; i < k->count; i++)
+        xl_free(k->items[i].own);
+    xl_free(k->items);
+    *k = (xl_packing){0};
+}
+
+/* The last entry that does not begin after the offset. */
+static int at_or_before(const xl_packing *k, size_t offset) {
+    int low = 0, high = k->count - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (k->items[middle].offset <= offset)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+xl_packed *xl_packing_of(xl_packing *k, const xl_param *p) {
+    return &k->items[at_or_before(k, p->offset & ~XL_PACKED)];
+}
+
+int xl_packed_allocate(xl_packed *p) {
+    xl_matrix *m = &p->matrix;
+    size_t data = xl_packed_bytes(m->type, (size_t)m->rows * (size_t)m->cols), padded = (data + 63) / 64 * 64;
+    char *own = xl_alloc(padded + (m->type == XL_INT8 ? (size_t)m->rows * sizeof(float) : 0));
+    if (!own)
+        return 0;
+    xl_free(p->own);
+    p->own = own;
+    m->data = own;
+    m->scale = m->type == XL_INT8 ? (const float *)(void *)(own + padded) : NULL;
+    return 1;
+}
+
+static void pack_int8(xl_packed *p, int row, const real *from) {
+    int cols = p->matrix.cols;
+    int8_t *to = (int8_t *)p->own + (size_t)row * (size_t)cols;
+    float *scale = (float *)(uintptr_t)p->matrix.scale;
+    real top = 0;
+    for (int c = 0; c < cols; c++)
+        top = fabs(from[c]) > top ? fabs(from[c]) : top;
+    scale[row] = (float)(top / 127);
+    for (int c = 0; c < cols; c++)
+        to[c] = (int8_t)(top > 0 ? rint(from[c] / (top / 127)) : 0);
+}
+
+void xl_pack_row(xl_packed *p, int row, const real *from) {
+    if (p->matrix.type == XL_INT8) {
+        pack_int8(p, row, from);
+        return;
+    }
+    uint16_t *to = (uint16_t *)p->own + (size_t)row * (size_t)p->matrix.cols;
+    for (int c = 0; c < p->matrix.cols; c++)
+        to[c] = xl_to_bf16((float)from[c]);
+}
+
+void xl_unpack_row(const xl_packed *p, int row, real *to) {
+    const xl_matrix *m = &p->matrix;
+    size_t at = (size_t)row * (size_t)m->cols;
+    for (int c = 0; c < m->cols; c++)
+        to[c] = m->type == XL_INT8 ? (real)((const int8_t *)m->data)[at + (size_t)c] * (real)m->scale[row]
+                                   : (real)xl_from_bf16(((const uint16_t *)m->data)[at + (size_t)c]);
+}
+
+xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols) {
+    offset &= ~XL_PACKED;
+    const xl_packed *p = &k->items[at_or_before(k, offset)];
+    xl_matrix m = p->matrix;
+    int first = (int)((offset - p->offset) / (size_t)cols), left = m.rows - first;
+    m.rows = left < rows ? left : rows;
+    if (m.data)
+        m.data = (const char *)m.data + xl_packed_bytes(m.type, (size_t)first * (size_t)cols);
+    if (m.scale)
+        m.scale += first;
+    return m;
+}

@@ -1,0 +1,201 @@
+/* Products with few rows of x, where reading the matrix is all the time there is, for every type of matrix;
+ * with many rows, tiles of the matrix are turned into floats and handed to BLAS. */
+#include "ops/cpu/cpu.h"
+#include <string.h>
+
+enum { FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
+
+typedef struct {
+    xl_view y, x;
+    xl_matrix W;
+    const float *b;
+} product;
+
+/* Vectors of 16 numbers, which the compiler cuts to the size that the instruction set has. A smaller number
+ * is taken from its 32-bit word by shifts: word k of 16 holds numbers G k .. G k + G - 1, so x is brought
+ * into that order first and no number has to change its place. */
+enum { LANES = 16 };
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+typedef float floats_anywhere __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint32_t words_anywhere __attribute__((vector_size(4 * LANES), aligned(1)));
+
+#define FLOATS(p) (*(const floats_anywhere *)(const void *)(p))
+#define WORDS(p) (*(const words_anywhere *)(const void *)(p))
+#define INTS(w) __builtin_convertvector((ints)(w) >> 24, floats)
+
+/* What 16 words of the matrix at w add to the sum; v points to G vectors of x. */
+#define ADD_F32(sum, w, v) sum += FLOATS(w) * FLOATS(v)
+#define ADD_BF16(sum, w, v)                                                                                  \
+    do {                                                                                                     \
+        words both = WORDS(w);                                                                               \
+        sum += (floats)(both << 16) * FLOATS(v);                                                             \
+        sum += (floats)(both & 0xffff0000u) * FLOATS((v) + LANES);                                           \
+    } while (0)
+#define ADD_INT8(sum, w, v)                                                                                  \
+    do {                                                                                                     \
+        words all = WORDS(w);                                                                                \
+        sum += INTS(all << 24) * FLOATS(v);                                                                  \
+        sum += INTS(all << 16) * FLOATS((v) + LANES);                                                        \
+        sum += INTS(all << 8) * FLOATS((v) + 2 * LANES);                                                     \
+        sum += INTS(all) * FLOATS((v) + 3 * LANES);                                                          \
+    } while (0)
+
+static inline float widen(uint16_t h) { /* one number of bfloat16 */
+    union {
+        uint32_t bits;
+        float value;
+    } u = {(uint32_t)h << 16};
+    return u.value;
+}
+
+static inline float add_up(const floats *v) {
+    float sums[LANES];
+    memcpy(sums, v, sizeof sums);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+/* sums[r] += row r of w times x, of which the first `whole` numbers are in the order above; four rows at
+ * once, so that four sums are under way. */
+#define DOTS(type, from, G, ADD, value)                                                                      \
+    static void rows_##type(float *sums, const from *w, size_t ld, int rows, const float *x, int n) {        \
+        int r = 0, whole = n / (G * LANES) * (G * LANES);                                                    \
+        for (; r + 4 <= rows; r += 4) {                                                                      \
+            const from *w0 = w + (size_t)r * ld, *w1 = w0 + ld, *w2 = w1 + ld, *w3 = w2 + ld;                \
+            floats s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                   \
+            for (int i = 0; i < whole; i += G * LANES) {                                                     \
+                __builtin_prefetch(w0 + i + 4 * ld);                                                         \
+                __builtin_prefetch(w1 + i + 4 * ld);                                                         \
+                __builtin_prefetch(w2 + i + 4 * ld);                                                         \
+                __builtin_prefetch(w3 + i + 4 * ld);                                                         \
+                ADD(s0, w0 + i, x + i);                                                                      \
+                ADD(s1, w1 + i, x + i);                                                                      \
+                ADD(s2, w2 + i, x + i);                                                                      \
+                ADD(s3, w3 + i, x + i);                                                                      \
+            }                                                                                                \
+            sums[r] += add_up(&s0);                                                                          \
+            sums[r + 1] += add_up(&s1);                                                                      \
+            sums[r + 2] += add_up(&s2);                                                                      \
+            sums[r + 3] += add_up(&s3);                                                                      \
+        }                                                                                                    \
+        for (; r < rows; r++) {                                                                              \
+            const from *w0 = w + (size_t)r * ld;                                                             \
+            floats s = {0};                                                                                  \
+            for (int i = 0; i < whole; i += G * LANES)                                                       \
+                ADD(s, w0 + i, x + i);                                                                       \
+            sums[r] += add_up(&s);                                                                           \
+        }                                                                                                    \
+        for (r = 0; r < rows; r++)                                                                           \
+            for (int i = whole; i < n; i++)                                                                  \
+                sums[r] += value(w[(size_t)r * ld + (size_t)i]) * x[i];                                      \
+    }                                                                                                        \
+    static void widen_##type(float *to, const from *w, int n) {                                              \
+        for (int i = 0; i < n; i++)                                                                          \
+            to[i] = value(w[i]);                                                                             \
+    }
+DOTS(f32, float, 1, ADD_F32, (float))
+DOTS(bf16, uint16_t, 2, ADD_BF16, widen)
+DOTS(int8, int8_t, 4, ADD_INT8, (float))
+
+/* x in the order of the matrix's words, G numbers to a word; what is left over stays as it is. */
+static void reorder(float *to, const float *x, int n, int G) {
+    int whole = n / (G * LANES) * (G * LANES);
+    for (int i = 0; i < whole; i += G * LANES)
+        for (int g = 0; g < G; g++)
+            for (int k = 0; k < LANES; k++)
+                to[i + g * LANES + k] = x[i + k * G + g];
+    memcpy(to + whole, x + whole, (size_t)(n - whole) * sizeof *x);
+}
+
+static const void *row_of(const xl_matrix *W, int r, int c) {
+    static const size_t size[] = {[XL_FLOAT] = 4, [XL_BFLOAT16] = 2, [XL_INT8] = 1};
+    return (const char *)W->data + ((size_t)r * (size_t)W->cols + (size_t)c) * size[W->type];
+}
+
+static void add_rows(float *sums, const xl_matrix *W, int from, int rows, int col, const float *x, int n) {
+    const void *w = row_of(W, from, col);
+    size_t ld = (size_t)W->cols;
+    if (W->type == XL_FLOAT)
+        rows_f32(sums, w, ld, rows, x, n);
+    else if (W->type == XL_BFLOAT16)
+        rows_bf16(sums, w, ld, rows, x, n);
+    else
+        rows_int8(sums, w, ld, rows, x, n);
+}
+
+static void few_task(void *context, int index, int thread) {
+    static const int numbers_in_word[] = {[XL_FLOAT] = 1, [XL_BFLOAT16] = 2, [XL_INT8] = 4};
+    const product *p = context;
+    int from = index * TASK_ROWS, rows = p->W.rows - from < TASK_ROWS ? p->W.rows - from : TASK_ROWS;
+    float x[FEW_COLS];
+    (void)thread;
+    for (int n = 0; n < p->x.rows; n++) {
+        float sums[TASK_ROWS] = {0}, *y = p->y.p + (size_t)n * p->y.ld + from;
+        for (int c = 0; c < p->W.cols; c += FEW_COLS) {
+            int cols = p->W.cols - c < FEW_COLS ? p->W.cols - c : FEW_COLS;
+            reorder(x, p->x.p + (size_t)n * p->x.ld + c, cols, numbers_in_word[p->W.type]);
+            add_rows(sums, &p->W, from, rows, c, x, cols);
+        }
+        for (int r = 0; r < rows; r++)
+            y[r] = sums[r] * (p->W.scale ? p->W.scale[from + r] : 1) + (p->b ? p->b[from + r] : 0);
+    }
+}
+
+static void widen_row(float *to, const xl_matrix *W, int r, int c, int n) {
+    const void *w = row_of(W, r, c);
+    if (W->type == XL_FLOAT)
+        widen_f32(to, w, n);
+    else if (W->type == XL_BFLOAT16)
+        widen_bf16(to, w, n);
+    else
+        widen_int8(to, w, n);
+}
+
+/* All rows of x with some rows of the matrix, in pieces of its columns that fit a stack. */
+static void many_task(void *context, int index, int thread) {
+    const product *p = context;
+    int from = index * TASK_ROWS, rows = p->W.rows - from < TASK_ROWS ? p->W.rows - from : TASK_ROWS;
+    float tile[TASK_ROWS * TILE_COLS];
+    (void)thread;
+    for (int c = 0; c < p->W.cols; c += TILE_COLS) {
+        int cols = p->W.cols - c < TILE_COLS ? p->W.cols - c : TILE_COLS;
+        for (int r = 0; r < rows; r++)
+            widen_row(tile + r * TILE_COLS, &p->W, from + r, c, cols);
+        xl_gemm(0, 1, p->x.rows, rows, cols, 1, p->x.p + c, p->x.ld, tile, TILE_COLS, c > 0, p->y.p + from,
+                p->y.ld);
+    }
+    for (int n = 0; n < p->y.rows; n++)
+        for (int r = 0; r < rows; r++) {
+            float *y = p->y.p + (size_t)n * p->y.ld + from + r;
+            *y = *y * (p->W.scale ? p->W.scale[from + r] : 1) + (p->b ? p->b[from + r] : 0);
+        }
+}
+
+static void linear_packed(xl_view y, xl_view x, xl_matrix W, const float *b) {
+    product p = {y, x, W, b};
+    int tasks = (W.rows + TASK_ROWS - 1) / TASK_ROWS;
+    xl_task *task = x.rows <= FEW ? few_task : many_task;
+    if ((double)W.rows * W.cols * x.rows < SMALL_PRODUCT)
+        for (int i = 0; i < tasks; i++)
+            task(&p, i, 0);
+    else
+        xl_parallel(tasks, task, &p);
+}
+
+static void embed_packed(xl_view y, const int32_t *tokens, xl_matrix W) {
+    for (int n = 0; n < y.rows; n++) {
+        float *to = y.p + (size_t)n * y.ld, scale = W.scale ? W.scale[tokens[n]] : 1;
+        widen_row(to, &W, tokens[n], 0, y.cols);
+        for (int c = 0; c < y.cols; c++)
+            to[c] *= scale;
+    }
+}
+
+void XL_ISA_NAME(xl_install_packed)(xl_ops *t) {
+    t->linear_packed = linear_packed;
+    t->embed_packed = embed_packed;
+}

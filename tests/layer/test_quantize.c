@@ -1,0 +1,202 @@
+/* Modules with matrices in a smaller type compute what a real module computes with the same, rounded,
+ * numbers. */
+#include "support/kinds.h"
+#include "support/random.h"
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { B = 2, T = 9, V = 11 };
+
+static xlstm_module *make_model(int kind) {
+    xlstm_config c = small_config(kind < XLSTM_BLOCK_KINDS ? (xlstm_block_kind)kind : XLSTM_MLSTM);
+    xlstm_module *m;
+    if (kind == XLSTM_BLOCK_KINDS) {
+        c.block_kind[1] = XLSTM_SLSTM;
+        c.tie_weights = c.bias = 1;
+    }
+    assert_int_equal(xlstm_model_create(&m, &c, 5), XLSTM_OK);
+    jitter(m, 0.1, 6);
+    return m;
+}
+
+/* A real module with the numbers that the other one holds. */
+static xlstm_module *same_in_real(const xlstm_module *packed) {
+    xlstm_config c = *xlstm_module_config(packed);
+    xlstm_module *m;
+    c.weights = XLSTM_WEIGHTS_REAL;
+    assert_int_equal(xlstm_model_create(&m, &c, 0), XLSTM_OK);
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(m, i, &p);
+        assert_int_equal(xlstm_module_read(packed, i, p.data), XLSTM_OK);
+    }
+    return m;
+}
+
+static void run(const xlstm_module *m, int piece, xlstm_real *logits) {
+    int32_t tokens[B * T];
+    xlstm_session *s;
+    fill_tokens(tokens, B * T, V, 3);
+    assert_int_equal(xlstm_session_create(&s, m, B, piece), XLSTM_OK);
+    assert_int_equal(xlstm_session_tokens(s, tokens, T, logits), XLSTM_OK);
+    xlstm_session_free(s);
+}
+
+static double difference(const xlstm_real *a, const xlstm_real *b) {
+    double worst = 0, top = 0;
+    for (int i = 0; i < B * T * V; i++) {
+        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+        top = fmax(top, fabs((double)b[i]));
+    }
+    return worst / top;
+}
+
+static void test_same_numbers(void **state) {
+    (void)state;
+    static xlstm_real got[B * T * V], want[B * T * V];
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int w = XLSTM_WEIGHTS_BF16; w <= XLSTM_WEIGHTS_INT8; w++)
+            for (int piece = 1; piece <= T; piece += T - 1) { /* step by step, and many rows at once */
+                xlstm_module *real = make_model(kind), *packed;
+                assert_int_equal(xlstm_module_quantize(&packed, real, (xlstm_weights)w), XLSTM_OK);
+                assert_true(xlstm_module_bytes(packed) < xlstm_module_bytes(real));
+                xlstm_module *rounded = same_in_real(packed);
+                run(packed, piece, got);
+                run(rounded, piece, want);
+                if (!(difference(got, want) <= 2e-5))
+                    fail_msg("kind %d, weights %d, pieces of %d: off by %g", kind, w, piece,
+                             difference(got, want));
+                run(real, piece, want); /* and rounding changes something, but not much */
+                double change = difference(got, want);
+                if (!(change > 1e-5 && change < 0.1))
+                    fail_msg("kind %d, weights %d: rounding changed the logits by %g", kind, w, change);
+                xlstm_module_free(real);
+                xlstm_module_free(packed);
+                xlstm_module_free(rounded);
+            }
+}
+
+/* Largest error of one number: half a step, 2^-9 of it in bfloat16, 1/254 of its row's largest in int8. */
+static void test_rounding(void **state) {
+    (void)state;
+    xlstm_module *real = make_model(XLSTM_BLOCK_KINDS);
+    for (int w = XLSTM_WEIGHTS_BF16; w <= XLSTM_WEIGHTS_INT8; w++) {
+        xlstm_module *packed;
+        int smaller = 0;
+        assert_int_equal(xlstm_module_quantize(&packed, real, (xlstm_weights)w), XLSTM_OK);
+        for (int i = 0; i < xlstm_module_parameter_count(real); i++) {
+            xlstm_parameter p, q;
+            xlstm_module_parameter(real, i, &p);
+            xlstm_module_parameter(packed, i, &q);
+            xlstm_real *values = malloc(p.count * sizeof *values);
+            xlstm_module_read(packed, i, values);
+            smaller += !q.data;
+            size_t cols = (size_t)p.shape[p.ndim - 1];
+            for (size_t k = 0; k < p.count; k++) {
+                double top = 0, x = (double)p.data[k];
+                for (size_t c = k / cols * cols; c < (k / cols + 1) * cols; c++)
+                    top = fmax(top, fabs((double)p.data[c]));
+                double allowed = q.data ? 0 : w == XLSTM_WEIGHTS_BF16 ? fabs(x) / 256 : top / 253;
+                assert_true(fabs((double)values[k] - x) <= allowed);
+            }
+            free(values);
+        }
+        assert_true(smaller >= 6);
+        xlstm_module_free(packed);
+    }
+    xlstm_module_free(real);
+}
+
+static void remove_directory(const char *dir) {
+    static const char *const names[] = {"config.json", "weights.safetensors", "model.safetensors"};
+    char path[256];
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+static void assert_same_weights(const xlstm_module *a, const xlstm_module *b) {
+    for (int i = 0; i < xlstm_module_parameter_count(a); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(a, i, &p);
+        xlstm_real *x = malloc(p.count * sizeof *x), *y = malloc(p.count * sizeof *y);
+        xlstm_module_read(a, i, x);
+        xlstm_module_read(b, i, y);
+        assert_memory_equal(x, y, p.count * sizeof *x);
+        free(x);
+        free(y);
+    }
+}
+
+/* A bfloat16 file is mapped, converted, or written again: always the same numbers. */
+static void test_files(void **state) {
+    (void)state;
+    static xlstm_real want[B * T * V], got[B * T * V];
+    static const int kinds[] = {XLSTM_MLSTM_LARGE, XLSTM_BLOCK_KINDS};
+    for (int k = 0; k < 2; k++) {
+        char dir[] = "/tmp/xlstm-quantize-XXXXXX";
+        xlstm_module *real = make_model(kinds[k]), *packed, *loaded;
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(xlstm_module_quantize(&packed, real, XLSTM_WEIGHTS_BF16), XLSTM_OK);
+        assert_int_equal(xlstm_module_save(packed, dir), XLSTM_OK);
+        run(packed, T, want);
+        assert_int_equal(xlstm_module_load_as(&loaded, dir, XLSTM_WEIGHTS_BF16), XLSTM_OK);
+        assert_same_weights(packed, loaded);
+        run(loaded, T, got); /* files do not tell the size of chunks, on which rounding depends */
+        assert_true(difference(got, want) <= 2e-5);
+        xlstm_module_free(loaded);
+        assert_int_equal(xlstm_module_load(&loaded, dir), XLSTM_OK);
+        assert_same_weights(packed, loaded);
+        xlstm_module_free(loaded);
+        assert_int_equal(xlstm_module_load_as(&loaded, dir, XLSTM_WEIGHTS_INT8), XLSTM_OK);
+        run(loaded, T, got);
+        assert_true(difference(got, want) > 0 && difference(got, want) < 0.1);
+        assert_int_equal(xlstm_module_save(loaded, dir), XLSTM_E_ARGUMENT); /* no format has it */
+        xlstm_module_free(loaded);
+        xlstm_module_free(packed);
+        xlstm_module_free(real);
+        remove_directory(dir);
+    }
+}
+
+static void test_not_for_training(void **state) {
+    (void)state;
+    xlstm_module *real = make_model(0), *packed, *twice;
+    xlstm_trainer *tr;
+    xlstm_trainer_config tc;
+    xlstm_loss loss;
+    int32_t tokens[B * T];
+    fill_tokens(tokens, B * T, V, 3);
+    xlstm_batch batch = {.struct_size = sizeof batch, .tokens = tokens, .targets = tokens};
+    xlstm_trainer_config_init(&tc);
+    tc.batch = B;
+    tc.time = T;
+    assert_int_equal(xlstm_module_quantize(&packed, real, XLSTM_WEIGHTS_REAL), XLSTM_E_ARGUMENT);
+    assert_null(packed);
+    assert_int_equal(xlstm_module_quantize(&packed, real, XLSTM_WEIGHTS_BF16), XLSTM_OK);
+    assert_int_equal(xlstm_module_quantize(&twice, packed, XLSTM_WEIGHTS_INT8), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_module_init(packed, 1), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_trainer_create(&tr, packed, &tc), XLSTM_E_ARGUMENT);
+    assert_null(tr);
+    tc.gradients = 0; /* but losses can be had */
+    assert_int_equal(xlstm_trainer_create(&tr, packed, &tc), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_evaluate(tr, &batch, &loss), XLSTM_OK);
+    assert_true(loss.mean > 1 && loss.mean < 5);
+    xlstm_trainer_free(tr);
+    xlstm_module_free(packed);
+    xlstm_module_free(real);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_numbers), cmocka_unit_test(test_rounding),
+                                       cmocka_unit_test(test_files), cmocka_unit_test(test_not_for_training)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
