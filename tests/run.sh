@@ -1,18 +1,22 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests. With --sanitize: under ASAN and UBSAN. With --valgrind:
-# a training step of every kind of module, sessions and generation under valgrind.
+# a training step of every kind of module, sessions and generation under valgrind. With --clang: by clang and its
+# OpenMP. With --plain: without OpenMP and without BLAS. With --threads: sessions that share a module, under TSAN.
 set -eu
 cd "$(dirname "$0")/.."
 preset=release
 case "${1:-}" in
 --sanitize) preset=dev ;;
+--clang) preset=clang more="clang libomp-dev" ;;
+--plain) preset=plain ;;
+--threads) preset=tsan ;;
 "" | --valgrind) ;;
 *)
-    echo "usage: tests/run.sh [--sanitize | --valgrind]" >&2
+    echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads]" >&2
     exit 2
     ;;
 esac
-sh tests/deps.sh
+sh tests/deps.sh ${more:-}
 cmake --preset "$preset" -G Ninja -DXLSTM_WERROR=ON >/dev/null
 cmake --build --preset "$preset"
 if [ "${1:-}" = --valgrind ]; then
