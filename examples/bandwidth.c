@@ -59,7 +59,7 @@ double read_bandwidth(int threads) {
         }
         double speed = one_pass(readers, threads);
         best = speed > best ? speed : best;
-        used += readers[0].sum;
+        used = used + readers[0].sum;
     }
     free(memory);
     return best;

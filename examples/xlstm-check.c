@@ -383,16 +383,33 @@ static int compare_all(check *c, const options *o) {
 
 /* ---- the program ---- */
 
+static const char usage_line[] =
+    "Usage: xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]\n";
+
 static int usage(void) {
-    fprintf(stderr,
-            "usage: xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]\n");
+    fputs(usage_line, stderr);
     return 2;
+}
+
+static _Noreturn void help(void) {
+    fputs(usage_line, stdout);
+    puts("\nCompares a saved model with reference values: logits, step-by-step logits, loss and gradients,\n"
+         "a line per tensor with its largest error.\n\n"
+         "  MODEL_DIR            config.json and weights in the format of the official package\n"
+         "  CASE.safetensors     tokens, targets and the reference tensors\n"
+         "  --tolerance R        allow errors up to R times a tensor's largest number\n"
+         "  --write FILE         write what the library computed\n"
+         "  --help               show this\n\n"
+         "Exit status: 0 all tensors pass, 1 one fails, 2 bad input.");
+    exit(0);
 }
 
 static int parse(options *o, int argc, char **argv) {
     *o = (options){.tolerance = -1};
     for (int i = 1; i < argc; i++) {
         char *end = NULL;
+        if (!strcmp(argv[i], "--help"))
+            help();
         if (!strcmp(argv[i], "--tolerance") && i + 1 < argc) {
             o->tolerance = strtod(argv[++i], &end);
             if (end == argv[i] || *end || !(o->tolerance >= 0))

@@ -23,6 +23,7 @@ allowed() {
     esac
 }
 for folder in *; do
+    [ "$folder" = cmake ] && continue # how all this is installed
     may=" $(allowed "$folder") "
     [ "$may" != "  " ] || complain "lib/$folder is not in the list of folders"
     for used in $(grep -rhoE '^ *#include "[a-z]+/' "$folder" | sed 's/.*"//; s,/,,' | sort -u); do
@@ -38,7 +39,7 @@ done
 for f in $(grep -rlE '#pragma omp parallel|omp\.h|pthread_create' . | grep -v '^./base/parallel.c$'); do
     complain "$f starts threads; use xl_parallel"
 done
-for f in $(grep -rl 'cblas\.h' . | grep -v '^./ops/cpu/gemm.c$'); do
+for f in $(grep -rl 'cblas\.h' . | grep -v '^./ops/cpu/blas.c$'); do
     complain "$f includes cblas.h; use xl_gemm"
 done
 for f in $(grep -rlE '\b(printf|puts|abort|exit)\(' . || true); do

@@ -1,19 +1,9 @@
-/* Matrix products over CBLAS. A product is cut into tiles whose number depends on its shape alone; BLAS
+/* The products of the ops table. A product is cut into tiles whose number depends on its shape alone; BLAS
  * itself is held at one thread, so there is never a second thread pool and no result depends on the thread
  * count. */
 #include "ops/cpu/cpu.h"
-#include <cblas.h>
 
 enum { TILE_ROWS = 256, TILE_COLS = 512, ENOUGH_TILES = 8, SMALL_BLOCK = 16, FEW_ROWS = 4, BIG_PRODUCT = 1 << 26 };
-
-/* OpenBLAS only; another CBLAS does not have it and is asked to be sequential in the docs. */
-extern void openblas_set_num_threads(int) __attribute__((weak));
-
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
-             size_t ldb, float beta, float *C, size_t ldc) {
-    cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K, alpha,
-                A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
-}
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -239,8 +229,7 @@ static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
 }
 
 void xl_install_gemm(xl_ops *t) {
-    if (openblas_set_num_threads)
-        openblas_set_num_threads(1);
+    xl_blas_one_thread();
     t->linear = linear;
     t->linear_dx = linear_dx;
     t->linear_dw = linear_dw;

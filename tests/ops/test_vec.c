@@ -1,0 +1,52 @@
+/* The vector functions against libm in double: error in units of the last place of the float result. */
+#include "ops/cpu/vec.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+typedef double exact(double);
+typedef float fast(float);
+
+static double ulps(float got, double want) {
+    float nearest = (float)want, unit = nextafterf(fabsf(nearest), INFINITY) - fabsf(nearest);
+    return fabs((double)got - want) / (double)unit;
+}
+
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+/* The worst over a grid that is dense around zero too. */
+static double worst_of(fast *f, exact *g, double low, double high) {
+    double worst = 0;
+    for (int i = 0; i <= 400000; i++) {
+        float x = (float)(low + (high - low) * i / 400000), small = x * 1e-3f;
+        worst = fmax(worst, ulps(f(x), g((double)x)));
+        worst = fmax(worst, ulps(f(small), g((double)small)));
+    }
+    return worst;
+}
+
+static void test_accuracy(void **state) {
+    (void)state;
+    assert_true(worst_of(vec_exp, exp, -87, 88.7) <= 1.5);
+    assert_true(worst_of(vec_sigmoid, sigmoid, -80, 80) <= 3);
+    assert_true(worst_of(vec_tanh, tanh, -12, 12) <= 3);
+}
+
+static void test_ends(void **state) {
+    (void)state;
+    assert_true(vec_exp(0) == 1 && vec_sigmoid(0) == 0.5f && vec_tanh(0) == 0);
+    assert_true(vec_exp(-INFINITY) == 0 && vec_exp(-200) == 0);
+    assert_true(isinf(vec_exp(INFINITY)) && isinf(vec_exp(89)));
+    assert_true(vec_sigmoid(INFINITY) == 1 && vec_sigmoid(-INFINITY) == 0);
+    assert_true(vec_tanh(INFINITY) == 1 && vec_tanh(-INFINITY) == -1);
+    assert_true(isnan(vec_exp(NAN)) && isnan(vec_sigmoid(NAN)) && isnan(vec_tanh(NAN)));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accuracy), cmocka_unit_test(test_ends)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
