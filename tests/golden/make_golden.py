@@ -91,6 +91,8 @@ CASES = {
                               curve=ADAMW),
     "curve_dropout": paper(54, 20, {"num_blocks": 3, "slstm_at": [1], "dropout": 0.3, "add_embedding_dropout": True},
                            CONV, {}, {**FFN, "dropout": 0.2}, jitter=0.02, curve=ADAMW),
+    "curve_ffn_dropout": paper(55, 20, {"embedding_dim": 24, "slstm_at": "all"}, None, {}, {**FFN, "dropout": 0.2},
+                               jitter=0.02, curve=ADAMW),
     "curve_large": large(53, 24, weight_mode="fused", use_bias=True, embedding_dim=32,
                          more={"jitter": 0.02, "curve": ADAMW}),
 }

@@ -127,6 +127,6 @@ static void test_curve(void **state) {
     { "ten steps of " name, test_curve, NULL, NULL, (void *)(uintptr_t)name }
 int main(void) {
     const struct CMUnitTest tests[] = {CURVE("curve_mixed"), CURVE("curve_slstm_clip"), CURVE("curve_large"),
-                                       CURVE("curve_dropout")};
+                                       CURVE("curve_dropout"), CURVE("curve_ffn_dropout")};
     return cmocka_run_group_tests_name("training curves", tests, NULL, NULL);
 }
