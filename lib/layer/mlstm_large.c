@@ -35,7 +35,8 @@ static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     l->qkvo = xl_param_add(p, "q.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
     xl_param_join(p, "k.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
     xl_param_join(p, "v.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
-    xl_param_join(p, "ogate_preact.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
+    xl_init ogate = l->bare ? xl_small_init(in) : xl_constant(0);
+    xl_param_join(p, "ogate_preact.weight", ogate, XL_MATRIX, XL_SHAPE2(l->Dv, in));
     l->qkvo_bias = bias ? biases(p, l, qk) : XL_NONE;
     l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
     xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
