@@ -12,6 +12,7 @@
 #include "xlstm/sample.h"
 #include "xlstm/session.h"
 #include "xlstm/tensors.h"
+#include "xlstm/tokenizer.h"
 #include "xlstm/train.h"
 
 #endif
