@@ -103,7 +103,7 @@ static void advance_state(const run *r, chunk *c, float *S, float m_out) {
     for (int a = 0; a < c->dk; a++)
         n[a] *= decay;
     for (int s = 0; s < c->L; s++) {
-        float *kw = c->x + s * c->dk;
+        float *kw = c->x + (size_t)s * (size_t)c->dk;
         scaled_row(kw, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, c->dk);
         axpy(n, 1, kw, c->dk);
     }
@@ -125,10 +125,10 @@ static void forward_chunk(const run *r, chunk *c, int head, float *S) {
     weights_and_scores(r, c, m, 1);
     for (int t = 0; t < L; t++) {
         float a = vec_exp(c->b[t] + m_in - m[t]), sum = 0;
-        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
+        scaled_row(c->y + (size_t)t * (size_t)dk, a, c->q + (size_t)t * r->q.ld, dk);
         for (int s = 0; s <= t; s++)
             sum += c->S[t * L + s];
-        den[t] = sum + dot(c->y + t * dk, n, dk);
+        den[t] = sum + dot(c->y + (size_t)t * (size_t)dk, n, dk);
     }
     xl_gemm(0, 0, L, dv, L, 1, c->S, (size_t)L, c->v, r->v.ld, 0, c->h, r->h.ld);
     xl_gemm(0, 0, L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
@@ -218,7 +218,7 @@ static void gradients_of_sums(const run *r, chunk *c, int head, float *g, float 
         float N = (size > bound ? size : bound) + r->d.eps;
         const float *dh = r->dh.p + (c->n0 + (size_t)t) * r->dh.ld + (size_t)(head * c->dv);
         float along = -dot(dh, c->h + (size_t)t * r->h.ld, c->dv) / N;
-        scaled_row(c->y + t * c->dv, 1 / N, dh, c->dv);
+        scaled_row(c->y + (size_t)t * (size_t)c->dv, 1 / N, dh, c->dv);
         of_m[t] = along * r->d.eps;
         g[t] = size > bound ? (den > 0 ? along : -along) : 0;
     }
@@ -244,7 +244,8 @@ static void backward_incoming(const run *r, chunk *c, const float *S, const floa
     float *next_n = c->next + (size_t)dk * (size_t)dv;
     for (int t = 0; t < L; t++) {
         float a = vec_exp(c->b[t] + n[dk] - r->m[c->gate + (size_t)(t * r->d.H)]);
-        scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
+        float *y = c->y + (size_t)t * (size_t)dv;
+        scaled_row(y, a, y, dv);
         axpy(dq + (size_t)t * r->dq.ld, a * g[t], n, dk);
         axpy(next_n, a * g[t], c->q + (size_t)t * r->q.ld, dk);
     }
@@ -260,20 +261,22 @@ static float backward_outgoing(const run *r, chunk *c, float m_in, const float *
     float m_out = S_out[r->size - 1], last = c->b[L - 1], scale = 1 / sqrtf((float)K);
     for (int s = 0; s < L; s++) {
         float w = scale * vec_exp(last + c->bi[s] - m_out);
-        scaled_row(c->x + s * V, w, c->v + (size_t)s * r->v.ld, V);
+        scaled_row(c->x + (size_t)s * (size_t)V, w, c->v + (size_t)s * r->v.ld, V);
         axpy(dk + (size_t)s * r->dk.ld, w, G_n, K);
     }
     xl_gemm(0, 1, L, K, V, 1, c->x, (size_t)V, c->G, (size_t)V, 1, dk, r->dk.ld);
     for (int s = 0; s < L; s++)
-        scaled_row(c->x + s * K, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, K);
+        scaled_row(c->x + (size_t)s * (size_t)K, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, K);
     xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
     float decay = vec_exp(last + m_in - m_out), sum = 0;
     for (int a = 0; a < K; a++) {
-        axpy(c->next + a * V, decay, c->G + a * V, V);
-        sum += dot(c->G + a * V, S_out + a * V, V);
+        size_t at = (size_t)a * (size_t)V;
+        axpy(c->next + at, decay, c->G + at, V);
+        sum += dot(c->G + at, S_out + at, V);
     }
-    axpy(c->next + K * V, decay, G_n, K);
-    return sum + dot(G_n, S_out + K * V, K);
+    size_t n = (size_t)K * (size_t)V;
+    axpy(c->next + n, decay, G_n, K);
+    return sum + dot(G_n, S_out + n, K);
 }
 
 /* di and df; returns the gradient of the stabiliser before the chunk. */
