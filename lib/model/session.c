@@ -59,7 +59,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
         return xl_fail(XLSTM_E_ARGUMENT,
                        "a session needs a module and positive sizes; got %d streams of %d tokens at once",
                        streams, max_tokens);
-    XL_TRY(xl_check_sizes(module, streams, max_tokens));
+    XL_TRY(xl_check_streams(module, streams));
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a session");
