@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ enum {
     OPT_SEED,
     OPT_THREADS,
     OPT_DATA,
+    OPT_SAVE,
     OPT_WIDTH,
     OPT_BLOCKS,
     OPT_HEADS,
@@ -62,6 +64,7 @@ static const struct argp_option argp_options[] = {
     {"out", 'o', "FILE", 0, "write the results as JSON", 0},
     {"threads", OPT_THREADS, "N", 0, "threads (default: all); results do not depend on it", 0},
     {"data", OPT_DATA, "DIR", 0, "folder with train.txt, valid.txt, test.txt (xlstm-lm)", 0},
+    {"save", OPT_SAVE, "DIR", 0, "keep each trained model in DIR/NAME, with its words (xlstm-lm)", 0},
     {"width", OPT_WIDTH, "N", 0, "embedding width", 0},
     {"blocks", OPT_BLOCKS, "N", 0, "blocks", 0},
     {"heads", OPT_HEADS, "N", 0, "heads", 0},
@@ -113,6 +116,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     case OPT_DATA:
         o->data = arg;
         return 0;
+    case OPT_SAVE:
+        o->save = arg;
+        return 0;
     case OPT_WIDTH:
         o->width = count_option("width", arg, 1, 65536);
         return 0;
@@ -158,6 +164,8 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     preset_index(o);
     if (o->data && !p->has_data)
         die("--data is for xlstm-lm; this task makes its own data");
+    if (o->save && !p->has_data)
+        die("--save is for xlstm-lm; there is nothing to run this task's models on");
     if (o->threads)
         check(xlstm_set_threads(o->threads));
     check_writable(o->out);
@@ -397,6 +405,18 @@ void check_writable(const char *path) {
     free(beside);
     if (!f)
         die("--out %s cannot be written (%s); give a path in a folder that exists", path, strerror(reason));
+}
+
+char *make_folder(const char *dir, const char *name) {
+    char *path = need(strlen(dir) + strlen(name) + 2);
+    strcpy(path, dir);
+    for (int deep = 0; deep < 2; deep++) {
+        if (mkdir(path, 0777) && errno != EEXIST)
+            die("--save: the folder %s cannot be made (%s)", path, strerror(errno));
+        if (!deep)
+            sprintf(path, "%s/%s", dir, name);
+    }
+    return path;
 }
 
 void write_json(const char *path, json_t *root) {

@@ -8,7 +8,7 @@
 enum { MAX_MODELS = 16 };
 
 typedef struct {
-    const char *preset, *models, *mix, *out, *data;
+    const char *preset, *models, *mix, *out, *data, *save;
     int width, blocks, heads, steps, batch, window, threads;
     double lr, dropout;
     uint64_t seed;
@@ -59,6 +59,8 @@ json_t *describe_row(const row_model *r);
 json_t *describe_run(const options *o, const char *task);
 /* Opens the result file for a trial so that a bad path is found before hours of work. */
 void check_writable(const char *path);
+/* The folder `dir`/`name`, made if it is not there; free it. */
+char *make_folder(const char *dir, const char *name);
 void write_json(const char *path, json_t *root); /* written beside, then renamed; NULL path: nowhere */
 
 /* Common options by argp; `program` describes the task. */

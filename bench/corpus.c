@@ -85,6 +85,21 @@ static void tokenize(vocabulary *v, const char *text, size_t size, int add, spli
     }
 }
 
+static xlstm_tokenizer *make_tokenizer(const vocabulary *v) {
+    char **words = need((size_t)v->count * sizeof *words);
+    xlstm_tokenizer *t;
+    for (size_t at = 0; at < v->size; at++)
+        if (v->word[at]) {
+            size_t n = (size_t)v->length[at];
+            words[v->id[at]] = memcpy(need(n + 1), v->word[at], n);
+        }
+    check(xlstm_tokenizer_from_words(&t, (const char *const *)words, v->count));
+    for (int32_t i = 0; i < v->count; i++)
+        free(words[i]);
+    free(words);
+    return t;
+}
+
 void corpus_load(corpus *c, const char *dir) {
     static const char *const names[] = {"train.txt", "valid.txt", "test.txt"};
     split *splits[] = {&c->train, &c->valid, &c->test};
@@ -110,6 +125,7 @@ void corpus_load(corpus *c, const char *dir) {
     for (int i = 0; i < 3; i++)
         if (splits[i]->count < 16)
             die("%s/%s has only %zu tokens; give at least 16", dir, names[i], splits[i]->count);
+    c->words = make_tokenizer(&v);
     for (int i = 0; i < 3; i++)
         free(text[i]);
     free(v.word);
@@ -122,4 +138,5 @@ void corpus_free(corpus *c) {
     free(c->valid.tokens);
     free(c->test.tokens);
     free(c->count);
+    xlstm_tokenizer_free(c->words);
 }

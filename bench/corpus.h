@@ -2,8 +2,7 @@
 #ifndef CORPUS_H
 #define CORPUS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "xlstm.h"
 
 typedef struct {
     int32_t *tokens;
@@ -15,6 +14,7 @@ typedef struct {
     int32_t vocabulary;
     int64_t *count;       /* [vocabulary] occurrences in train */
     unsigned long crc[3]; /* of the three files */
+    xlstm_tokenizer *words;
 } corpus;
 
 void corpus_load(corpus *c, const char *dir);

@@ -169,6 +169,16 @@ static json_t *scores_json(const scores *s) {
     return j;
 }
 
+/* A directory that xlstm-generate takes. */
+static void save_model(const run *r) {
+    char *dir = make_folder(r->o->save, r->row->name), *words = need(strlen(dir) + 11);
+    sprintf(words, "%s/vocab.txt", dir);
+    check(xlstm_module_save(r->m, dir));
+    check(xlstm_tokenizer_save(r->c->words, words));
+    free(words);
+    free(dir);
+}
+
 static json_t *run_model(run *r) {
     check(xlstm_model_create(&r->m, &r->row->config, r->o->seed));
     r->points = json_array();
@@ -176,6 +186,8 @@ static json_t *run_model(run *r) {
     train(r);
     checkpoint_restore(&r->best, r->m);
     r->test = evaluate(r->m, r->c, &r->c->test, r->p->test_tokens, 16, r->p->window);
+    if (r->o->save)
+        save_model(r);
     checkpoint_free(&r->best);
     xlstm_module_free(r->m);
     json_t *j = describe_row(r->row);

@@ -6,16 +6,36 @@
 #include <time.h>
 
 typedef struct {
-    const char *model, *tokens, *state, *save_state;
-    int length, stats;
+    const char *model, *text, *text_file, *tokens, *stop, *state, *save_state;
+    int length, stats, only_new;
     xlstm_weights weights;
     xlstm_sampling sampling;
 } options;
 
-enum { TOKENS = 1000, TOP_K, TOP_P, MIN_P, SEED, THREADS, WEIGHTS, STATS, STATE, SAVE_STATE };
+enum {
+    TEXT_FILE = 1000,
+    TOKENS,
+    STOP,
+    ONLY_NEW,
+    TOP_K,
+    TOP_P,
+    MIN_P,
+    SEED,
+    THREADS,
+    WEIGHTS,
+    STATS,
+    STATE,
+    SAVE_STATE
+};
 static const struct argp_option argp_options[] = {
-    {"tokens", TOKENS, "LIST", 0, "prompt as token numbers with commas between", 0},
+    {"prompt", 'p', "TEXT", 0, "the text to continue (needs tokenizer.json or vocab.txt beside the model)",
+     0},
+    {"prompt-file", TEXT_FILE, "FILE", 0, "the text to continue, from a file", 0},
+    {"tokens", TOKENS, "LIST", 0, "the text as token numbers with commas between; numbers come out too", 0},
     {"length", 'n', "N", 0, "new tokens at most (default 100)", 0},
+    {"stop", STOP, "TOKEN", 0,
+     "end at this token, such as \"<|endoftext|>\" (default: that one, if there is one)", 0},
+    {"only-new", ONLY_NEW, 0, 0, "do not repeat the prompt", 0},
     {0, 0, 0, 0, "Choosing tokens:", 1},
     {"temperature", 't', "X", 0, "0 always takes the likeliest (default 1)", 1},
     {"top-k", TOP_K, "K", 0, "only the K likeliest", 1},
@@ -35,6 +55,18 @@ static const struct argp_option argp_options[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     options *o = state->input;
     switch (key) {
+    case 'p':
+        o->text = arg;
+        return 0;
+    case TEXT_FILE:
+        o->text_file = arg;
+        return 0;
+    case STOP:
+        o->stop = arg;
+        return 0;
+    case ONLY_NEW:
+        o->only_new = 1;
+        return 0;
     case TOKENS:
         o->tokens = arg;
         return 0;
@@ -79,6 +111,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!o->model)
             die("a model directory is needed; see --help");
+        if ((o->text != NULL) + (o->text_file != NULL) + (o->tokens != NULL) != 1)
+            die("give one of --prompt, --prompt-file and --tokens");
         return 0;
     }
     return ARGP_ERR_UNKNOWN;
@@ -112,6 +146,37 @@ static prompt parse_tokens(const char *list) {
     return p;
 }
 
+static char *read_file(const char *path) {
+    FILE *f = fopen(path, "rb");
+    size_t room = 1 << 16, used = 0, got;
+    char *text = need(room);
+    if (!f)
+        die("%s cannot be read (%s)", path, strerror(errno));
+    while ((got = fread(text + used, 1, room - used - 1, f)) > 0)
+        if ((used += got) + 1 == room && !(text = realloc(text, room *= 2)))
+            die("no memory for %s", path);
+    text[used] = 0;
+    if (ferror(f) || strlen(text) != used)
+        die("%s cannot be read as a text", path);
+    fclose(f);
+    return text;
+}
+
+static prompt encode(const xlstm_tokenizer *t, const char *text, int vocabulary) {
+    size_t count, bytes = strlen(text);
+    xlstm_tokenizer_encode(t, text, bytes, NULL, 0, &count); /* how many? */
+    prompt p = {need((count + 1) * sizeof *p.tokens), 0};
+    check(xlstm_tokenizer_encode(t, text, bytes, p.tokens, count, &count));
+    if (!count || count > 1 << 30)
+        die("the prompt has %zu tokens; give some text to continue", count);
+    for (size_t i = 0; i < count; i++)
+        if (p.tokens[i] >= vocabulary)
+            die("the tokenizer knows token %d, but the model has %d only; do they belong together?",
+                (int)p.tokens[i], vocabulary);
+    p.count = (int)count;
+    return p;
+}
+
 /* ---- state in files ---- */
 
 static void load_state(xlstm_session *s, const char *path) {
@@ -142,16 +207,41 @@ static void save_state(const xlstm_session *s, const char *path) {
 /* ---- the text ---- */
 
 typedef struct {
+    const xlstm_tokenizer *tokenizer; /* NULL: numbers are shown */
     double first, last;
     int count;
+    char held[64]; /* bytes of a character that is not whole yet */
+    size_t held_count;
 } listener;
+
+/* Whole characters only; what is left waits for the next token. */
+static void show_piece(listener *l, int32_t token) {
+    const char *piece;
+    size_t bytes;
+    if (xlstm_tokenizer_piece(l->tokenizer, token, &piece, &bytes) != XLSTM_OK || !bytes)
+        return; /* a number that the model has and the tokenizer does not use */
+    if (l->held_count + bytes > sizeof l->held) {
+        fwrite(l->held, 1, l->held_count, stdout);
+        l->held_count = 0;
+        fwrite(piece, 1, bytes, stdout);
+        return;
+    }
+    memcpy(l->held + l->held_count, piece, bytes);
+    l->held_count += bytes;
+    size_t whole = xlstm_utf8_complete(l->held, l->held_count);
+    fwrite(l->held, 1, whole, stdout);
+    memmove(l->held, l->held + whole, l->held_count -= whole);
+}
 
 static int show(void *user, int32_t token) {
     listener *l = user;
     l->last = now();
     if (!l->count++)
         l->first = l->last;
-    printf("%d%s", (int)token, ",");
+    if (l->tokenizer)
+        show_piece(l, token);
+    else
+        printf("%s%d", l->count > 1 ? "," : "", (int)token);
     fflush(stdout);
     return 0;
 }
@@ -180,10 +270,20 @@ static void print_stats(const xlstm_module *m, const prompt *p, const listener *
 }
 
 static void generate(const options *o, xlstm_module *m, double loaded) {
-    prompt p = parse_tokens(o->tokens ? o->tokens : "0");
     xlstm_session *s;
     xlstm_sampler *sampler;
-    listener l = {0};
+    xlstm_tokenizer *tokenizer = NULL;
+    if (!o->tokens || o->stop)
+        check(xlstm_tokenizer_load(&tokenizer, o->model));
+    char *text = o->text_file ? read_file(o->text_file) : NULL;
+    prompt p = o->tokens ? parse_tokens(o->tokens)
+                         : encode(tokenizer, text ? text : o->text, xlstm_module_output_dim(m));
+    int32_t stop;
+    int stops =
+        tokenizer && xlstm_tokenizer_find(tokenizer, o->stop ? o->stop : "<|endoftext|>", &stop) == XLSTM_OK;
+    if (o->stop && !stops)
+        die("--stop: %s", xlstm_last_error());
+    listener l = {.tokenizer = o->tokens ? NULL : tokenizer};
     check(xlstm_session_create(&s, m, 1, 0));
     check(xlstm_sampler_create(&sampler, &o->sampling, xlstm_module_output_dim(m)));
     if (o->state)
@@ -192,10 +292,15 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
                           .prompt = p.tokens,
                           .prompt_tokens = p.count,
                           .max_tokens = o->length,
+                          .stops = &stop,
+                          .stop_count = stops,
                           .callback = show,
                           .user = &l};
+    if (!o->tokens && !o->only_new)
+        fputs(text ? text : o->text, stdout);
     double started = now();
     check(xlstm_generate(s, sampler, &g, NULL));
+    fwrite(l.held, 1, l.held_count, stdout);
     putchar('\n');
     if (o->save_state)
         save_state(s, o->save_state);
@@ -203,12 +308,24 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
         print_stats(m, &p, &l, loaded, started);
     xlstm_sampler_free(sampler);
     xlstm_session_free(s);
+    xlstm_tokenizer_free(tokenizer);
+    free(text);
     free(p.tokens);
 }
 
 int main(int argc, char **argv) {
     static const struct argp argp = {
-        argp_options, parse_option, "MODEL_DIR", "Continues a text with a trained model.", NULL, NULL, NULL};
+        argp_options,
+        parse_option,
+        "MODEL_DIR",
+        "Continues a text with a trained model.\v"
+        "Examples:\n"
+        "  xlstm-generate model --prompt \"Once upon a time\" --top-p 0.9\n"
+        "  xlstm-generate model --prompt-file notes.txt -t 0 --save-state notes.state\n\n"
+        "The state has one size, however long the text is.",
+        NULL,
+        NULL,
+        NULL};
     options o = {.length = 100};
     xlstm_module *m;
     xlstm_sampling_init(&o.sampling);

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The two programs as a user runs them: smoke runs with valid JSON, and one sentence with exit code 2 for bad input.
-# usage: programs.sh FOLDER_OF_PROGRAMS
+# usage: programs.sh FOLDER_OF_BENCH FOLDER_OF_EXAMPLES
 set -eu
 bin=$1
+examples=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -46,8 +47,30 @@ accepted() { # result file, then the command
 
 accepted "$work/lm.json" "$bin/xlstm-lm" --preset smoke --data "$corpus"
 grep -q "^corpus $corpus" "$work/out"
+grep '"core_off_target_percent"' "$work/lm.json" | awk -F '[:,]' '$2 > 2 || $2 < -2 { exit 1 }' # sizes are matched
 accepted "$work/lm1.json" env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke --models xlstm@0:1 --threads 1
 accepted "$work/nns.json" "$bin/xlstm-nns" --preset smoke
+
+# A trained model continues a text of its own words.
+"$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
+word=$(sed -n 5p "$work/saved/xlstm/vocab.txt")
+for model in xlstm lstm-res; do
+    for weights in real bf16 int8; do
+        "$examples/xlstm-generate" "$work/saved/$model" --prompt " $word" --length 5 --weights $weights >"$work/out"
+        grep -q "^ $word " "$work/out"
+    done
+done
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 8 -t 0 --only-new >"$work/whole"
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 8 -t 0 --only-new --threads 1 | cmp - "$work/whole"
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --save-state "$work/state" >"$work/out"
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --state "$work/state" >"$work/out"
+refused "one of" "$examples/xlstm-generate" "$work/saved/xlstm"
+refused "whole number" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --top-k many
+refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
+refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"
+refused "tokens must be" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
+refused "0 tokens" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt ""
+refused "cannot open" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --state "$work/no/state"
 
 "$bin/xlstm-lm" --help | grep -q Examples
 refused "unknown" "$bin/xlstm-lm" --data "$corpus" --preset huge

@@ -36,7 +36,7 @@ install(DIRECTORY ${PROJECT_BINARY_DIR}/docs/html DESTINATION ${CMAKE_INSTALL_DO
 
 # For find_package(xlstm).
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
-configure_package_config_file(cmake/xlstmConfig.cmake.in ${PROJECT_BINARY_DIR}/xlstmConfig.cmake
+configure_package_config_file(lib/cmake/xlstmConfig.cmake.in ${PROJECT_BINARY_DIR}/xlstmConfig.cmake
                               INSTALL_DESTINATION ${cmake_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(EXPORT xlstmTargets NAMESPACE xlstm:: DESTINATION ${cmake_dir} COMPONENT xlstm_development)
@@ -53,5 +53,5 @@ if(NOT BUILD_SHARED_LIBS)
   list(JOIN XLSTM_REQUIRES ", " requires)
   set(pc_private "Requires.private: ${requires}\nLibs.private: ${OpenMP_C_FLAGS} -lm\n")
 endif()
-configure_file(cmake/xlstm.pc.in ${PROJECT_BINARY_DIR}/xlstm.pc @ONLY)
+configure_file(lib/cmake/xlstm.pc.in ${PROJECT_BINARY_DIR}/xlstm.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/xlstm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT xlstm_development)
