@@ -1,9 +1,11 @@
 /* xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]
  *
- * Runs a model over the tokens of a reference case and compares every tensor that the case holds: logits,
- * step_logits (one token at a time), loss and grad.NAME. A tensor noise.NAME says what error float32 alone
- * makes on tensor NAME. Exits 1 when anything differs or is unknown, 2 when the input cannot be used. */
+ * Runs a model over the tokens (or inputs, for a model of vectors) of a reference case and compares every
+ * tensor that the case holds: logits, step_logits (one token at a time), loss and grad.NAME. A tensor
+ * noise.NAME says what error float32 alone makes on tensor NAME. Exits 1 when anything differs or is unknown,
+ * 2 when the input cannot be used. */
 #include "xlstm.h"
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,9 @@ typedef struct {
     xlstm_module *module;
     xlstm_tensors *file;
     int batch, time, vocab;
-    int32_t *tokens, *targets; /* targets may be missing */
+    int width;                    /* of one input vector; 0: tokens */
+    int32_t *tokens, *targets;    /* targets may be missing */
+    xlstm_real *inputs, *outputs; /* in place of tokens and targets where vectors go in and out */
     xlstm_real *logits, *step_logits, *gradients;
     xlstm_real loss;
     double largest_gradient; /* of the reference */
@@ -69,21 +73,54 @@ static int32_t *read_tokens(const check *c, const char *name, int64_t limit) {
     return NULL;
 }
 
-static int read_case(check *c) {
+/* Tensor `name` [B, T, width] of numbers; NULL if it is not there or not such a tensor. */
+static xlstm_real *read_vectors(const check *c, const char *name, int width) {
     xlstm_tensor t;
-    if (xlstm_tensors_find(c->file, "tokens", &t))
+    if (xlstm_tensors_find(c->file, name, &t) || t.ndim != 3 || t.shape[0] != c->batch ||
+        t.shape[1] != c->time || t.shape[2] != width || t.dtype > XLSTM_BF16)
+        return NULL;
+    xlstm_real *out = take(t.count, sizeof *out);
+    xlstm_tensor_reals(&t, out);
+    return out;
+}
+
+static int read_shape(check *c) {
+    xlstm_tensor t;
+    const char *name = c->width ? "inputs" : "tokens";
+    if (xlstm_tensors_find(c->file, name, &t))
         return say("the case");
-    if (t.ndim != 2 || t.shape[0] < 1 || t.shape[1] < 1 || t.shape[0] > 1 << 20 || t.shape[1] > 1 << 24) {
-        fprintf(stderr, "xlstm-check: tokens must be [streams, time]\n");
+    if (t.ndim != 2 + (c->width > 0) || t.shape[0] < 1 || t.shape[1] < 1 || t.shape[0] > 1 << 20 ||
+        t.shape[1] > 1 << 24) {
+        fprintf(stderr, "xlstm-check: %s must be [streams, time%s]\n", name, c->width ? ", width" : "");
         return 2;
     }
     c->batch = (int)t.shape[0];
     c->time = (int)t.shape[1];
+    return 0;
+}
+
+static int read_case_vectors(check *c) {
+    c->inputs = read_vectors(c, "inputs", c->width);
+    c->outputs = read_vectors(c, "targets", c->vocab);
+    xlstm_tensor t;
+    if (c->inputs && (c->outputs || xlstm_tensors_find(c->file, "targets", &t)))
+        return 0;
+    fprintf(stderr, "xlstm-check: inputs and targets must be vectors of %d and %d numbers\n", c->width,
+            c->vocab);
+    return 2;
+}
+
+static int read_case(check *c) {
+    xlstm_tensor t;
     c->vocab = xlstm_module_output_dim(c->module);
+    c->width = xlstm_module_input_dim(c->module);
+    if (read_shape(c))
+        return 2;
+    if (c->width)
+        return read_case_vectors(c);
     c->tokens = read_tokens(c, "tokens", c->vocab);
-    if (!c->tokens || xlstm_module_input_dim(c->module)) {
-        fprintf(stderr, "xlstm-check: tokens must be integers from 0 to %d, and the model one of tokens\n",
-                c->vocab - 1);
+    if (!c->tokens) {
+        fprintf(stderr, "xlstm-check: tokens must be integers from 0 to %d\n", c->vocab - 1);
         return 2;
     }
     c->targets = read_tokens(c, "targets", c->vocab);
@@ -104,11 +141,14 @@ static int has(const check *c, const char *prefix) {
     return 0;
 }
 
-static xlstm_status run_step(check *c, xlstm_session *s, int t, int32_t *tokens, xlstm_real *logits) {
-    size_t V = (size_t)c->vocab;
+/* Token t of all streams. @param now room for one token or vector per stream */
+static xlstm_status run_step(check *c, xlstm_session *s, int t, void *now, xlstm_real *logits) {
+    size_t V = (size_t)c->vocab, size = c->width ? (size_t)c->width * sizeof(xlstm_real) : sizeof(int32_t);
+    const char *from = c->width ? (const char *)c->inputs : (const char *)c->tokens;
     for (int b = 0; b < c->batch; b++)
-        tokens[b] = c->tokens[b * c->time + t];
-    xlstm_status status = xlstm_session_tokens(s, tokens, 1, logits);
+        memcpy((char *)now + (size_t)b * size, from + ((size_t)b * (size_t)c->time + (size_t)t) * size, size);
+    xlstm_status status =
+        c->width ? xlstm_session_vectors(s, now, 1, logits) : xlstm_session_tokens(s, now, 1, logits);
     for (int b = 0; b < c->batch; b++)
         memcpy(c->step_logits + ((size_t)b * (size_t)c->time + (size_t)t) * V, logits + (size_t)b * V,
                V * sizeof *logits);
@@ -120,12 +160,12 @@ static int run_steps(check *c) {
     c->step_logits = take((size_t)c->batch * (size_t)c->time * (size_t)c->vocab, sizeof *c->step_logits);
     if (xlstm_session_create(&s, c->module, c->batch, 1))
         return say("a session");
-    int32_t *tokens = take((size_t)c->batch, sizeof *tokens);
+    void *now = take((size_t)c->batch * (size_t)(c->width + 1), sizeof(xlstm_real));
     xlstm_real *logits = take((size_t)c->batch * (size_t)c->vocab, sizeof *logits);
     xlstm_status status = XLSTM_OK;
     for (int t = 0; t < c->time && !status; t++)
-        status = run_step(c, s, t, tokens, logits);
-    free(tokens);
+        status = run_step(c, s, t, now, logits);
+    free(now);
     free(logits);
     xlstm_session_free(s);
     return status ? say("step_logits") : 0;
@@ -146,7 +186,11 @@ static void keep_gradients(check *c, xlstm_trainer *trainer) {
  * session agrees with the package's step, whose stabiliser starts elsewhere (a difference of some eps, 1e-9).
  */
 static xlstm_status train(check *c, xlstm_trainer *trainer, int logits, int gradients) {
-    xlstm_batch batch = {.struct_size = sizeof batch, .tokens = c->tokens, .targets = c->targets};
+    xlstm_batch batch = {.struct_size = sizeof batch,
+                         .tokens = c->tokens,
+                         .targets = c->targets,
+                         .inputs = c->inputs,
+                         .outputs = c->outputs};
     xlstm_loss loss;
     xlstm_status status = XLSTM_OK;
     if (logits) {
@@ -180,7 +224,7 @@ static int run_trainer(check *c, int logits, int gradients) {
 
 static int run(check *c) {
     int logits = has(c, "logits"), gradients = has(c, "loss") || has(c, "grad.");
-    if (gradients && !c->targets) {
+    if (gradients && !c->targets && !c->outputs) {
         fprintf(stderr, "xlstm-check: the case has loss or gradients, but no targets\n");
         return 2;
     }
@@ -250,16 +294,18 @@ static void find_precision(check *c) {
 }
 
 /* The largest error that tensor `name` may have. The double build disregards the noise of float32, unless the
- * reference itself has it. */
+ * reference itself has it: noise is then one sample of the reference's own error, and some roundings of
+ * float32 are the least that it can be. */
 static double allowed(const check *c, const options *o, const char *name, double magnitude) {
     int gradient = starts_with(name, "grad.");
     double r = in_double ? (gradient ? 1e-7 : 1e-9) : gradient ? 1e-4 : 1e-5;
     double limit = (o->tolerance >= 0 ? o->tolerance : r) * magnitude;
-    if (!in_double)
+    int rough = !in_double || c->is_float32;
+    if (rough)
         limit = fmax(limit, 4 * noise_of(c, name));
-    else if (c->is_float32)
-        limit = fmax(limit, noise_of(c, name));
-    return gradient ? fmax(limit, (in_double ? 1e-12 : 1e-6) * c->largest_gradient) : limit;
+    if (in_double && c->is_float32)
+        limit = fmax(limit, 4 * (double)FLT_EPSILON * magnitude);
+    return gradient ? fmax(limit, (rough ? 1e-6 : 1e-12) * c->largest_gradient) : limit;
 }
 
 static int compare(const check *c, const options *o, const xlstm_tensor *t, const xlstm_real *mine,
@@ -286,7 +332,8 @@ static void keep(check *c, const xlstm_tensor *t, xlstm_real *mine) {
 }
 
 static int is_input(const char *name) {
-    return !strcmp(name, "tokens") || !strcmp(name, "targets") || starts_with(name, "noise.");
+    return !strcmp(name, "tokens") || !strcmp(name, "inputs") || !strcmp(name, "targets") ||
+           starts_with(name, "noise.");
 }
 
 static int name_width(const check *c) {
@@ -402,6 +449,8 @@ int main(int argc, char **argv) {
     free(c.results);
     free(c.tokens);
     free(c.targets);
+    free(c.inputs);
+    free(c.outputs);
     free(c.logits);
     free(c.step_logits);
     free(c.gradients);

@@ -73,7 +73,7 @@ typedef struct xlstm_config {
     int decay_embedding; /**< weight decay on the embedding too */
     float dropout;
     int embedding_dropout; /**< dropout on the embedding's output as well */
-    float norm_eps;        /**< 0: the family's own (1e-5; RMSNorm 1e-6) */
+    double norm_eps;       /**< 0: the family's own (1e-5; RMSNorm 1e-6) */
 
     xlstm_weights weights; /**< type of the matrices; other parameters are always xlstm_real */
 
@@ -101,14 +101,20 @@ typedef struct xlstm_config {
 
     float qk_dim_factor; /**< large: q, k width over embedding_dim */
     float v_dim_factor;
-    float gate_soft_cap;         /**< 0: none */
-    float output_logit_soft_cap; /**< 0: none */
+    double gate_soft_cap;         /**< 0: none */
+    double output_logit_soft_cap; /**< 0: none */
 
     /* Filled from files of the official packages; 0 by default. */
     int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
     int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
     float ffn_dropout; /**< paper sLSTM: of the feed-forward, while there is dropout; 0: as dropout; negative:
                           none */
+
+    float slstm_forward_clip; /**< the cell's output is held in +-this; 0: it is not. Backward takes the clip
+                                 for the identity, as the package's CUDA kernels do */
+    float slstm_recurrent_clip; /**< each number of the gradient that comes back through the recurrent product
+                                   is held in +-this; 0: it is not */
+    double mlstm_eps;           /**< added to the mLSTM's denominator; 0: 1e-6 */
 } xlstm_config;
 
 /** Spellings of one and the same mathematics in files. */

@@ -13,9 +13,12 @@
  * say.
  *
  * A field that would change the mathematics is honoured or is an error that names it; so is a field that
- * nobody knows. What only chooses kernels, number types or generation is ignored. The package's vanilla
- * backend of the sLSTM disregards gradient_recurrent_cut and the clip values, and so does this; with
- * "backend": "cuda" the cut is honoured and clip values are an error.
+ * nobody knows. What only chooses kernels, number types or generation is ignored.
+ *
+ * The sLSTM's gradient_recurrent_cut and clip values are what the package (2.0.6) makes of them. Its vanilla
+ * backend disregards them all. Its CUDA backend honours the cut, and compiles gradient_recurrent_clipval in
+ * the place of both clip values: it holds the cell's output and the gradient through the recurrent product,
+ * while forward_clipval reaches nothing. xlstm_config has the two as separate fields.
  */
 #ifndef XLSTM_IO_H
 #define XLSTM_IO_H

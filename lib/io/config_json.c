@@ -28,7 +28,7 @@ static const xl_field own_table[] = {
     XL_OWN(XL_BOOL, decay_embedding),
     XL_OWN(XL_F32, dropout),
     XL_OWN(XL_BOOL, embedding_dropout),
-    XL_OWN(XL_F32, norm_eps),
+    XL_OWN(XL_F64, norm_eps),
     XL_OWN(XL_INT, chunk_size),
     XL_OWN(XL_INT, mlstm_heads),
     XL_OWN(XL_F32, mlstm_proj_factor),
@@ -49,11 +49,14 @@ static const xl_field own_table[] = {
     XL_OWN(XL_INT, ffn_inner),
     XL_OWN(XL_F32, qk_dim_factor),
     XL_OWN(XL_F32, v_dim_factor),
-    XL_OWN(XL_F32, gate_soft_cap),
-    XL_OWN(XL_F32, output_logit_soft_cap),
+    XL_OWN(XL_F64, gate_soft_cap),
+    XL_OWN(XL_F64, output_logit_soft_cap),
     XL_OWN(XL_INT, mlstm_inner),
     XL_OWN(XL_INT, file_spelling),
     XL_OWN(XL_F32, ffn_dropout),
+    XL_OWN(XL_F32, slstm_forward_clip),
+    XL_OWN(XL_F32, slstm_recurrent_clip),
+    XL_OWN(XL_F64, mlstm_eps),
 };
 _Static_assert(sizeof(xlstm_activation) == sizeof(int) && sizeof(xlstm_bias_init) == sizeof(int),
                "the table reads enums as int");
@@ -130,10 +133,14 @@ static int only_kinds(const xlstm_config *c, unsigned a, unsigned b) {
 
 /* Can the official formats say all of it? */
 static int is_paper(const xlstm_config *c) {
-    if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0)
+    if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0 ||
+        c->mlstm_eps > 0)
         return 0;
-    if (c->slstm_recurrent_cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
+    int cut = c->slstm_recurrent_cut || c->slstm_recurrent_clip > 0;
+    if (cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
         return 0;
+    if (c->slstm_forward_clip != c->slstm_recurrent_clip)
+        return 0; /* the package has one value for both */
     return c->vocab_size > 0 || (c->file_spelling & XLSTM_SPELL_STACK);
 }
 

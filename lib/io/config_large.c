@@ -145,11 +145,11 @@ static xlstm_status read_factor(float *to, double factor, int dim, const char *k
     return XLSTM_OK;
 }
 
-static xlstm_status read_cap(float *to, double cap, const char *key, const char *where) {
+static xlstm_status read_cap(double *to, double cap, const char *key, const char *where) {
     if (cap <= 0)
         return xl_fail(XLSTM_E_CONFIG, "%s: field %s is %g; it must be positive, or null for none", where,
                        key, cap);
-    *to = isnan(cap) ? 0 : (float)cap;
+    *to = isnan(cap) ? 0 : cap;
     return XLSTM_OK;
 }
 
@@ -183,11 +183,10 @@ static xlstm_status read_sizes(xlstm_config *c, const large_fields *l, const cha
 }
 
 static xlstm_status read_options(xlstm_config *c, const large_fields *l, const char *where) {
-    if (fabs(l->eps - 1e-6) > 1e-12)
-        return xl_fail(XLSTM_E_CONFIG, "%s: eps is %g; only 1e-6 is supported", where, l->eps);
-    if (!(l->norm_eps > 0))
-        return xl_fail(XLSTM_E_CONFIG, "%s: norm_eps must be positive", where);
-    c->norm_eps = (float)l->norm_eps;
+    if (!(l->norm_eps > 0 && l->eps > 0))
+        return xl_fail(XLSTM_E_CONFIG, "%s: norm_eps and eps must be positive", where);
+    c->norm_eps = l->norm_eps;
+    c->mlstm_eps = l->eps;
     c->bias = l->bias;
     c->final_norm = l->out_norm;
     c->tie_weights = l->tie;
@@ -227,6 +226,20 @@ static xlstm_status read_hf(large_fields *l, json_t *object, const char *where) 
     return same(&l->blocks, &l->layers, 32, "num_blocks and num_hidden_layers", where);
 }
 
+/* Kernels are all the same mathematics, but for the family with a sigmoid input gate. */
+static xlstm_status check_kernels(const json_t *object, const char *where) {
+    static const char *const keys[] = {"chunkwise_kernel", "sequence_kernel", "step_kernel"};
+    for (size_t i = 0; i < XL_COUNT(keys); i++) {
+        const char *kernel = json_string_value(json_object_get(object, keys[i]));
+        if (kernel && strstr(kernel, "siging"))
+            return xl_fail(
+                XLSTM_E_CONFIG,
+                "%s: field %s is \"%.80s\"; sigmoid input gates are not supported, only exponential ones",
+                where, keys[i], kernel);
+    }
+    return XLSTM_OK;
+}
+
 xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *where) {
     large_fields l = {.dim = MISSING,
                       .heads = MISSING,
@@ -251,6 +264,7 @@ xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *whe
     } else {
         XL_TRY(xl_fields_read(large_table, XL_COUNT(large_table), &l, object, where));
     }
+    XL_TRY(check_kernels(object, where));
     XL_TRY(read_sizes(c, &l, where));
     return read_options(c, &l, where);
 }
@@ -282,12 +296,12 @@ json_t *xl_large_to_json(const xlstm_config *c) {
                       .out_norm = c->final_norm,
                       .fused = (c->file_spelling & XLSTM_SPELL_FUSED) != 0,
                       .chunk = c->chunk_size,
-                      .norm_eps = c->norm_eps > 0 ? xl_short(c->norm_eps) : 1e-6,
+                      .norm_eps = c->norm_eps > 0 ? c->norm_eps : 1e-6,
                       .qk = write_factor(c->qk_dim_factor, c->embedding_dim),
                       .v = write_factor(c->v_dim_factor, c->embedding_dim),
-                      .gate_cap = c->gate_soft_cap > 0 ? xl_short(c->gate_soft_cap) : NAN,
-                      .logit_cap = c->output_logit_soft_cap > 0 ? xl_short(c->output_logit_soft_cap) : NAN,
-                      .eps = 1e-6,
+                      .gate_cap = c->gate_soft_cap > 0 ? c->gate_soft_cap : (double)NAN,
+                      .logit_cap = c->output_logit_soft_cap > 0 ? c->output_logit_soft_cap : (double)NAN,
+                      .eps = c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6,
                       .hidden = c->embedding_dim,
                       .layers = c->num_blocks,
                       .tie = c->tie_weights};

@@ -200,16 +200,18 @@ static xlstm_status read_ffn(xlstm_config *c, json_t *object, const char *where)
     return width_of(&c->ffn_inner, f.width, c->embedding_dim, "feedforward", where);
 }
 
-/* The vanilla backend disregards the cut and the clip values; its numbers are the reference. */
+/* The vanilla backend disregards the cut and the clip values; its numbers are the reference. The CUDA kernels
+ * are compiled with gradient_recurrent_clipval for both clips; forward_clipval does not reach them. */
 static xlstm_status read_backend(xlstm_config *c, const slstm_fields *s, const char *where) {
     if (s->backend == 0)
         return XLSTM_OK;
     c->file_spelling |= XLSTM_SPELL_CUDA;
     c->slstm_recurrent_cut = s->cut;
+    if (s->recurrent_clip <= 0)
+        return xl_fail(XLSTM_E_CONFIG, "%s: gradient_recurrent_clipval is %g; it must be positive, or null",
+                       where, s->recurrent_clip);
     if (!isnan(s->recurrent_clip))
-        return xl_fail(XLSTM_E_CONFIG, "%s: gradient_recurrent_clipval is set; that is not supported", where);
-    if (!isnan(s->forward_clip))
-        return xl_fail(XLSTM_E_CONFIG, "%s: forward_clipval is set; that is not supported", where);
+        c->slstm_recurrent_clip = c->slstm_forward_clip = (float)s->recurrent_clip;
     return XLSTM_OK;
 }
 
@@ -342,6 +344,7 @@ static json_t *write_ffn(const xlstm_config *c) {
 }
 
 static json_t *write_slstm(const xlstm_config *c) {
+    double clip = c->slstm_recurrent_clip > 0 ? xl_short(c->slstm_recurrent_clip) : (double)NAN;
     slstm_fields s = {.heads = c->slstm_heads ? c->slstm_heads : c->num_heads,
                       .conv = c->slstm_conv,
                       .group_norm_weight = c->slstm_group_norm_weight,
@@ -351,8 +354,8 @@ static json_t *write_slstm(const xlstm_config *c) {
                       .recurrent_init = c->slstm_recurrent_uniform != 0,
                       .cut = c->slstm_recurrent_cut,
                       .gates = 4,
-                      .recurrent_clip = NAN,
-                      .forward_clip = NAN};
+                      .recurrent_clip = clip,
+                      .forward_clip = clip};
     json_t *block = json_object();
     json_object_set_new(block, "slstm", xl_fields_write(slstm_table, XL_COUNT(slstm_table), &s));
     json_object_set_new(block, "feedforward", write_ffn(c));

@@ -222,11 +222,12 @@ static int left_out(const xlstm_module *m, const xlstm_parameter *p) {
     return xl_dialect_absence(m, p->name) != XL_NEEDED;
 }
 
-/* After the parameters: the official state_dict of a tied paper model names the embedding a second time. */
+/* After the parameters: the packages' state_dicts name the embedding of a tied model a second time. */
 static int tied_copy(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t) {
     xlstm_parameter p;
-    if (*next != m->params.count || !m->config.tie_weights ||
-        xlstm_module_find(m, "token_embedding.weight", &p))
+    const char *embedding =
+        m->config.file_spelling & XLSTM_SPELL_HF ? "embedding.weight" : "token_embedding.weight";
+    if (*next != m->params.count || !m->config.tie_weights || xlstm_module_find(m, embedding, &p))
         return 0;
     ++*next;
     snprintf(name, 128, "lm_head.weight");

@@ -188,12 +188,10 @@ static xlstm_status check_complete(const load *l) {
     return XLSTM_OK;
 }
 
-/* Two spellings of one matrix must agree in the file's own numbers. */
-static xlstm_status check_tied(load *l, const shards *s) {
+/* Do the files hold both the head and the embedding, and as different numbers? */
+static int ends_differ(const shards *s) {
     xlstm_tensor head, embedding;
     int found = 0;
-    if (!l->tied_twice)
-        return XLSTM_OK;
     static const char *const names[] = {"token_embedding.weight", "embedding.weight",
                                         "backbone.embeddings.weight"};
     for (int f = 0; f < s->count; f++) {
@@ -201,8 +199,13 @@ static xlstm_status check_tied(load *l, const shards *s) {
         for (int i = 0; i < 3; i++)
             found |= 2 * (xlstm_tensors_find(s->files[f], names[i], &embedding) == XLSTM_OK);
     }
-    if (found == 3 && head.dtype == embedding.dtype &&
-        !memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)))
+    return found == 3 && (head.dtype != embedding.dtype || head.count != embedding.count ||
+                          memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)));
+}
+
+/* Two spellings of one matrix must agree in the file's own numbers. */
+static xlstm_status check_tied(load *l, const shards *s) {
+    if (!l->tied_twice || !ends_differ(s))
         return XLSTM_OK;
     return xl_fail(XLSTM_E_FORMAT,
                    "tensor lm_head.weight differs from the embedding, but the configuration ties them");
@@ -333,6 +336,9 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     XL_TRY(xlstm_config_load(directory, &config));
     config.weights = weights;
     xlstm_status status = open_directory(&s, directory);
+    /* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. */
+    if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
+        config.tie_weights = 0;
     if (status == XLSTM_OK)
         status = xl_model_declare(&m, &config);
     if (status == XLSTM_OK)

@@ -40,15 +40,17 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
 static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = inner_width(s), bias = s->config->bias;
+    int large = s->config->block_kind[s->block] == XLSTM_MLSTM_LARGE; /* begins as transformers' does */
+    xl_init gate = large ? xl_constant(0) : xl_small_init(D);
     l->act = XL_SILU;
-    l->up = xl_param_add(p, "proj_up_gate.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
+    l->up = xl_param_add(p, "proj_up_gate.weight", gate, XL_MATRIX, XL_SHAPE2(I, D));
     xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
     l->up_bias = XL_NONE;
     if (bias) {
         l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
         xl_param_join(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
-    declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
+    declare_down(l, s, p, bias, xl_wang_init(large ? I : D, s->config->num_blocks));
 }
 
 static void drop(const ffn *l, const xl_call *c, xl_view y) {

@@ -92,6 +92,10 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
 void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,
                        xl_mlstm_tape tape, xl_qkv in, xl_view gates, xl_state state);
 
+static inline real xl_mlstm_eps(const xlstm_config *c) {
+    return (real)(c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6);
+}
+
 /* width * factor, rounded up to a multiple */
 int xl_round_up(double width, int multiple);
 

@@ -66,7 +66,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->inner = I;
     l->K = c->mlstm_conv;
     l->blocks = (xl_heads){I / bs, bs, bs, bs};
-    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)1e-6, 1};
+    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, xl_mlstm_eps(c), 1};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
     xl_shape block = XL_SHAPE3(I / bs, bs, bs);
 

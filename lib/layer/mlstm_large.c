@@ -35,7 +35,8 @@ static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     l->qkvo = xl_param_add(p, "q.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
     xl_param_join(p, "k.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
     xl_param_join(p, "v.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
-    xl_param_join(p, "ogate_preact.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
+    xl_init ogate = l->bare ? xl_small_init(in) : xl_constant(0);
+    xl_param_join(p, "ogate_preact.weight", ogate, XL_MATRIX, XL_SHAPE2(l->Dv, in));
     l->qkvo_bias = bias ? biases(p, l, qk) : XL_NONE;
     l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
     xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
@@ -50,7 +51,7 @@ static void declare_cell(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) 
     int H = s->config->num_heads;
     l->bare = 1;
     l->Dv = s->out;
-    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, (real)1e-6, 0};
+    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, xl_mlstm_eps(s->config), 0};
     declare_projections(l, p, s->in, 1);
 }
 
@@ -61,7 +62,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int qk = (int)(D * (double)c->qk_dim_factor);
     l->Dv = (int)(D * (double)c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
-    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)1e-6, 0};
+    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, xl_mlstm_eps(c), 0};
     l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : 1e-6)};
     declare_projections(l, p, D, bias);
     l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));

@@ -42,7 +42,12 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int D = s->in, H = c->slstm_heads ? c->slstm_heads : c->num_heads, dh = D / H;
     l->K = c->slstm_conv;
     l->gate = (xl_heads){H, dh, dh, 4 * dh};
-    l->cell = (xl_rnn){.H = H, .dh = dh, .lstm = c->slstm_lstm, .cut = c->slstm_recurrent_cut};
+    l->cell = (xl_rnn){.H = H,
+                       .dh = dh,
+                       .lstm = c->slstm_lstm,
+                       .cut = c->slstm_recurrent_cut,
+                       .clip = c->slstm_forward_clip,
+                       .clip_bwd = c->slstm_recurrent_clip};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
     if (l->K > 0) {
         double bound = 1 / sqrt((double)l->K);

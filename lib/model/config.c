@@ -110,6 +110,8 @@ static xlstm_status check_slstm(const xlstm_config *c) {
     int heads = c->slstm_heads ? c->slstm_heads : c->num_heads;
     XL_TRY(in_range("slstm_conv", c->slstm_conv, 0, 64));
     XL_TRY(in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
+    XL_TRY(in_range("slstm_forward_clip", c->slstm_forward_clip, 0, 1e6));
+    XL_TRY(in_range("slstm_recurrent_clip", c->slstm_recurrent_clip, 0, 1e6));
     return divides("the number of sLSTM heads", heads, "embedding_dim", c->embedding_dim);
 }
 
@@ -161,6 +163,7 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
     XL_TRY(in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
     XL_TRY(in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
+    XL_TRY(in_range("mlstm_eps", c->mlstm_eps, 0, 1));
     XL_TRY(in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
     return in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
 }

@@ -133,7 +133,8 @@ xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, fl
                        "the gradient norm is not finite at update %lld; weights are unchanged",
                        (long long)o->steps);
     double clip = (double)o->config.clip;
-    update(o, trainer->grad, (real)learning_rate, clip > 0 && length > clip ? (real)(clip / length) : 1);
+    double scale = clip > 0 ? clip / (length + 1e-6) : 1; /* as PyTorch's clip_grad_norm_ */
+    update(o, trainer->grad, (real)learning_rate, scale < 1 ? (real)scale : 1);
     xlstm_trainer_zero_gradients(trainer);
     return XLSTM_OK;
 }

@@ -2,32 +2,43 @@
 """Makes reference cases with the official package (pip install xlstm==2.0.6 safetensors; transformers for HF).
 
     make_golden.py OUT_DIR [CASES.json] [--only NAME ...]
+    make_golden.py OUT_DIR --random N [--seed S]
 
-Without CASES.json the cases below are made. A case is a model's config.json and weights and a case.safetensors with
-tokens, targets, logits, step_logits, loss, grad.NAME in double, and noise.NAME: the largest error that the package
-makes on that tensor when it runs in float32.
+Without CASES.json the cases below are made, or N random ones. A case is a model's config.json and weights and a case.safetensors with
+tokens, targets, logits, step_logits, loss, grad.NAME in double, and, but for strict cases, noise.NAME: the largest
+error that the package makes on that tensor when it runs in float32. A bare xLSTMBlockStack has inputs for tokens, and
+its loss is the mean square. Cases with "curve" are ten steps of training instead.
 """
 import argparse
 import copy
-import dataclasses
 import json
 import pathlib
 
 import torch
 from safetensors.torch import save_file
 
+import random_cases
+from official import build, forward, measure, save
+
 CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
 FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
+CUDA = {"backend": "cuda", "recurrent_weight_init": "standard"}
 
 
 def paper(seed, time, model, mlstm=None, slstm=None, feedforward=FFN, batch=2, **more):
-    model = {"vocab_size": 37, "context_length": max(time, 2), "embedding_dim": 32, "num_blocks": 2, **model}
+    model = {"context_length": max(time, 2), "embedding_dim": 32, "num_blocks": 2, **model}
+    if not more.get("stack"):
+        model = {"vocab_size": 37, **model}
     return dict(seed=seed, batch=batch, time=time, model=model, mlstm=mlstm, slstm=slstm, feedforward=feedforward, **more)
 
 
-def large(seed, time, batch=2, **config):
+def large(seed, time, batch=2, more={}, **config):
     return dict(seed=seed, batch=batch, time=time, large={"embedding_dim": 64, "num_heads": 2, "num_blocks": 2,
-                                                          "vocab_size": 37, "chunk_size": min(time, 8), **config})
+                                                          "vocab_size": 37, "chunk_size": min(time, 8), **config}, **more)
+
+
+# A strong decay and a rate at which ten steps show which parameters have it.
+ADAMW = {"lr": 5e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.5, "clip": 1.0}
 
 
 CASES = {
@@ -56,114 +67,101 @@ CASES = {
     "large_caps": large(34, 24, gate_soft_cap=2.0, output_logit_soft_cap=1.5),
     "large_fused": large(35, 24, weight_mode="fused", ffn_proj_factor=2.1, ffn_round_up_to_multiple_of=24),
     "large_chunks": large(36, 144, chunk_size=16, batch=1),
+    "one_tap": paper(37, 20, {"slstm_at": [1]}, {**CONV, "conv1d_kernel_size": 1}, {"conv1d_kernel_size": 1}),
+    "cuda_clip": paper(38, 30, {"embedding_dim": 24, "slstm_at": [0]}, {**CONV, "num_heads": 8},
+                       {**CUDA, "num_heads": 3, "gradient_recurrent_clipval": 0.02}, None, jitter=0.2),
+    "cuda_cut_lstm": paper(39, 20, {"embedding_dim": 24, "slstm_at": "all"}, None,
+                           {**CUDA, "num_heads": 2, "function": "lstm", "gradient_recurrent_cut": True,
+                            "gradient_recurrent_clipval": 0.1}, {**FFN, "act_fn": "selu"}, jitter=0.2),
+    "bare_stack": paper(40, 20, {"embedding_dim": 24, "slstm_at": [1], "bias": True}, {**CONV, "num_heads": 2},
+                        {"num_heads": 4, "conv1d_kernel_size": 3}, {**FFN, "act_fn": "swish"}, stack=True),
+    "large_shards": large(41, 20, embedding_dim=40, num_heads=5, qk_dim_factor=0.75, chunk_size=6, eps=1e-4,
+                          gate_soft_cap=None, output_logit_soft_cap=7.3, ffn_round_up_to_multiple_of=1, more={"shards": 2}),
+    "hf_fused_shards": dict(seed=42, batch=2, time=20, shards=3, hf={
+        "hidden_size": 48, "num_heads": 3, "num_hidden_layers": 2, "vocab_size": 29, "chunk_size": 7, "use_bias": True,
+        "weight_mode": "fused", "tie_word_embeddings": True, "norm_eps": 1e-5}),
+    # Four blocks over 512 tokens: libxlstm in float agrees with the package to 1e-5 of the largest logit, and 1e-4 of
+    # the largest gradient of each parameter, without allowance for the package's own noise.
+    "mixed_512": paper(43, 512, {"embedding_dim": 64, "num_blocks": 4, "slstm_at": [1, 3], "vocab_size": 32}, CONV, {},
+                       batch=1, strict=True),
+    "curve_mixed": paper(51, 24, {"num_blocks": 3, "slstm_at": [1], "bias": True, "weight_decay_on_embedding": True},
+                         CONV, {"recurrent_weight_init": "standard"}, jitter=0.02, curve=ADAMW),
+    "curve_slstm_clip": paper(52, 24, {"slstm_at": "all"}, None,
+                              {"backend": "cuda", "gradient_recurrent_clipval": 0.4, "function": "slstm"},
+                              curve=ADAMW),
+    "curve_large": large(53, 24, weight_mode="fused", use_bias=True, embedding_dim=32,
+                         more={"jitter": 0.02, "curve": ADAMW}),
 }
 
 
-def paper_model(case):
-    from xlstm import (FeedForwardConfig, mLSTMBlockConfig, mLSTMLayerConfig, sLSTMBlockConfig, sLSTMLayerConfig,
-                       xLSTMLMModel, xLSTMLMModelConfig)
-    mlstm = case.get("mlstm")
-    slstm = case.get("slstm")
-    ffn = case.get("feedforward", {})
-    config = xLSTMLMModelConfig(
-        mlstm_block=None if mlstm is None else mLSTMBlockConfig(mlstm=mLSTMLayerConfig(**mlstm)),
-        slstm_block=None if slstm is None else sLSTMBlockConfig(
-            slstm=sLSTMLayerConfig(**{"backend": "vanilla", **slstm}),
-            feedforward=None if ffn is None else FeedForwardConfig(**ffn)),
-        **case["model"])
-    model = xLSTMLMModel(config)
-    model.reset_parameters()
-    return model, dataclasses.asdict(config), "weights.safetensors"
+def inputs(case, config):
+    if case.get("stack"):
+        return [torch.randn(case["batch"], case["time"], config["embedding_dim"]).float().double() for _ in range(2)]
+    vocab = case["hf"]["vocab_size"] if "hf" in case else config["vocab_size"]
+    return [torch.randint(vocab, (case["batch"], case["time"])) for _ in range(2)]
 
 
-def large_model(case):
-    from xlstm.xlstm_large.model import xLSTMLarge, xLSTMLargeConfig
-    config = xLSTMLargeConfig(**{"mode": "train", "norm_reduction_force_float32": False,
-                                 "chunkwise_kernel": "chunkwise--native_autograd",
-                                 "sequence_kernel": "native_sequence__native", "step_kernel": "native",
-                                 "return_last_states": True, "autocast_kernel_dtype": "float32",
-                                 "inference_state_dtype": "float64", **case["large"]})
-    return xLSTMLarge(config), dataclasses.asdict(config), "model.safetensors"
+def decay_groups(model):
+    """The package's split; xLSTMLarge has none of its own and gets the same rule, embeddings without decay."""
+    from xlstm.utils import WeightDecayOptimGroupMixin
+    if isinstance(model, WeightDecayOptimGroupMixin):
+        return model.get_weight_decay_optim_groups()
+    decay, rest = WeightDecayOptimGroupMixin._create_weight_decay_optim_groups(model)
+    embedding = model.embedding.weight
+    return [p for p in decay if p is not embedding], [*rest, embedding]
 
 
-def jitter(model, case):
-    """Every parameter must matter, so none stays at a special value."""
-    torch.manual_seed(case["seed"] + 1000)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.add_(case.get("jitter", 0.05) * torch.randn_like(p))
-            for ending, value in case.get("shift", {}).items():
-                if name.endswith(ending):
-                    p.add_(value)
+def train(model, batches, s, wrong=False):
+    """Losses before each of the AdamW steps; wrong: with decay on everything."""
+    decay, rest = decay_groups(model)
+    groups = [{"params": decay, "weight_decay": s["weight_decay"]},
+              {"params": rest, "weight_decay": s["weight_decay"] if wrong else 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=s["lr"], betas=(s["beta1"], s["beta2"]), eps=s["eps"])
+    losses, norms = [], []
+    for tokens, targets in batches:
+        optimizer.zero_grad()
+        y = forward(model, tokens)
+        loss = torch.nn.functional.cross_entropy(y.flatten(0, 1), targets.flatten())
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), s["clip"]).reshape(1))
+        optimizer.step()
+        losses.append(loss.detach().reshape(1))
+    return torch.cat(losses).double(), torch.cat(norms).double()
 
 
-def first(x):
-    return x[0] if isinstance(x, tuple) else x
-
-
-def dtype_of(model):
-    return next(model.parameters()).dtype
-
-
-def forward(model, tokens):
-    if hasattr(model, "backbone"):
-        for block in model.backbone.blocks:  # the backend computes in its own number types
-            config = block.mlstm_layer.mlstm_backend.config
-            config.autocast_kernel_dtype = str(dtype_of(model)).replace("torch.", "")
-    return first(model(tokens))
-
-
-def steps(model, tokens):
-    """One token at a time through the package's own step."""
-    state, out = None, []
-    for t in range(tokens.shape[1]):
-        if hasattr(model, "step"):
-            y, state = model.step(tokens[:, t:t + 1], state=state)
-        else:
-            y, state = model(tokens[:, t:t + 1], state)
-        out.append(y)
-    return torch.cat(out, 1)
-
-
-def set_mode(model, mode):
-    if hasattr(model, "backbone"):
-        for block in model.backbone.blocks:
-            block.mlstm_layer.mlstm_backend.config.mode = mode
-
-
-def measure(model, tokens, targets):
-    model.zero_grad()
-    logits = forward(model, tokens)
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    loss.backward()
-    set_mode(model, "inference")
-    with torch.no_grad():
-        step = steps(model, tokens)
-    set_mode(model, "train")
-    result = {"logits": logits, "step_logits": step, "loss": loss.reshape(1)}
-    result.update({"grad." + n: p.grad for n, p in model.named_parameters()})
-    return {n: t.detach().double().contiguous().clone() for n, t in result.items()}
+def make_curve(name, case, out):
+    """curve.safetensors: tokens and targets [steps, B, T], losses and gradient norms (before clipping) [steps] in
+    double, and the settings of AdamW, which are float32 numbers, as those of libxlstm are."""
+    model, config = build(case)
+    s = {k: torch.tensor(v, dtype=torch.float32).item() for k, v in case["curve"].items()}
+    batches = [inputs(case, config) for _ in range(10)]
+    save(model, config, case, out / name)
+    losses, norms = train(copy.deepcopy(model), batches, s)
+    wrong, _ = train(copy.deepcopy(model), batches, s, wrong=True)
+    rough, rough_norms = train(copy.deepcopy(model).float(), batches, s)
+    noise, seen = float((rough / losses - 1).abs().max()), float((wrong / losses - 1).abs().max())
+    assert noise < 2e-6 and seen > 1e-4, "these ten steps would not tell right from wrong"
+    save_file({"tokens": torch.stack([x for x, _ in batches]), "targets": torch.stack([y for _, y in batches]),
+               "losses": losses, "norms": norms, **{k: torch.tensor([v], dtype=torch.float64) for k, v in s.items()}},
+              out / name / "curve.safetensors")
+    print(name, "losses", float(losses[0]), "...", float(losses[-1]), "float32 differs by", noise,
+          "(norms", float((rough_norms / norms - 1).abs().max()), "), wrong decay by", seen)
 
 
 def make(name, case, out):
-    torch.manual_seed(case["seed"])
-    model, config, weights = large_model(case) if "large" in case else paper_model(case)
-    jitter(model, case)
-    model = model.double().eval()
-    for p in model.parameters():  # a float32 library sees the same weights
-        p.data = p.data.float().double()
-    vocab = config["vocab_size"]
-    tokens = torch.randint(vocab, (case["batch"], case["time"]))
-    targets = torch.randint(vocab, (case["batch"], case["time"]))
-    result = measure(model, tokens, targets)
-    rough = measure(copy.deepcopy(model).float(), tokens, targets)
+    if "curve" in case:
+        make_curve(name, case, out)
+        return
+    model, config = build(case)
+    x, targets = inputs(case, config)
+    result = measure(model, x, targets)
+    rough = measure(copy.deepcopy(model).float(), x, targets)
     noise = {"noise." + n: (rough[n] - result[n]).abs().max().reshape(1) for n in result}
+    said = {} if case.get("strict") else noise
     folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    state = {n: t.contiguous().clone() for n, t in model.state_dict().items()}
-    save_file(state, folder / weights, metadata={"format": "pt"})
-    save_file({**result, **noise, "tokens": tokens, "targets": targets}, folder / "case.safetensors")
+    save(model, config, case, folder)
+    save_file({**result, **said, "inputs" if case.get("stack") else "tokens": x, "targets": targets},
+              folder / "case.safetensors")
     print(name, "loss", float(result["loss"]), "logits noise", float(noise["noise.logits"]))
 
 
@@ -172,8 +170,12 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("cases", type=pathlib.Path, nargs="?")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--random", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     cases = json.loads(args.cases.read_text()) if args.cases else CASES
+    if args.random:
+        cases = random_cases.some(args.random, args.seed)
     for name, case in cases.items():
         if not args.only or name in args.only:
             make(name, case, args.out)

@@ -249,7 +249,7 @@ static void test_own_dialect(void **state) {
                 c.input_dim = 3;
                 c.output_dim = 5;
             }
-            c.norm_eps = 3e-5f;
+            c.norm_eps = 3e-5;
             c.dropout = 0.1f;
             xlstm_module *m = create(&c), *back;
             clean();
@@ -259,7 +259,7 @@ static void test_own_dialect(void **state) {
             same_weights(m, back);
             assert_int_equal(xlstm_module_config(back)->block_kind[0], kind);
             assert_true(xlstm_module_config(back)->dropout == 0.1f);
-            assert_true(xlstm_module_config(back)->norm_eps == 3e-5f);
+            assert_true(xlstm_module_config(back)->norm_eps == 3e-5);
             xlstm_module_free(m);
             xlstm_module_free(back);
         }
@@ -439,18 +439,16 @@ static const struct {
     {"{\"mlstm_block\":{\"mlstm\":{\"num_heads\":3}},\"vocab_size\":9}", "heads"},
     {"{\"slstm_block\":{\"slstm\":{\"function\":\"gru\"}},\"vocab_size\":9}", "field function is \"gru\""},
     {"{\"slstm_block\":{\"slstm\":{\"num_gates\":3}},\"vocab_size\":9}", "num_gates"},
-    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"forward_clipval\":1.0}},\"vocab_size\":9}",
-     "forward_clipval"},
-    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"gradient_recurrent_clipval\":1.0}},\"vocab_size\":"
-     "9}",
+    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"gradient_recurrent_clipval\":0}},\"vocab_size\":9}",
      "gradient_recurrent_clipval"},
     {"{\"slstm_block\":{\"feedforward\":{\"act_fn\":\"mish\"}},\"vocab_size\":9}",
      "field act_fn is \"mish\""},
     {"{\"slstm_block\":{\"feedforward\":{\"ff_type\":\"moe\"}},\"vocab_size\":9}", "field ff_type"},
     {"{\"slstm_block\":{\"feedforward\":{\"proj_factor\":-1}},\"vocab_size\":9}", "proj_factor -1"},
     {"{" LARGE ",\"novelty\":1}", "field novelty is unknown"},
-    {"{" LARGE ",\"eps\":0.001}", "eps is 0.001"},
+    {"{" LARGE ",\"eps\":0}", "eps must be positive"},
     {"{" LARGE ",\"gate_soft_cap\":0}", "gate_soft_cap"},
+    {"{" LARGE ",\"chunkwise_kernel\":\"parallel--native_siging_autograd\"}", "sigmoid input gates"},
     {"{" LARGE ",\"weight_mode\":\"split\"}", "weight_mode is \"split\""},
     {"{" LARGE ",\"qk_dim_factor\":0.001}", "qk_dim_factor"},
     {"{\"embedding_dim\":64,\"num_heads\":2,\"vocab_size\":10}", "num_blocks is missing"},
@@ -536,6 +534,30 @@ static void test_cut(void **state) {
     assert_int_equal(c.slstm_recurrent_cut, 1);
 }
 
+/* The CUDA backend takes gradient_recurrent_clipval for both clips; the vanilla one takes none. */
+static void test_clip(void **state) {
+    (void)state;
+    xlstm_config c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"vanilla\","
+                               "\"gradient_recurrent_clipval\":0.5}},\"vocab_size\":9}");
+    assert_true(c.slstm_recurrent_clip == 0 && c.slstm_forward_clip == 0);
+    c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"forward_clipval\":0.5}},"
+                  "\"vocab_size\":9}");
+    assert_true(c.slstm_recurrent_clip == 0 && c.slstm_forward_clip == 0);
+    c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"cuda\",\"forward_clipval\":2,"
+                  "\"gradient_recurrent_clipval\":0.3}},\"vocab_size\":9}");
+    for (int again = 0; again < 2; again++) {
+        assert_true(c.slstm_recurrent_clip == 0.3f && c.slstm_forward_clip == 0.3f);
+        ok(xlstm_config_save(&c, dir));
+        assert_non_null(strstr(get(in_dir("config.json")), "slstm_block"));
+        ok(xlstm_config_load(dir, &c));
+    }
+    c.slstm_forward_clip = 2; /* what the package cannot say goes in the own format */
+    ok(xlstm_config_save(&c, dir));
+    assert_non_null(strstr(get(in_dir("config.json")), "libxlstm"));
+    ok(xlstm_config_load(dir, &c));
+    assert_true(c.slstm_recurrent_clip == 0.3f && c.slstm_forward_clip == 2);
+}
+
 static void test_ffn_dropout(void **state) {
     (void)state;
     xlstm_config c = config_of("{\"slstm_block\":{},\"vocab_size\":9,\"dropout\":0.1}");
@@ -557,7 +579,7 @@ int main(void) {
         TEST(test_round_trip),    TEST(test_same_tensors), TEST(test_spellings), TEST(test_cuda_layout),
         TEST(test_own_dialect),   TEST(test_block_stack),  TEST(test_shards),    TEST(test_wrong_weights),
         TEST(test_wrong_configs), TEST(test_defaults),     TEST(test_widths),    TEST(test_cut),
-        TEST(test_ffn_dropout),
+        TEST(test_clip),          TEST(test_ffn_dropout),
     };
     return cmocka_run_group_tests_name("model files", tests, setup, teardown);
 }

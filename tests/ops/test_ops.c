@@ -248,7 +248,12 @@ static void case_mlstm(bench *b) {
 static void case_rnn(bench *b) {
     int B = (int)pick(b, 1, 4), T = (int)pick(b, 1, 20), H = (int)pick(b, 1, 3), dh = (int)pick(b, 1, 24),
         D = H * dh;
-    xl_rnn d = {.H = H, .dh = dh, .lstm = (int)pick(b, 0, 1), .cut = pick(b, 0, 3) == 0};
+    xl_rnn d = {.H = H,
+                .dh = dh,
+                .lstm = (int)pick(b, 0, 1),
+                .cut = pick(b, 0, 3) == 0,
+                .clip = pick(b, 0, 2) ? 0 : 0.3f,
+                .clip_bwd = pick(b, 0, 2) ? 0 : 0.3f};
     xl_seq seq = some_seq(b, B, T);
     size_t n = (size_t)(B * T);
     float *R = input(b, (size_t)(4 * D * dh), 0.3), *bias = input(b, (size_t)(4 * D), 1),

@@ -21,7 +21,10 @@ typedef struct {
     int L, dk, dv;
     size_t n0, gate; /* row of the first token; index of its m and den */
     float *q, *k, *v, *h;
-    float *b, *bi;    /* [L] cumulative log f; i - b */
+    double *b, *bi;   /* [L] cumulative log f; i - b. Strong forgetting makes both large and only their
+                         differences matter, which float would round to a share of the large number */
+    double *g;        /* [L] gradient of the normaliser */
+    float *of_m;      /* [L] gradient of the stabiliser */
     float *W, *S, *P; /* [L, L] */
     float *x, *y;     /* [L, max(dk, dv)] */
     float *G, *next;  /* [dk, dv + 1] gradients of the state: C first, then n */
@@ -53,8 +56,10 @@ static chunk carve(const run *r, int thread) {
     size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T), dk = (size_t)r->d.dk, dv = (size_t)r->d.dv;
     float *p = r->scratch + (size_t)thread * r->per_thread;
     chunk c = {.dk = r->d.dk, .dv = r->d.dv};
-    c.b = p, p += L;
-    c.bi = p, p += L;
+    c.b = (double *)(void *)p, p += 2 * L;
+    c.bi = c.b + L, p += 2 * L;
+    c.g = c.bi + L, p += 2 * L;
+    c.of_m = p, p += L;
     c.W = p, p += L * L;
     c.S = p, p += L * L;
     c.P = p, p += L * L;
@@ -73,11 +78,11 @@ static void open_chunk(const run *r, chunk *c, int b, int head, int start, int e
     c->k = r->k.p + c->n0 * r->k.ld + (size_t)(head * c->dk);
     c->v = r->v.p + c->n0 * r->v.ld + (size_t)(head * c->dv);
     c->h = r->h.p + c->n0 * r->h.ld + (size_t)(head * c->dv);
-    float sum = 0;
+    double sum = 0;
     for (int t = 0; t < c->L; t++) {
-        sum += vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
+        sum += (double)vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
         c->b[t] = sum;
-        c->bi[t] = gate_of(r->i, c->n0 + (size_t)t, head) - sum;
+        c->bi[t] = (double)gate_of(r->i, c->n0 + (size_t)t, head) - sum;
     }
 }
 
@@ -86,9 +91,10 @@ static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_
     int L = c->L;
     xl_gemm(0, 1, L, L, c->dk, 1 / sqrtf((float)c->dk), c->q, r->q.ld, c->k, r->k.ld, 0, c->S, (size_t)L);
     for (int t = 0; t < L; t++) {
-        float *W = c->W + t * L, *S = c->S + t * L, top = c->b[t] - m[(size_t)t * m_step];
+        float *W = c->W + t * L, *S = c->S + t * L;
+        double top = c->b[t] - (double)m[(size_t)t * m_step];
         for (int s = 0; s <= t; s++) {
-            W[s] = vec_exp(top + c->bi[s]);
+            W[s] = vec_exp((float)(top + c->bi[s]));
             S[s] *= W[s];
         }
         for (int s = t + 1; s < L; s++)
@@ -98,34 +104,33 @@ static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_
 
 /* The state after the chunk from the state before, S = {C, n, m}. */
 static void advance_state(const run *r, chunk *c, float *S, float m_out) {
-    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk, last = c->b[c->L - 1];
-    float decay = vec_exp(last + *m - m_out), scale = 1 / sqrtf((float)c->dk);
+    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk;
+    double last = c->b[c->L - 1] - (double)m_out;
+    float decay = vec_exp((float)(last + (double)*m)), scale = 1 / sqrtf((float)c->dk);
     for (int a = 0; a < c->dk; a++)
         n[a] *= decay;
     for (int s = 0; s < c->L; s++) {
-        float *kw = c->x + (size_t)s * (size_t)c->dk;
-        scaled_row(kw, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, c->dk);
+        float *kw = c->x + s * c->dk;
+        scaled_row(kw, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, c->dk);
         axpy(n, 1, kw, c->dk);
     }
     xl_gemm(1, 0, c->dk, c->dv, c->L, 1, c->x, (size_t)c->dk, c->v, r->v.ld, decay, S, (size_t)c->dv);
     *m = m_out;
 }
 
-static void forward_chunk(const run *r, chunk *c, int head, float *S) {
+static void forward_chunk(const run *r, chunk *c, float *S) {
     int L = c->L, dk = c->dk, dv = c->dv;
     const float *n = S + (size_t)dk * (size_t)dv;
-    float *m = c->P, *den = c->P + L, m_in = n[dk], run_m = m_in,
-          before = 0; /* P is free in the forward pass */
+    float *m = c->P, *den = c->P + L;            /* P is free in the forward pass */
+    double m_in = (double)n[dk], largest = m_in; /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
-        float i = gate_of(r->i, c->n0 + (size_t)t, head), logf = c->b[t] - before;
-        before = c->b[t];
-        run_m = logf + run_m > i ? logf + run_m : i;
-        m[t] = run_m;
+        largest = c->bi[t] > largest ? c->bi[t] : largest;
+        m[t] = (float)(c->b[t] + largest);
     }
     weights_and_scores(r, c, m, 1);
     for (int t = 0; t < L; t++) {
-        float a = vec_exp(c->b[t] + m_in - m[t]), sum = 0;
-        scaled_row(c->y + (size_t)t * (size_t)dk, a, c->q + (size_t)t * r->q.ld, dk);
+        float a = vec_exp((float)(c->b[t] + m_in - (double)m[t])), sum = 0;
+        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
         for (int s = 0; s <= t; s++)
             sum += c->S[t * L + s];
         den[t] = sum + dot(c->y + (size_t)t * (size_t)dk, n, dk);
@@ -179,7 +184,7 @@ static void forward_head(void *context, int index, int thread) {
         if (r->borders && start % r->d.L == 0)
             memcpy(border(r, b, head, start), S, r->size * sizeof *S);
         open_chunk(r, &c, b, head, start, end);
-        forward_chunk(r, &c, head, S);
+        forward_chunk(r, &c, S);
     }
     clear_padding(r->h, r, b, head, r->d.dv);
     for (int t = end; t < r->seq.T && r->m; t++) {
@@ -210,46 +215,89 @@ static void mlstm(xl_view h, float *m, float *den, float *borders, xl_view q, xl
 /* ---- backward
  * -------------------------------------------------------------------------------------------------- */
 
-/* Gradients of the sums u and den, into y [L, dv] and g [L]; of_m [L]: of the stabiliser through eps. */
-static void gradients_of_sums(const run *r, chunk *c, int head, float *g, float *of_m) {
+/* What the state before the chunk weighs at token t. */
+static float weight_of_past(const run *r, const chunk *c, int t, float m_in) {
+    return vec_exp((float)(c->b[t] + (double)m_in - (double)r->m[c->gate + (size_t)(t * r->d.H)]));
+}
+
+/* The gradient of the sums u, du = dh / N, into y; its products with the values into P, with C into dq. */
+static void gradients_of_sums(const run *r, chunk *c, int head, const float *S, float *dq) {
+    int L = c->L, K = c->dk, V = c->dv;
+    for (int t = 0; t < L; t++) {
+        size_t gate = c->gate + (size_t)(t * r->d.H);
+        float bound = vec_exp(-r->m[gate]), size = fabsf(r->den[gate]);
+        float N = (size > bound ? size : bound) + r->d.eps;
+        scaled_row(c->y + t * V, 1 / N, r->dh.p + (c->n0 + (size_t)t) * r->dh.ld + (size_t)(head * V), V);
+    }
+    xl_gemm(0, 1, L, L, V, 1, c->y, (size_t)V, c->v, r->v.ld, 0, c->P, (size_t)L);
+    if (!S)
+        return;
+    xl_gemm(0, 1, L, K, V, 1, c->y, (size_t)V, S, (size_t)V, 0, dq, r->dq.ld);
+    for (int t = 0; t < L; t++)
+        scaled_row(dq + (size_t)t * r->dq.ld, weight_of_past(r, c, t, S[r->size - 1]),
+                   dq + (size_t)t * r->dq.ld, K);
+}
+
+/* sums[0] += a . n, sums[1] += a . d */
+static void two_dots(double sums[2], const float *a, const float *n, const float *d, int count) {
+    double x = 0, y = 0;
+#pragma omp simd reduction(+ : x, y)
+    for (int i = 0; i < count; i++) {
+        x += (double)a[i] * (double)n[i];
+        y += (double)a[i] * (double)d[i];
+    }
+    sums[0] += x;
+    sums[1] += y;
+}
+
+/* g [L], the gradient of den, and of_m [L], of the stabiliser through eps. g is minus what u's gradient along
+ * u itself is, so the two cancel: where a token sees hardly more than itself, all but some eps. Therefore g
+ * is summed from the very numbers that it will meet, in double, and not taken from h. */
+static void gradients_of_normalisers(const run *r, chunk *c, const float *S, const float *dq) {
     for (int t = 0; t < c->L; t++) {
         size_t gate = c->gate + (size_t)(t * r->d.H);
-        float bound = vec_exp(-r->m[gate]), den = r->den[gate], size = fabsf(den);
-        float N = (size > bound ? size : bound) + r->d.eps;
-        const float *dh = r->dh.p + (c->n0 + (size_t)t) * r->dh.ld + (size_t)(head * c->dv);
-        float along = -dot(dh, c->h + (size_t)t * r->h.ld, c->dv) / N;
-        scaled_row(c->y + (size_t)t * (size_t)c->dv, 1 / N, dh, c->dv);
-        of_m[t] = along * r->d.eps;
-        g[t] = size > bound ? (den > 0 ? along : -along) : 0;
+        const float *P = c->P + t * c->L, *scores = c->S + t * c->L, *q = c->q + (size_t)t * r->q.ld;
+        double den = 0, along = 0, past[2] = {0, 0}, bound = (double)vec_exp(-r->m[gate]);
+#pragma omp simd reduction(+ : den, along)
+        for (int s = 0; s <= t; s++) {
+            den += (double)scores[s];
+            along += (double)scores[s] * (double)P[s];
+        }
+        if (S) {
+            two_dots(past, q, S + (size_t)c->dk * (size_t)c->dv, dq + (size_t)t * r->dq.ld, c->dk);
+            den += (double)weight_of_past(r, c, t, S[r->size - 1]) * past[0];
+            along += past[1];
+        }
+        double size = fabs(den), N = (size > bound ? size : bound) + (double)r->d.eps;
+        c->of_m[t] = (float)(-along / N * (double)r->d.eps);
+        c->g[t] = fabsf(r->den[gate]) > (float)bound ? (den > 0 ? -along / N : along / N) : 0;
     }
 }
 
-/* Pairs inside the chunk: dq, dk, dv are written. */
-static void backward_pairs(const run *r, chunk *c, const float *g, float *dq, float *dk, float *dv) {
+/* Pairs inside the chunk: dk, dv are written; to dq, where `add`, what came through the state is there
+ * already. */
+static void backward_pairs(const run *r, chunk *c, float *dq, float *dk, float *dv, int add) {
     int L = c->L;
     float scale = 1 / sqrtf((float)c->dk);
-    xl_gemm(0, 1, L, L, c->dv, 1, c->y, (size_t)c->dv, c->v, r->v.ld, 0, c->P, (size_t)L);
     for (int t = 0; t < L; t++)
         for (int s = 0; s < L; s++)
-            c->P[t * L + s] = c->W[t * L + s] * (c->P[t * L + s] + g[t]) * scale;
-    xl_gemm(0, 0, L, c->dk, L, 1, c->P, (size_t)L, c->k, r->k.ld, 0, dq, r->dq.ld);
+            c->P[t * L + s] = c->W[t * L + s] * (float)((double)c->P[t * L + s] + c->g[t]) * scale;
+    xl_gemm(0, 0, L, c->dk, L, 1, c->P, (size_t)L, c->k, r->k.ld, add ? 1 : 0, dq, r->dq.ld);
     xl_gemm(1, 0, L, c->dk, L, 1, c->P, (size_t)L, c->q, r->q.ld, 0, dk, r->dk.ld);
     xl_gemm(1, 0, L, c->dv, L, 1, c->S, (size_t)L, c->y, (size_t)c->dv, 0, dv, r->dv.ld);
 }
 
-/* Through the state before the chunk: adds to dq and to that state's gradient. */
-static void backward_incoming(const run *r, chunk *c, const float *S, const float *g, float *dq) {
+/* Through the state before the chunk: adds the normaliser's part to dq, and all to that state's gradient. */
+static void backward_incoming(const run *r, chunk *c, const float *S, float *dq) {
     int L = c->L, dk = c->dk, dv = c->dv;
     const float *n = S + (size_t)dk * (size_t)dv;
     float *next_n = c->next + (size_t)dk * (size_t)dv;
     for (int t = 0; t < L; t++) {
-        float a = vec_exp(c->b[t] + n[dk] - r->m[c->gate + (size_t)(t * r->d.H)]);
-        float *y = c->y + (size_t)t * (size_t)dv;
-        scaled_row(y, a, y, dv);
-        axpy(dq + (size_t)t * r->dq.ld, a * g[t], n, dk);
-        axpy(next_n, a * g[t], c->q + (size_t)t * r->q.ld, dk);
+        float a = weight_of_past(r, c, t, n[dk]), ag = a * (float)c->g[t];
+        scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
+        axpy(dq + (size_t)t * r->dq.ld, ag, n, dk);
+        axpy(next_n, ag, c->q + (size_t)t * r->q.ld, dk);
     }
-    xl_gemm(0, 1, L, dk, dv, 1, c->y, (size_t)dv, S, (size_t)dv, 1, dq, r->dq.ld);
     xl_gemm(1, 0, dk, dv, L, 1, c->q, r->q.ld, c->y, (size_t)dv, 1, c->next, (size_t)dv);
 }
 
@@ -258,17 +306,18 @@ static void backward_incoming(const run *r, chunk *c, const float *S, const floa
 static float backward_outgoing(const run *r, chunk *c, float m_in, const float *S_out, float *dk, float *dv) {
     int L = c->L, K = c->dk, V = c->dv;
     const float *G_n = c->G + (size_t)K * (size_t)V;
-    float m_out = S_out[r->size - 1], last = c->b[L - 1], scale = 1 / sqrtf((float)K);
+    double last = c->b[L - 1] - (double)S_out[r->size - 1];
+    float scale = 1 / sqrtf((float)K);
     for (int s = 0; s < L; s++) {
-        float w = scale * vec_exp(last + c->bi[s] - m_out);
-        scaled_row(c->x + (size_t)s * (size_t)V, w, c->v + (size_t)s * r->v.ld, V);
+        float w = scale * vec_exp((float)(last + c->bi[s]));
+        scaled_row(c->x + s * V, w, c->v + (size_t)s * r->v.ld, V);
         axpy(dk + (size_t)s * r->dk.ld, w, G_n, K);
     }
     xl_gemm(0, 1, L, K, V, 1, c->x, (size_t)V, c->G, (size_t)V, 1, dk, r->dk.ld);
     for (int s = 0; s < L; s++)
-        scaled_row(c->x + (size_t)s * (size_t)K, scale * vec_exp(last + c->bi[s] - m_out), c->k + (size_t)s * r->k.ld, K);
+        scaled_row(c->x + s * K, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, K);
     xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
-    float decay = vec_exp(last + m_in - m_out), sum = 0;
+    float decay = vec_exp((float)(last + (double)m_in)), sum = 0;
     for (int a = 0; a < K; a++) {
         size_t at = (size_t)a * (size_t)V;
         axpy(c->next + at, decay, c->G + at, V);
@@ -281,7 +330,7 @@ static float backward_outgoing(const run *r, chunk *c, float m_in, const float *
 
 /* di and df; returns the gradient of the stabiliser before the chunk. */
 static float backward_gates(const run *r, chunk *c, int head, float at_end, float dm, float m_in,
-                            const float *of_m, const float *dq, const float *dk) {
+                            const float *dq, const float *dk) {
     float dlogf = at_end;
     for (int t = c->L - 1; t >= 0; t--) {
         size_t n = c->n0 + (size_t)t;
@@ -289,8 +338,8 @@ static float backward_gates(const run *r, chunk *c, int head, float at_end, floa
         float before = t > 0 ? r->m[c->gate + (size_t)((t - 1) * r->d.H)] : m_in;
         float along = dot(c->k + (size_t)t * r->k.ld, dk + (size_t)t * r->dk.ld, c->dk);
         dlogf += dot(c->q + (size_t)t * r->q.ld, dq + (size_t)t * r->dq.ld, c->dk) - along;
-        dm += of_m[t];
-        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + before >= i;
+        dm += c->of_m[t];
+        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + (double)before >= (double)i;
         if (from_before)
             extra = dm;
         r->di.p[n * r->di.ld + (size_t)head] = along + (from_before ? 0 : dm);
@@ -313,8 +362,8 @@ static void backward_head(void *context, int index, int thread) {
     const run *r = context;
     int b = index / r->d.H, head = index % r->d.H, fresh, start, has_G = 0;
     chunk c = carve(r, thread);
-    size_t wide = (size_t)c.dk * (size_t)(c.dv + 1), L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T);
-    float dm = 0, *g = c.next + wide, *of_m = g + L;
+    size_t wide = (size_t)c.dk * (size_t)(c.dv + 1);
+    float dm = 0;
     for (int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; end > 0; end = start) {
         start = chunk_start(r, b, end, &fresh);
         open_chunk(r, &c, b, head, start, end);
@@ -324,14 +373,15 @@ static void backward_head(void *context, int index, int thread) {
         const float *S = fresh || start % r->d.L ? NULL : border(r, b, head, start);
         float m_in = S ? S[r->size - 1] : r->m0, at_end = 0;
         memset(c.next, 0, wide * sizeof *c.next);
-        gradients_of_sums(r, &c, head, g, of_m);
         weights_and_scores(r, &c, r->m + c.gate, (size_t)r->d.H);
-        backward_pairs(r, &c, g, dq, dk, dv);
+        gradients_of_sums(r, &c, head, S, dq);
+        gradients_of_normalisers(r, &c, S, dq);
+        backward_pairs(r, &c, dq, dk, dv, S != NULL);
         if (has_G)
             at_end = backward_outgoing(r, &c, m_in, border(r, b, head, end), dk, dv);
         if (S)
-            backward_incoming(r, &c, S, g, dq);
-        dm = backward_gates(r, &c, head, at_end, dm, m_in, of_m, dq, dk);
+            backward_incoming(r, &c, S, dq);
+        dm = backward_gates(r, &c, head, at_end, dm, m_in, dq, dk);
         memcpy(c.G, c.next, wide * sizeof *c.G);
         has_G = !fresh;
         dm = fresh ? 0 : dm;

@@ -39,30 +39,32 @@ static float *at(xl_view v, int n) {
 /* ---- norm
  * ------------------------------------------------------------------------------------------------------ */
 
-static float sum_of(const float *x, int n) {
-    float s = 0;
+/* Inside a norm all is double: what it divides by can be much smaller than what comes in, and then every
+ * rounding before the division grows. */
+static double sum_of(const float *x, int n) {
+    double s = 0;
 #pragma omp simd reduction(+ : s)
     for (int i = 0; i < n; i++)
-        s += x[i];
+        s += (double)x[i];
     return s;
 }
 
 typedef struct {
-    float mean, rstd;
+    double mean, rstd;
 } moments;
 
 static moments moments_of(const float *x, int n, const xl_norm *norm) {
-    float mean = norm->rms ? 0 : sum_of(x, n) / (float)n, s = 0;
+    double mean = norm->rms ? 0 : sum_of(x, n) / n, s = 0;
 #pragma omp simd reduction(+ : s)
     for (int i = 0; i < n; i++)
-        s += (x[i] - mean) * (x[i] - mean);
-    return (moments){mean, 1 / sqrtf(s / (float)n + norm->eps)};
+        s += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return (moments){mean, 1 / sqrt(s / n + (double)norm->eps)};
 }
 
 static void norm_rows(void *context, int index, int thread) {
     const job *j = context;
     int W = j->v[0].cols / j->norm.groups;
-    float one = j->norm.plus_one ? 1 : 0;
+    double one = j->norm.plus_one ? 1 : 0;
     FOR_ROWS(j, n)
     for (int g = 0; g < j->norm.groups; g++) {
         const float *x = at(j->v[1], n) + g * W, *w = j->a ? j->a + g * W : NULL,
@@ -70,7 +72,8 @@ static void norm_rows(void *context, int index, int thread) {
         float *y = at(j->v[0], n) + g * W;
         moments m = moments_of(x, W, &j->norm);
         for (int i = 0; i < W; i++)
-            y[i] = (x[i] - m.mean) * m.rstd * (w ? w[i] + one : 1) + (b ? b[i] : 0);
+            y[i] = (float)(((double)x[i] - m.mean) * m.rstd * (w ? (double)w[i] + one : 1) +
+                           (b ? (double)b[i] : 0));
     }
 }
 
@@ -82,18 +85,18 @@ static void norm(xl_view y, xl_view x, const float *w, const float *b, xl_norm n
 /* dx = rstd (d - mean(d) - xhat mean(d xhat)), d = dy w */
 static void norm_dx_row(const job *j, float *dx, const float *dy, const float *x, const float *w, int W) {
     moments m = moments_of(x, W, &j->norm);
-    float one = j->norm.plus_one ? 1 : 0, mean_d = 0, mean_dx = 0, keep = j->add ? 1 : 0;
+    double one = j->norm.plus_one ? 1 : 0, mean_d = 0, mean_dx = 0;
 #pragma omp simd reduction(+ : mean_d, mean_dx)
     for (int i = 0; i < W; i++) {
-        float d = dy[i] * (w ? w[i] + one : 1);
+        double d = (double)dy[i] * (w ? (double)w[i] + one : 1);
         mean_d += d;
-        mean_dx += d * (x[i] - m.mean) * m.rstd;
+        mean_dx += d * ((double)x[i] - m.mean) * m.rstd;
     }
-    mean_d = j->norm.rms ? 0 : mean_d / (float)W;
-    mean_dx /= (float)W;
+    mean_d = j->norm.rms ? 0 : mean_d / W;
+    mean_dx /= W;
     for (int i = 0; i < W; i++) {
-        float d = dy[i] * (w ? w[i] + one : 1), hat = (x[i] - m.mean) * m.rstd;
-        dx[i] = m.rstd * (d - mean_d - hat * mean_dx) + (keep != 0 ? dx[i] : 0);
+        double d = (double)dy[i] * (w ? (double)w[i] + one : 1), hat = ((double)x[i] - m.mean) * m.rstd;
+        dx[i] = (float)(m.rstd * (d - mean_d - hat * mean_dx) + (j->add ? (double)dx[i] : 0));
     }
 }
 
@@ -115,7 +118,7 @@ static void norm_dw_group(void *context, int g, int thread) {
         moments m = moments_of(x, W, &j->norm);
         float *dw = j->da ? j->da + g * W : NULL, *db = j->db ? j->db + g * W : NULL;
         for (int i = 0; dw && i < W; i++)
-            dw[i] += dy[i] * (x[i] - m.mean) * m.rstd;
+            dw[i] += (float)((double)dy[i] * ((double)x[i] - m.mean) * m.rstd);
         for (int i = 0; db && i < W; i++)
             db[i] += dy[i];
     }
@@ -360,15 +363,30 @@ static float exp_and_sum(float *e, const float *x, float top, int n) {
     return total;
 }
 
+/* In lanes, because not every compiler turns a maximum of floats into vectors by itself. */
+static float largest_of(const float *x, int n) {
+    enum { LANES = 16 };
+    float lane[LANES], top = x[0];
+    for (int k = 0; k < LANES; k++)
+        lane[k] = top;
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+    for (; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (int k = 0; k < LANES; k++)
+        top = lane[k] > top ? lane[k] : top;
+    return top;
+}
+
 static void xent_rows(void *context, int index, int thread) {
     const job *j = context; /* v: logits, dlogits */
     FOR_ROWS(j, n) {
         const float *x = at(j->v[0], n);
         int V = j->v[0].cols, target = j->ids[n];
-        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = x[0], chosen = target < 0 ? 0 : x[target];
-#pragma omp simd reduction(max : top)
-        for (int i = 0; i < V; i++)
-            top = x[i] > top ? x[i] : top;
+        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = largest_of(x, V),
+              chosen = target < 0 ? 0 : x[target];
         float total = exp_and_sum(d, x, top, V), scale = target < 0 ? 0 : j->value / total;
         if (j->da)
             j->da[n] = target < 0 ? 0 : top + logf(total) - chosen;

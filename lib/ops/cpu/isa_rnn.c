@@ -29,7 +29,12 @@ static float *part(const run *r, int k, int b, int head) {
     return r->s + ((size_t)k * (size_t)r->seq.B + (size_t)b) * D + (size_t)(head * r->d.dh);
 }
 
-static void slstm_units(float *g, float *h, float *c, float *n, float *m, float *tape, size_t D, int dh) {
+static inline float clipped(float x, float bound) { /* NaN stays NaN */
+    return x > bound ? bound : x < -bound ? -bound : x;
+}
+
+static void slstm_units(float *g, float *h, float *c, float *n, float *m, float *tape, size_t D, int dh,
+                        float bound) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
     for (int e = 0; e < dh; e++) {
         m[e] = n[e] == 0 ? -INFINITY : m[e];
@@ -41,20 +46,20 @@ static void slstm_units(float *g, float *h, float *c, float *n, float *m, float 
         c[e] = f * c[e] + i * z;
         n[e] = f * n[e] + i;
         m[e] = top;
-        h[e] = o * c[e] / n[e];
+        h[e] = clipped(o * c[e] / n[e], bound);
         gi[e] = i, gf[e] = f, gz[e] = z, go[e] = o;
         if (tape)
             tape[e] = slope, tape[D + (size_t)e] = c[e], tape[2 * D + (size_t)e] = n[e];
     }
 }
 
-static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int dh) {
+static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int dh, float bound) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
     for (int e = 0; e < dh; e++) {
         float i = vec_sigmoid(gi[e]), f = vec_sigmoid(gf[e]), z = vec_tanh(gz[e]), o = vec_sigmoid(go[e]);
         c[e] = f * c[e] + i * z;
         float th = vec_tanh(c[e]);
-        h[e] = o * th;
+        h[e] = clipped(o * th, bound);
         gi[e] = i, gf[e] = f, gz[e] = z, go[e] = o;
         if (tape)
             tape[e] = 0, tape[D + (size_t)e] = c[e], tape[2 * D + (size_t)e] = th;
@@ -64,14 +69,15 @@ static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int 
 static void units(const run *r, int b, int t, int head) {
     size_t D = (size_t)(r->d.H * r->d.dh), n = (size_t)b * (size_t)r->seq.T + (size_t)t, dh = (size_t)r->d.dh;
     float *g = r->gates + n * 4 * D + (size_t)head * 4 * dh, *h = r->h.p + n * r->h.ld + (size_t)head * dh;
-    float *tape = r->tape ? r->tape + n * 3 * D + (size_t)head * dh : NULL;
+    float *tape = r->tape ? r->tape + n * 3 * D + (size_t)head * dh : NULL, bound = xl_rnn_bound(r->d.clip);
     for (size_t slot = 0; r->bias && slot < 4; slot++)
         for (size_t e = 0; e < dh; e++)
             g[slot * dh + e] += r->bias[slot * D + (size_t)head * dh + e];
     if (r->d.lstm)
-        lstm_units(g, h, part(r, 1, b, head), tape, D, r->d.dh);
+        lstm_units(g, h, part(r, 1, b, head), tape, D, r->d.dh, bound);
     else
-        slstm_units(g, h, part(r, 1, b, head), part(r, 2, b, head), part(r, 3, b, head), tape, D, r->d.dh);
+        slstm_units(g, h, part(r, 1, b, head), part(r, 2, b, head), part(r, 3, b, head), tape, D, r->d.dh,
+                    bound);
     memcpy(part(r, 0, b, head), h, dh * sizeof *h);
 }
 
@@ -135,27 +141,33 @@ static void rnn(xl_view h, float *gates, float *tape, const float *R, const floa
 /* ---- backward
  * -------------------------------------------------------------------------------------------------- */
 
-static void slstm_units_bwd(float *g, const float *tape, size_t D, int dh, const float *dy, float *dhn,
-                            float *dc, float *dn, const float *c_old, const float *n_old) {
+/* h is the clipped one, also where the slopes of n and o contain it, as in the package. */
+static void slstm_units_bwd(float *g, const float *h, const float *tape, size_t D, int dh, const float *dy,
+                            const float *dhn, float *dc, float *dn, const float *c_old, const float *n_old,
+                            float bound, float held) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
     for (int e = 0; e < dh; e++) {
-        float i = gi[e], f = gf[e], z = gz[e], o = go[e], slope = tape[e], c = tape[D + (size_t)e];
-        float inv = 1 / tape[2 * D + (size_t)e], d = dy[e] + dhn[e];
-        float dce = dc[e] + d * o * inv, dne = dn[e] - d * o * c * inv * inv;
-        gi[e] = (dce * z + dne) * i;
-        gf[e] = (dce * (c_old ? c_old[e] : 0) + dne * (n_old ? n_old[e] : 0)) * f * slope;
+        float i = gi[e], f = gf[e], z = gz[e], o = go[e], slope = tape[e];
+        float inv = 1 / tape[2 * D + (size_t)e], d = dy[e] + clipped(dhn[e], bound);
+        float c0 = c_old ? c_old[e] : 0, n0 = n_old ? n_old[e] : 0, now = d * o * inv;
+        float mean =
+            fabsf(h[e]) < held ? tape[D + (size_t)e] * inv : h[e] / o; /* c / n, as far as h shows it */
+        float dce = dc[e] + now, dne = dn[e] - now * mean;
+        gi[e] = (now * (z - mean) + (dc[e] * z + dn[e])) * i; /* differences first: they can be small */
+        gf[e] = (now * (c0 - mean * n0) + (dc[e] * c0 + dn[e] * n0)) * f * slope;
         gz[e] = dce * i * (1 - z * z);
-        go[e] = d * c * inv * o * (1 - o);
+        go[e] = d * h[e] * (1 - o);
         dc[e] = dce * f;
         dn[e] = dne * f;
     }
 }
 
-static void lstm_units_bwd(float *g, const float *tape, size_t D, int dh, const float *dy, float *dhn,
-                           float *dc, const float *c_old) {
+static void lstm_units_bwd(float *g, const float *tape, size_t D, int dh, const float *dy, const float *dhn,
+                           float *dc, const float *c_old, float bound) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
     for (int e = 0; e < dh; e++) {
-        float i = gi[e], f = gf[e], z = gz[e], o = go[e], th = tape[2 * D + (size_t)e], d = dy[e] + dhn[e];
+        float i = gi[e], f = gf[e], z = gz[e], o = go[e], th = tape[2 * D + (size_t)e];
+        float d = dy[e] + clipped(dhn[e], bound);
         float dce = dc[e] + d * o * (1 - th * th);
         gi[e] = dce * z * i * (1 - i);
         gf[e] = dce * (c_old ? c_old[e] : 0) * f * (1 - f);
@@ -171,6 +183,7 @@ static void units_bwd(const run *r, int b, int t, int head) {
     float *g = r->gates + n * 4 * D + 4 * at;
     const float *tape = r->tape + n * 3 * D + at, *dy = r->dh.p + n * r->dh.ld + at, *c_old = NULL,
                 *n_old = NULL;
+    const float bound = xl_rnn_bound(r->d.clip_bwd);
     if (!is_reset(r, b, t) && t > 0) {
         c_old = tape - 3 * D + D;
         n_old = tape - 3 * D + 2 * D;
@@ -179,10 +192,11 @@ static void units_bwd(const run *r, int b, int t, int head) {
         n_old = r->d.lstm ? NULL : c_old + D;
     }
     if (r->d.lstm)
-        lstm_units_bwd(g, tape, D, r->d.dh, dy, part(r, 0, b, head), part(r, 1, b, head), c_old);
+        lstm_units_bwd(g, tape, D, r->d.dh, dy, part(r, 0, b, head), part(r, 1, b, head), c_old, bound);
     else
-        slstm_units_bwd(g, tape, D, r->d.dh, dy, part(r, 0, b, head), part(r, 1, b, head),
-                        part(r, 2, b, head), c_old, n_old);
+        slstm_units_bwd(g, r->h.p + n * r->h.ld + at, tape, D, r->d.dh, dy, part(r, 0, b, head),
+                        part(r, 1, b, head), part(r, 2, b, head), c_old, n_old, bound,
+                        xl_rnn_bound(r->d.clip));
 }
 
 /* h of the token before, which the recurrent product saw: one matrix, so that dR is one product. */

@@ -15,6 +15,11 @@ static real log_sigmoid(real x) {
     return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
 }
 
+static real clipped(real x, real clip) { /* NaN stays NaN */
+    real bound = xl_rnn_bound(clip);
+    return x > bound ? bound : x < -bound ? -bound : x;
+}
+
 /* Where unit j = head*dh + e finds its four gates and their biases. */
 static size_t gate_at(xl_rnn d, int j, int slot) {
     return (size_t)(j / d.dh) * 4 * (size_t)d.dh + (size_t)slot * (size_t)d.dh + (size_t)(j % d.dh);
@@ -71,7 +76,7 @@ static void step(real *gates, real *state, real *h, real *tape, const real *R, c
             slstm_unit(g, s, tape ? tape + j : NULL, (size_t)D);
         for (int k = 1; k < (d.lstm ? 2 : 4); k++)
             state[k * D + j] = s[k];
-        h[j] = s[0];
+        h[j] = clipped(s[0], d.clip);
     }
     for (int j = 0; j < D; j++) /* only now: every unit has read the old h */
         state[j] = h[j];
@@ -103,16 +108,16 @@ void xl_ref_rnn(xl_view h, real *gates, real *tape, const real *R, const real *b
 }
 
 /* One unit backwards: from dh and the gradients of c and n to those of the pre-activations (in place of the
- * gates). */
-static void slstm_unit_bwd(real *g[4], const real *tape, size_t D, real dh, real c_old, real n_old, real *dc,
-                           real *dn) {
-    real i = *g[0], f = *g[1], z = *g[2], o = *g[3], slope = tape[0], c = tape[D], n = tape[2 * D];
+ * gates). The slopes of n and o contain h, and the package takes the clipped one. */
+static void slstm_unit_bwd(real *g[4], const real *tape, size_t D, real dh, real h, real c_old, real n_old,
+                           real *dc, real *dn) {
+    real i = *g[0], f = *g[1], z = *g[2], o = *g[3], slope = tape[0], n = tape[2 * D];
     *dc += dh * o / n;
-    *dn -= dh * o * c / (n * n);
+    *dn -= dh * h / n;
     *g[0] = (*dc * z + *dn) * i;
     *g[1] = (*dc * c_old + *dn * n_old) * f * slope;
     *g[2] = *dc * i * (1 - z * z);
-    *g[3] = dh * c / n * o * (1 - o);
+    *g[3] = dh * h * (1 - o);
     *dc *= f;
     *dn *= f;
 }
@@ -160,18 +165,19 @@ static void recurrent_bwd(const real *dg, real *dR, real *dh_old, const real *R,
         }
 }
 
-static void step_bwd(real *gates, real *dbias, const real *dh, real *carried, const real *tape, before old,
-                     xl_rnn d) {
+static void step_bwd(real *gates, real *dbias, const real *dh, real *carried, const real *h, const real *tape,
+                     before old, xl_rnn d) {
     int D = d.H * d.dh;
     real *dh_next = carried, *dc = carried + D, *dn = carried + 2 * D;
     for (int j = 0; j < D; j++) {
-        real *g[4], dhj = dh[j] + dh_next[j], c_old = old.c ? old.c[j] : 0, n_old = old.n ? old.n[j] : 0;
+        real *g[4], dhj = dh[j] + clipped(dh_next[j], d.clip_bwd), c_old = old.c ? old.c[j] : 0,
+                    n_old = old.n ? old.n[j] : 0;
         for (int slot = 0; slot < 4; slot++)
             g[slot] = gates + gate_at(d, j, slot);
         if (d.lstm)
             lstm_unit_bwd(g, tape + j, (size_t)D, dhj, c_old, &dc[j]);
         else
-            slstm_unit_bwd(g, tape + j, (size_t)D, dhj, c_old, n_old, &dc[j], &dn[j]);
+            slstm_unit_bwd(g, tape + j, (size_t)D, dhj, h[j], c_old, n_old, &dc[j], &dn[j]);
         for (int slot = 0; dbias && slot < 4; slot++)
             dbias[slot * D + j] += *g[slot];
     }
@@ -191,7 +197,8 @@ void xl_ref_rnn_bwd(real *gates, real *dR, real *dbias, xl_view dh, xl_view h, c
             if (t >= length)
                 continue;
             before old = state_before(h, tape, d, seq, state, b, t);
-            step_bwd(gates + n * 4 * D, dbias, dh.p + n * dh.ld, scratch, tape + n * 3 * D, old, d);
+            step_bwd(gates + n * 4 * D, dbias, dh.p + n * dh.ld, scratch, h.p + n * h.ld, tape + n * 3 * D,
+                     old, d);
             recurrent_bwd(gates + n * 4 * D, dR, scratch, R, old.h, d);
             for (size_t j = 0; is_reset(seq, b, t) && j < 3 * D; j++)
                 scratch[j] = 0;
