@@ -30,7 +30,7 @@ download() { # into a folder beside, renamed when the checksums hold
     mv "$cache/incoming" "$cache/wikitext-2"
 }
 
-bible() { # public-domain text from a Debian package, in lower case with punctuation as words, split 90/5/5
+bible_text() { # public-domain text from a Debian package, in lower case with punctuation as words, split 90/5/5
     command -v bible >/dev/null || {
         as_root=""
         [ "$(id -u)" = 0 ] || as_root="sudo"
@@ -55,7 +55,7 @@ elif good "$cache/wikitext-2"; then
 elif download; then
     data=$cache/wikitext-2
     echo "corpus: WikiText-2 v1, downloaded to $data"
-elif bible; then
+elif bible_text; then
     data=$cache/bible-kjv
     echo "corpus: the King James Bible from the Debian package bible-kjv, because WikiText-2 could not be downloaded"
 else

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs, on Debian, what the build, the tests and the programs need, and what is named. Does nothing where all is there.
 set -eu
-packages="cmake ninja-build gcc g++ libc6-dev pkg-config libopenblas-dev libjansson-dev libutf8proc-dev libcmocka-dev zlib1g-dev valgrind curl ca-certificates"
+packages="cmake ninja-build gcc g++ libc6-dev pkg-config libopenblas-dev libjansson-dev libutf8proc-dev libcmocka-dev locales zlib1g-dev valgrind curl ca-certificates"
 missing=""
 for p in $packages "$@"; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "install ok installed" || missing="$missing $p"

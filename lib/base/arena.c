@@ -2,11 +2,13 @@
 #include <assert.h>
 
 enum { ALIGN = 64 };
+static const size_t LIMIT =
+    SIZE_MAX / 2 + 1; /* a plan stops here in place of wrapping around; no heap gives as much */
 
 real *xl_arena_real(xl_arena *a, size_t count) {
     size_t bytes = (count * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN;
     size_t at = a->used;
-    a->used += bytes;
+    a->used = bytes < LIMIT - at ? at + bytes : LIMIT;
     if (a->used > a->peak)
         a->peak = a->used;
     if (!a->base) /* measuring: any aligned address that is not NULL will do */

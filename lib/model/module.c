@@ -450,3 +450,13 @@ int xl_module_has_attention(const xlstm_module *m) {
             return 1;
     return 0;
 }
+
+xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
+    const xlstm_config *c = &m->config;
+    int heads = c->num_heads > c->mlstm_heads ? c->num_heads : c->mlstm_heads;
+    heads = c->slstm_heads > heads ? c->slstm_heads : heads;
+    if (streams > (1 << 30) / heads)
+        return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams", streams,
+                       heads, (1 << 30) / heads);
+    return XLSTM_OK;
+}

@@ -72,6 +72,8 @@ xlstm_status xl_module_take_packed(xlstm_module *m);
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 
 void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
+/* Streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are size_t. */
+xlstm_status xl_check_streams(const xlstm_module *m, int streams);
 int xl_module_has_attention(const xlstm_module *m);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
 

@@ -59,6 +59,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
         return xl_fail(XLSTM_E_ARGUMENT,
                        "a session needs a module and positive sizes; got %d streams of %d tokens at once",
                        streams, max_tokens);
+    XL_TRY(xl_check_streams(module, streams));
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a session");
@@ -127,8 +128,8 @@ static void gather(xlstm_session *s, const int32_t *tokens, const real *vectors,
 
 static void run(xlstm_session *s, const int32_t *tokens, const real *vectors, int time, wanted want,
                 real *out) {
-    for (int from = 0; from < time; from += s->max) {
-        int T = time - from < s->max ? time - from : s->max;
+    for (int from = 0, T; from < time; from += T) {
+        T = time - from < s->max ? time - from : s->max;
         gather(s, tokens, vectors, time, from, T);
         run_piece(s, T, time, from, want, out);
     }

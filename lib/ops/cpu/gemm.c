@@ -122,7 +122,7 @@ static void heads_rows(void *context, int index, int thread) {
                 a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)] = a->b[j * a->s.out + o];
     for (int j = 0; j < a->s.n; j++)
         xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in),
-                a->x.ld, a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->b ? 1 : 0,
+                a->x.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->b ? 1 : 0,
                 a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld);
 }
 
@@ -132,13 +132,13 @@ static void heads_dx_rows(void *context, int index, int thread) {
     (void)thread;
     for (int j = 0; j < a->s.n; j++)
         xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
-                a->y.ld, a->W + (size_t)j * (size_t)(a->s.out * a->s.in), (size_t)a->s.in, a->add ? 1 : 0,
+                a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->add ? 1 : 0,
                 a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
 }
 
 static void heads_dw_block(void *context, int j, int thread) {
     const blocks *a = context;
-    size_t size = (size_t)(a->s.out * a->s.in);
+    size_t size = (size_t)a->s.out * (size_t)a->s.in;
     (void)thread;
     xl_gemm(1, 0, a->s.out, a->s.in, a->y.rows, 1, a->y.p + (size_t)(j * a->s.ystep), a->y.ld,
             a->x.p + (size_t)(j * a->s.in), a->x.ld, 1, a->dW + (size_t)j * size, (size_t)a->s.in);

@@ -133,7 +133,7 @@ static void forward_chunk(const run *r, chunk *c, float *S) {
         scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
         for (int s = 0; s <= t; s++)
             sum += c->S[t * L + s];
-        den[t] = sum + dot(c->y + t * dk, n, dk);
+        den[t] = sum + dot(c->y + (size_t)t * (size_t)dk, n, dk);
     }
     xl_gemm(0, 0, L, dv, L, 1, c->S, (size_t)L, c->v, r->v.ld, 0, c->h, r->h.ld);
     xl_gemm(0, 0, L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
@@ -319,11 +319,13 @@ static float backward_outgoing(const run *r, chunk *c, float m_in, const float *
     xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
     float decay = vec_exp((float)(last + (double)m_in)), sum = 0;
     for (int a = 0; a < K; a++) {
-        axpy(c->next + a * V, decay, c->G + a * V, V);
-        sum += dot(c->G + a * V, S_out + a * V, V);
+        size_t at = (size_t)a * (size_t)V;
+        axpy(c->next + at, decay, c->G + at, V);
+        sum += dot(c->G + at, S_out + at, V);
     }
-    axpy(c->next + K * V, decay, G_n, K);
-    return sum + dot(G_n, S_out + K * V, K);
+    size_t n = (size_t)K * (size_t)V;
+    axpy(c->next + n, decay, G_n, K);
+    return sum + dot(G_n, S_out + n, K);
 }
 
 /* di and df; returns the gradient of the stabiliser before the chunk. */

@@ -144,7 +144,7 @@ static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head,
         real bound = exp(-r->m[at]), size = fabs(r->den[at]);
         real N = fmax(size, bound) + r->d.eps, *d = row(dh, n, head, c->dv);
         for (int e = 0; e < c->dv; e++)
-            c->du[t * c->dv + e] = d[e] / N;
+            c->du[(size_t)t * (size_t)c->dv + e] = d[e] / N;
         real along = -dot(d, row(r->h, n, head, c->dv), c->dv) / N;
         c->of_m[t] = along * r->d.eps;
         c->g[t] = size > bound ? (r->den[at] > 0 ? along : -along) : 0;
@@ -159,14 +159,15 @@ static void chunk_pairs(const run *r, chunk *c, size_t n0, int head, xl_view dq,
     for (int t = 0; t < c->L; t++)
         for (int s = 0; s <= t; s++) {
             size_t nt = n0 + (size_t)t, ns = n0 + (size_t)s;
-            real *q = row(r->q, nt, head, c->dk), *k = row(r->k, ns, head, c->dk), *du = c->du + t * c->dv;
+            real *q = row(r->q, nt, head, c->dk), *k = row(r->k, ns, head, c->dk),
+                 *du = c->du + (size_t)t * (size_t)c->dv;
             real m = r->m[nt * (size_t)r->d.H + (size_t)head];
             real w = exp(c->b[t] - c->b[s] + *row(r->i, ns, head, 1) - m);
             real dS = w * (dot(du, row(r->v, ns, head, c->dv), c->dv) + c->g[t]);
             real S = w * scale * dot(q, k, c->dk);
             for (int a = 0; a < c->dk; a++) {
                 row(dq, nt, head, c->dk)[a] += dS * scale * k[a];
-                c->dk_[s * c->dk + a] += dS * q[a];
+                c->dk_[(size_t)s * (size_t)c->dk + a] += dS * q[a];
             }
             for (int e = 0; e < c->dv; e++)
                 row(dv, ns, head, c->dv)[e] += S * du[e];
@@ -178,7 +179,7 @@ static void chunk_incoming(const run *r, chunk *c, size_t n0, int head, xl_view 
     const real *C = c->S, *n = C + (size_t)c->dk * (size_t)c->dv, m_in = n[c->dk];
     for (int t = 0; t < c->L; t++) {
         size_t nt = n0 + (size_t)t;
-        real *q = row(r->q, nt, head, c->dk), *du = c->du + t * c->dv;
+        real *q = row(r->q, nt, head, c->dk), *du = c->du + (size_t)t * (size_t)c->dv;
         real a_t = exp(c->b[t] + m_in - r->m[nt * (size_t)r->d.H + (size_t)head]);
         for (int a = 0; a < c->dk; a++) {
             real *next = c->next + (size_t)a * (size_t)(c->dv + 1);
@@ -203,7 +204,7 @@ static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view 
         real w = exp(last - c->b[s] + *row(r->i, ns, head, 1) - m_out);
         for (int a = 0; a < c->dk; a++) {
             const real *G = c->G + (size_t)a * (size_t)(c->dv + 1);
-            c->dk_[s * c->dk + a] += w * (dot(G, v, c->dv) + G[c->dv]);
+            c->dk_[(size_t)s * (size_t)c->dk + a] += w * (dot(G, v, c->dv) + G[c->dv]);
             for (int e = 0; e < c->dv; e++)
                 dvs[e] += w * scale * k[a] * G[e];
         }
@@ -212,9 +213,10 @@ static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view 
          decay = exp(last + m_in - m_out);
     for (int a = 0; a < c->dk; a++)
         for (int e = 0; e <= c->dv; e++) {
-            real G = c->G[a * (c->dv + 1) + e];
-            c->next[a * (c->dv + 1) + e] += decay * G;
-            sum += G * (e < c->dv ? c->S_out[a * c->dv + e] : c->S_out[c->dk * c->dv + a]);
+            real G = c->G[(size_t)a * (size_t)(c->dv + 1) + e];
+            c->next[(size_t)a * (size_t)(c->dv + 1) + e] += decay * G;
+            sum += G * (e < c->dv ? c->S_out[(size_t)a * (size_t)c->dv + e]
+                                  : c->S_out[(size_t)c->dk * (size_t)c->dv + a]);
         }
     return sum;
 }
@@ -231,7 +233,7 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
     real scale = 1 / sqrt((real)c->dk), dlogf = end;
     for (int t = c->L - 1; t >= 0; t--) {
         size_t n = n0 + (size_t)t;
-        real along = scale * dot(row(r->k, n, head, c->dk), c->dk_ + t * c->dk, c->dk);
+        real along = scale * dot(row(r->k, n, head, c->dk), c->dk_ + (size_t)t * (size_t)c->dk, c->dk);
         dlogf += dot(row(r->q, n, head, c->dk), row(dq, n, head, c->dk), c->dk) - along;
         real i = *row(r->i, n, head, 1), f = *row(r->f, n, head, 1), from_m = 0;
         c->dm += c->of_m[t];
@@ -245,7 +247,7 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
         }
         *row(df, n, head, 1) = (dlogf + from_m) * sigmoid_of_minus(f);
         for (int a = 0; a < c->dk; a++)
-            row(dk, n, head, c->dk)[a] = scale * c->dk_[t * c->dk + a];
+            row(dk, n, head, c->dk)[a] = scale * c->dk_[(size_t)t * (size_t)c->dk + a];
     }
 }
 

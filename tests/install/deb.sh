@@ -1,0 +1,72 @@
+#!/bin/sh
+# Makes the Debian packages and tries them on a clean Debian 12: a root file system by debootstrap in a temporary folder,
+# in which they are installed by apt, users' programs are compiled and run, and the packages are removed again.
+# Needs root, the network of apt, and the packages debootstrap, dpkg-dev and help2man. Takes a few minutes; not in CI.
+# usage: deb.sh [FOLDER_FOR_THE_PACKAGES]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$here/../.." && pwd)
+work=$(mktemp -d)
+root=$work/root
+finish() {
+    umount "$root/proc" 2>/dev/null || true
+    rm -rf --one-file-system "$work"
+}
+trap finish EXIT
+if [ "$(id -u)" != 0 ]; then
+    echo "deb.sh: debootstrap and chroot need root" >&2
+    exit 2
+fi
+sh "$source/tests/deps.sh" debootstrap dpkg-dev help2man
+
+cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DXLSTM_DEB=ON -DCMAKE_INSTALL_PREFIX=/usr \
+    -DCMAKE_SKIP_INSTALL_RPATH=ON -DXLSTM_BUILD_TESTS=OFF >/dev/null
+cmake --build "$work/build" | tail -1
+(cd "$work/build" && cpack >"$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
+if command -v lintian >/dev/null; then
+    lintian --fail-on error "$work/build/"*.deb
+fi
+
+# The mirror that this machine uses, or Debian's own.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    sed -n 's/^URIs: *\([^ ]*debian\)\/* *$/\1/p; s/^deb  *\(\[[^]]*\] *\)*\([^ ]*\/debian\)\/* .*/\2/p' | head -1)
+debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 || {
+    tail "$work/log" >&2
+    exit 1
+}
+cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
+find /etc/apt/apt.conf.d -iname '*proxy*' -exec cp {} "$root/etc/apt/apt.conf.d/" \;
+mount -t proc proc "$root/proc" 2>/dev/null || true
+cp "$work/build/"*.deb "$root/var/tmp/"
+cp -r "$here/consumer" "$root/var/tmp/consumer"
+
+in_root() {
+    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C \
+        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} sh -euc "$1"
+}
+quiet_in_root() {
+    in_root "$1" >"$work/log" 2>&1 || {
+        tail -20 "$work/log" >&2
+        exit 1
+    }
+}
+
+quiet_in_root 'apt-get update -q'
+quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm0_*.deb ./xlstm-tools_*.deb'
+echo "programs, without anything to compile by:"
+in_root '! command -v gcc && xlstm-nns --preset smoke --models lstm | tail -1'
+quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm-dev_*.deb gcc g++ pkg-config cmake make'
+echo "users' programs:"
+in_root 'cd /var/tmp && [ ! -e /usr/include/jansson.h ] &&
+    gcc -std=c11 -Wall -Wextra -Werror consumer/use.c -o use $(pkg-config --cflags --libs xlstm) && ./use &&
+    for language in C CXX; do
+        cmake -S consumer -B $language -DHOW=find_package -DLANGUAGE=$language >/dev/null
+        cmake --build $language >/dev/null
+        $language/use
+    done'
+quiet_in_root 'apt-get purge -q -y libxlstm0 && ! find / -xdev -path /var/tmp -prune -o -name "*xlstm*" -print | grep .'
+echo "installed, used and removed on Debian $(cat "$root/etc/debian_version")"
+if [ $# -gt 0 ]; then
+    mkdir -p "$1"
+    cp "$work/build/"*.deb "$1/"
+fi
