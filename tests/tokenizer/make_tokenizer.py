@@ -34,7 +34,7 @@ TEXTS = [
     "\u0301 first", "a\u0323\u0301 a\u0301\u0323 a\u0327\u0301\u0323\u0308 q\u0307\u0323", "\u0344 \u0374 \u037e \u2126 \uf900 \ufb1d",
     "שָׁלוֹם مَرْحَبًا สวัสดี नमस्ते", "\U0001d15e \U0001d1bb", "e" + "\u0301\u0323\u0327\u0308" * 12, "aaaaaaaaaaaaaaaaaaaa bbbbbbbb",
     "don't'll've''d 's", "\r\n\r\n  \r\n", "x \u3000 y\u3000\u3000z", " \u00a0 ", "the the  the\nthe\tthe", "étage <l> <r> <lr> end",
-    "a <l>b<r> c <lr> d", "<l><r><lr>", "café cafe\u0301s", "\u212b\u00c5A\u030a", "ab abab b a xqyq",
+    "a <l>b<r> c <lr> d", "<l><r><lr>", "café cafe\u0301s", "\u212b\u00c5A\u030a", "ab abab b a xqyq", "aaa aaaaa baaab", "abq O\u0308z Öz Ġt t",
 ]
 
 POOLS = [
@@ -72,9 +72,10 @@ def groups(plain):
     """Names of groups and what they change."""
     next_number = max(a["id"] for a in plain["added_tokens"]) + 1
     more = [("cafe\u0301", dict(normalized=True)), ("\u212b", {}), ("étage", dict(special=True)), ("<l>", dict(lstrip=True)),
-            ("<r>", dict(rstrip=True, normalized=True)), ("<lr>", dict(lstrip=True, rstrip=True)), ("qy", {}), ("\n ", {})]
+            ("<r>", dict(rstrip=True, normalized=True)), ("<lr>", dict(lstrip=True, rstrip=True)), ("qy", {}), ("\n ", {}),
+            ("bq", {}), ("Öz", {})]
     more = [added(next_number + i, content, **flags) for i, (content, flags) in enumerate(more)]
-    listed = [added(plain["model"]["vocab"]["ab"], "ab", normalized=True)]
+    listed = [added(plain["model"]["vocab"][content], content, normalized=True) for content in ("ab", "Ġt")]
     template = {
         "type": "TemplateProcessing",
         "single": [{"SpecialToken": {"id": "begin", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
@@ -95,9 +96,37 @@ def groups(plain):
         "ignore merges": [(["model", "ignore_merges"], True), (["model", "merges"], [])],
         "added": [(["added_tokens"], plain["added_tokens"] + more + listed)],
         "template": [(["post_processor"], {"type": "Sequence", "processors": [byte_level, template]})],
-        "unknown": [(["model", "vocab"], {"b": 0, "a": 1, "<unk>": 2, "ab": 3, "Ã": 4}), (["model", "merges"], [["a", "b"]]),
-                    (["model", "unk_token"], "<unk>"), (["added_tokens"], [added(5, "<mask>")])],
+        "unknown": [(["model", "vocab"], {"b": 0, "a": 1, "<unk>": 2, "ab": 3, "Ã": 4, "aa": 5}),
+                    (["model", "merges"], [["a", "b"], ["a", "a"]]), (["model", "unk_token"], "<unk>"),
+                    (["added_tokens"], [added(6, "<mask>")])],
+        "kinds": kinds_changes(),
     }
+
+
+def kinds_changes():
+    """A vocabulary of bytes in which the last byte of any character beyond ASCII merges with a, 1 and !, if it is of
+    their kind and so in their word."""
+    units = Tokenizer(models.BPE())
+    units.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    unit = {c.encode()[-1]: units.pre_tokenizer.pre_tokenize_str(c)[0][0][-1] for c in map(chr, range(256))}
+    tokens, merges = sorted(set(unit.values())), []
+    for last in range(0x80, 0xc0):
+        merges += [[unit[last], c] for c in "a1!"]
+    lead = [c for c in sorted(pre_tokenizers.ByteLevel.alphabet()) if c not in tokens]
+    tokens += lead + ["".join(m) for m in merges]
+    return [(["model", "vocab"], {token: i for i, token in enumerate(tokens)}), (["model", "merges"], merges),
+            (["added_tokens"], [])]
+
+
+def kinds_texts():
+    """Three characters of every category, and all that look like white space."""
+    by_category = {}
+    for c in map(chr, range(0x80, 0x20000)):
+        if unicodedata.ucd_3_2_0.category(c) == unicodedata.category(c) != "Cs":
+            by_category.setdefault(unicodedata.category(c), []).append(c)
+    chosen = [c for cs in by_category.values() for c in (cs[0], cs[len(cs) // 2], cs[-1])]
+    chosen += [chr(c) for c in (0x85, 0xa0, 0x1680, 0x180e, 0x2000, 0x200b, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff)]
+    return [f"{c}a {c}1 {c}!" for c in chosen]
 
 
 def change(plain, changes):
@@ -116,7 +145,7 @@ def make_cases(plain, texts):
         t = Tokenizer.from_str(json.dumps(changed))
         assert all(t.token_to_id(a["content"]) == a["id"] for a in changed["added_tokens"])
         cases = []
-        for text in texts:
+        for text in kinds_texts() if name == "kinds" else texts:
             ids = t.encode(text).ids
             back = t.decode(ids, skip_special_tokens=False)
             if name == "plain":

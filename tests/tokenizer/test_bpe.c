@@ -122,7 +122,7 @@ static void test_golden(void **state) {
         }
         xlstm_tokenizer_free(t);
     }
-    assert_int_equal(g, 9);
+    assert_int_equal(g, 10);
     assert_true(texts > 700);
     json_decref(file);
 }
