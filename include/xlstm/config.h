@@ -82,7 +82,8 @@ typedef struct xlstm_config {
     int mlstm_heads;         /**< paper mLSTM: heads; 0: num_heads */
     float mlstm_proj_factor; /**< paper mLSTM: inner width over outer, rounded up to a multiple of 64 */
     int mlstm_conv;          /**< taps of the causal convolution */
-    int mlstm_qkv_blocksize; /**< size of the blocks of the q, k, v projections */
+    int mlstm_qkv_blocksize; /**< size of the blocks of the q, k, v projections; inner width / this, rounded
+                                down, must divide the inner width and is how many there are */
 
     int slstm_heads;                 /**< 0: num_heads */
     int slstm_conv;                  /**< taps; 0: no convolution */
@@ -107,8 +108,7 @@ typedef struct xlstm_config {
     /* Filled from files of the official packages; 0 by default. */
     int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
     int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
-    float ffn_dropout; /**< paper sLSTM: of the feed-forward, while there is dropout; 0: as dropout; negative:
-                          none */
+    float ffn_dropout; /**< paper sLSTM: of the feed-forward; 0: as dropout; negative: none */
 
     float slstm_forward_clip; /**< the cell's output is held in +-this; 0: it is not. Backward takes the clip
                                  for the identity, as the package's CUDA kernels do */

@@ -55,8 +55,8 @@ static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p
 
 static void drop(const ffn *l, const xl_call *c, xl_view y) {
     xl_call own = *c;
-    if (c->dropout > 0 && l->dropout != 0)
-        own.dropout = l->dropout;
+    if (l->dropout != 0)
+        own.dropout = c->dropping ? l->dropout : 0;
     xl_layer_dropout(&l->base, &own, y, 0);
 }
 

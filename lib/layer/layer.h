@@ -22,6 +22,7 @@ typedef struct {
     xl_arena *keep, *temp; /* keep: the tape in training, temp in inference */
     int train;             /* a backward pass will follow: keep what it needs */
     real dropout;          /* 0: none */
+    int dropping;          /* something drops: dropout, or a layer's own */
     uint64_t seed;         /* of this call's dropout masks, which are recomputed and never stored */
 } xl_call;
 
@@ -91,6 +92,12 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
                                xl_state state);
 void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,
                        xl_mlstm_tape tape, xl_qkv in, xl_view gates, xl_state state);
+
+/* Blocks of the q, k, v projections of the paper's mLSTM: as many of `size` as the inner width takes, which
+ * then may come out larger. 0: not even one. */
+static inline int xl_qkv_blocks(int inner, int size) {
+    return size >= 1 && size <= inner ? inner / size : 0;
+}
 
 static inline real xl_mlstm_eps(const xlstm_config *c) {
     return (real)(c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6);

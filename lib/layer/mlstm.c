@@ -60,15 +60,16 @@ void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     mlstm *l = (mlstm *)layer;
     const xlstm_config *c = s->config;
-    int D = s->in, bs = c->mlstm_qkv_blocksize;
+    int D = s->in;
     int I = c->mlstm_inner > 0 ? c->mlstm_inner : xl_round_up((double)c->mlstm_proj_factor * D, 64);
     int H = c->mlstm_heads ? c->mlstm_heads : c->num_heads, dh = I / H, bias = c->bias;
     l->inner = I;
     l->K = c->mlstm_conv;
-    l->blocks = (xl_heads){I / bs, bs, bs, bs};
+    int blocks = xl_qkv_blocks(I, c->mlstm_qkv_blocksize), bs = I / blocks;
+    l->blocks = (xl_heads){blocks, bs, bs, bs};
     l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, xl_mlstm_eps(c), 1};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
-    xl_shape block = XL_SHAPE3(I / bs, bs, bs);
+    xl_shape block = XL_SHAPE3(blocks, bs, bs);
 
     l->skip = xl_param_add(p, "learnable_skip", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
     l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "layer/layer.h"
 #include "xlstm/config.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +103,11 @@ static xlstm_status check_mlstm(const xlstm_config *c) {
     XL_TRY(in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
     XL_TRY(in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
     XL_TRY(in_range("mlstm_conv", c->mlstm_conv, 1, 64));
-    XL_TRY(divides("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, "the mLSTM's inner width", inner));
+    int blocks = xl_qkv_blocks(inner, c->mlstm_qkv_blocksize);
+    if (blocks < 1 || inner % blocks)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "mlstm_qkv_blocksize is %d; it must divide the mLSTM's inner width, which is %d",
+                       c->mlstm_qkv_blocksize, inner);
     return divides("the number of mLSTM heads", heads, "the mLSTM's inner width", inner);
 }
 

@@ -99,8 +99,7 @@ static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const x
     xl_view dx = xl_rows(d.p == pair[0].p ? pair[1].p : pair[0].p, N, s->layer->in);
     size_t mark = xl_arena_mark(c->temp);
     xl_view dy = d;
-    if (s->residual &&
-        c->dropout > 0) { /* layers may overwrite dy by its dropout; the stream still needs d */
+    if (s->residual && c->dropping) { /* layers may overwrite dy by its dropout; the stream still needs d */
         dy = xl_arena_view(c->temp, N, s->layer->out);
         c->op->copy(dy, d);
     }

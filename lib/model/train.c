@@ -42,6 +42,7 @@ static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
                  .temp = &tr->temp,
                  .train = train,
                  .dropout = train ? tr->dropout : 0,
+                 .dropping = train && tr->dropping,
                  .seed = xl_hash(tr->config.seed, tr->calls)};
     if (tr->state[0]) {
         real *in = tr->state[tr->current], *out = tr->state[1] ? tr->state[1 - tr->current] : in;
@@ -190,6 +191,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     tr->m = module;
     tr->config = *config;
     tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
+    tr->dropping = tr->dropout > 0 || (config->dropout < 0 && module->config.ffn_dropout > 0);
     xlstm_status status = allocate(tr);
     if (status != XLSTM_OK)
         xlstm_trainer_free(tr);

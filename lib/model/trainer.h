@@ -9,6 +9,7 @@ struct xlstm_trainer {
     xlstm_module *m;
     xlstm_trainer_config config;
     real dropout;
+    int dropping;
     uint64_t calls; /* training calls so far: each has its own dropout masks */
     real *grad;     /* [params.size]; NULL without gradients */
     real *state[2]; /* [B, state_size]: before and after a call; NULL without carried state. Without gradients

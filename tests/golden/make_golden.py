@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 import random_cases
-from official import build, forward, measure, save
+from official import Masks, build, forward, measure, save
 
 CONV = {"conv1d_kernel_size": 4, "qkv_proj_blocksize": 4, "num_heads": 4}
 FFN = {"proj_factor": 1.3, "act_fn": "gelu"}
@@ -89,6 +89,10 @@ CASES = {
     "curve_slstm_clip": paper(52, 24, {"slstm_at": "all"}, None,
                               {"backend": "cuda", "gradient_recurrent_clipval": 0.4, "function": "slstm"},
                               curve=ADAMW),
+    "curve_dropout": paper(54, 20, {"num_blocks": 3, "slstm_at": [1], "dropout": 0.3, "add_embedding_dropout": True},
+                           CONV, {}, {**FFN, "dropout": 0.2}, jitter=0.02, curve=ADAMW),
+    "curve_ffn_dropout": paper(55, 20, {"embedding_dim": 24, "slstm_at": "all"}, None, {}, {**FFN, "dropout": 0.2},
+                               jitter=0.02, curve=ADAMW),
     "curve_large": large(53, 24, weight_mode="fused", use_bias=True, embedding_dim=32,
                          more={"jitter": 0.02, "curve": ADAMW}),
 }
@@ -118,7 +122,10 @@ def train(model, batches, s, wrong=False):
               {"params": rest, "weight_decay": s["weight_decay"] if wrong else 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=s["lr"], betas=(s["beta1"], s["beta2"]), eps=s["eps"])
     losses, norms = [], []
-    for tokens, targets in batches:
+    masks = Masks(model) if any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules()) else None
+    for step, (tokens, targets) in enumerate(batches):
+        if masks:
+            masks.call = step
         optimizer.zero_grad()
         y = forward(model, tokens)
         loss = torch.nn.functional.cross_entropy(y.flatten(0, 1), targets.flatten())

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import json
 
+import numpy
 import torch
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy, logsigmoid, mse_loss
@@ -210,6 +211,48 @@ def save(model, config, case, folder):
     for i in range(shards):
         part = names[len(names) * i // shards:len(names) * (i + 1) // shards]
         save_file({n: state[n] for n in part}, folder / f"model_{i}.safetensors", metadata={"format": "pt"})
+
+
+# ---- dropout ----
+
+def hashed(key, counter):
+    """libxlstm's random numbers (lib/base/rng.h), as an array of uint64."""
+    with numpy.errstate(over="ignore"):
+        key, z = numpy.uint64(key), numpy.asarray(counter, dtype=numpy.uint64)
+        z = key + numpy.uint64(0x9E3779B97F4A7C15) * (z + numpy.uint64(1))
+        for again in range(2):
+            z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+            z = z ^ (z >> numpy.uint64(31))
+            z = z if again else z + key
+        return z
+
+
+class Masks:
+    """Gives the package's dropouts the masks of libxlstm: sublayer k = 1, 2, ... draws from key 4 k of the call."""
+
+    def __init__(self, model, seed=1):
+        self.seed, self.call, number = seed, 0, 0
+        for block in model.xlstm_block_stack.blocks:
+            for layer in (block.xlstm, block.ffn):
+                number += layer is not None
+                if layer is not None and layer.dropout.p > 0:
+                    layer.dropout.forward = self.dropout(4 * number, layer.dropout.p)
+        if getattr(model.emb_dropout, "p", 0) > 0:
+            model.emb_dropout.forward = self.dropout(1, model.emb_dropout.p)
+
+    def dropout(self, key, p):
+        p = torch.tensor(p, dtype=torch.float32).item()
+
+        def forward(x):
+            if x.ndim == 4:  # [B, heads, T, d]: rows of libxlstm are tokens
+                return forward(x.transpose(1, 2).flatten(2)).unflatten(2, (x.shape[1], -1)).transpose(1, 2)
+            call = hashed(self.seed, self.call)
+            bits = hashed(hashed(call, key), numpy.arange(x.numel())) >> numpy.uint64(11)
+            stays = torch.from_numpy(bits.astype(numpy.float64) * 2.0 ** -53 >= p).reshape(x.shape)
+            return x * stays / (1 - p)
+
+        return forward
 
 
 # ---- what they compute ----

@@ -13,6 +13,8 @@ import typing
 import torch
 from safetensors.torch import load_file
 
+from official import mend_one_tap, use_cuda_cell
+
 
 def build(cls, values):
     """A dataclass from nested dictionaries; an unknown key is an error, as the dataclass has it."""
@@ -28,13 +30,22 @@ def build(cls, values):
 
 def load(folder):
     config = json.loads((folder / "config.json").read_text())
-    weights = load_file(next(folder.glob("*.safetensors")))
+    weights = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        weights.update(load_file(path) if path.name not in ("case.safetensors", "curve.safetensors") else {})
     if config.get("model_type") == "xlstm":
         from transformers import xLSTMConfig, xLSTMForCausalLM
-        model = xLSTMForCausalLM(xLSTMConfig(**config))
+        from transformers.initialization import no_init_weights
+        with no_init_weights():
+            model = xLSTMForCausalLM(xLSTMConfig(**{**config, "use_cache": False}))  # its cache rounds head sizes
     elif "mlstm_block" in config:
-        from xlstm import xLSTMLMModel, xLSTMLMModelConfig
-        model = xLSTMLMModel(build(xLSTMLMModelConfig, config))
+        from xlstm import xLSTMBlockStack, xLSTMBlockStackConfig, xLSTMLMModel, xLSTMLMModelConfig
+        use_cuda_cell()
+        mend_one_tap()
+        if "vocab_size" in config:
+            model = xLSTMLMModel(build(xLSTMLMModelConfig, config))
+        else:
+            model = xLSTMBlockStack(build(xLSTMBlockStackConfig, config))
     else:
         from xlstm.xlstm_large.model import xLSTMLarge, xLSTMLargeConfig
         model = xLSTMLarge(build(xLSTMLargeConfig, {**config, "mode": "inference", "return_last_states": True,
@@ -50,7 +61,7 @@ def main():
     model = load(pathlib.Path(sys.argv[1]))
     case = load_file(sys.argv[2])
     with torch.no_grad():
-        logits = model(case["tokens"])
+        logits = model(case["tokens"] if "tokens" in case else case["inputs"])
     logits = logits[0] if isinstance(logits, tuple) else getattr(logits, "logits", logits)
     error = (logits - case["logits"]).abs().max() / case["logits"].abs().max()
     print(f"{sys.argv[1]}: largest relative error of the logits {float(error):.2e}")

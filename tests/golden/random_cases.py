@@ -17,12 +17,17 @@ def divisors(n, most):
     return [k for k in range(1, most + 1) if n % k == 0]
 
 
+def blocksizes(width):
+    """Those of which the package can make blocks: width // size of them, then as large as that takes."""
+    return [size for size in range(1, min(width, 32) + 1) if width % (width // size) == 0]
+
+
 def mlstm(r, dim):
     while True:
         width, options = rounded(r, dim, r.choice([2.0, 1.0, 1.5, 1.7, 2.3]))
         heads = [h for h in divisors(width, 12) if width // h >= 2] if width >= 8 else []
         if heads:
-            return {**options, "num_heads": r.choice(heads), "qkv_proj_blocksize": r.choice(divisors(width, 32)),
+            return {**options, "num_heads": r.choice(heads), "qkv_proj_blocksize": r.choice(blocksizes(width)),
                     "conv1d_kernel_size": r.choice([1, 2, 3, 4, 4, 8])}
 
 

@@ -1,5 +1,6 @@
 /* Ten steps of AdamW from the package's weights over its tokens give its ten losses and gradient norms.
- * make_golden.py makes the curves and makes sure that decay on the wrong parameters would show. */
+ * make_golden.py makes the curves and makes sure that decay on the wrong parameters would show; for
+ * curve_dropout it gives the package's dropouts the masks that libxlstm draws. */
 #include "xlstm.h"
 #include <math.h>
 #include <setjmp.h>
@@ -125,6 +126,7 @@ static void test_curve(void **state) {
 #define CURVE(name)                                                                                          \
     { "ten steps of " name, test_curve, NULL, NULL, (void *)(uintptr_t)name }
 int main(void) {
-    const struct CMUnitTest tests[] = {CURVE("curve_mixed"), CURVE("curve_slstm_clip"), CURVE("curve_large")};
+    const struct CMUnitTest tests[] = {CURVE("curve_mixed"), CURVE("curve_slstm_clip"), CURVE("curve_large"),
+                                       CURVE("curve_dropout"), CURVE("curve_ffn_dropout")};
     return cmocka_run_group_tests_name("training curves", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
     size_t L = (size_t)(d.L < s.T ? d.L : s.T), dk = (size_t)d.dk, dv = (size_t)d.dv;
     size_t one = 3 * L * L + 4 * L * (dk + dv + 1) + 4 * dk * (dv + 1) + 16 * L + 256;
+    one = (one + 15) / 16 * 16; /* every thread's begins aligned: the CPU backend keeps doubles in it */
     return one * (size_t)xl_threads();
 }
 
