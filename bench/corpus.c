@@ -6,14 +6,6 @@
 #include <string.h>
 #include <zlib.h>
 
-/* Open hashing from word to id; words point into the text of train.txt. */
-typedef struct {
-    const char **word;
-    int32_t *id, *length;
-    size_t size;
-    int32_t count;
-} vocabulary;
-
 static char *read_file(const char *dir, const char *name, size_t *size, unsigned long *crc) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -41,81 +33,34 @@ static char *read_file(const char *dir, const char *name, size_t *size, unsigned
     return text;
 }
 
-static uint64_t hash_of(const char *word, int32_t length) {
-    uint64_t h = 1469598103934665603u;
-    for (int32_t i = 0; i < length; i++)
-        h = (h ^ (unsigned char)word[i]) * 1099511628211u;
-    return h ^ (h >> 29);
-}
-
-/* The word's id; -1 if it is new and `add` is 0. */
-static int32_t look_up(vocabulary *v, const char *word, int32_t length, int add) {
-    size_t at = hash_of(word, length) & (v->size - 1);
-    for (; v->word[at]; at = (at + 1) & (v->size - 1))
-        if (v->length[at] == length && !memcmp(v->word[at], word, (size_t)length))
-            return v->id[at];
-    if (!add)
-        return -1;
-    if ((size_t)v->count * 2 > v->size)
-        die("train.txt has more than %d different words; use a smaller corpus", v->count);
-    v->word[at] = word;
-    v->length[at] = length;
-    return v->id[at] = v->count++;
-}
-
-static void tokenize(vocabulary *v, const char *text, size_t size, int add, split *s) {
-    size_t room = size / 2 + 2;
-    int32_t unknown = look_up(v, "<unk>", 5, 1), eos = look_up(v, "<eos>", 5, 1);
-    s->tokens = need((room + 1) * sizeof *s->tokens);
-    for (const char *p = text, *end = text + size; p < end;) {
-        size_t blank = strspn(p, " \t\r");
-        p += blank;
-        if (*p == '\n' || p >= end) {
-            s->tokens[s->count++] = eos;
-            p++;
-        } else {
-            int32_t length = (int32_t)strcspn(p, " \t\r\n"), id = look_up(v, p, length, add);
-            s->tokens[s->count++] = id < 0 ? unknown : id;
-            p += length;
-            if (p >= end)
-                s->tokens[s->count++] = eos;
-        }
-        if (s->count + 2 > room && !(s->tokens = realloc(s->tokens, (room *= 2) * sizeof *s->tokens)))
-            die("no memory for the tokens");
+/* A last line without its end has one here. */
+static xlstm_status tokenize(const xlstm_tokenizer *words, const char *text, size_t size, split *s) {
+    size_t count;
+    int32_t eos;
+    xlstm_tokenizer_encode(words, text, size, NULL, 0, &count); /* how many? */
+    s->tokens = need((count + 1) * sizeof *s->tokens);
+    xlstm_status status = xlstm_tokenizer_encode(words, text, size, s->tokens, count, &s->count);
+    if (status == XLSTM_OK && text[size - 1] != '\n') {
+        check(xlstm_tokenizer_find(words, "<eos>", &eos));
+        s->tokens[s->count++] = eos;
     }
-}
-
-static xlstm_tokenizer *make_tokenizer(const vocabulary *v) {
-    char **words = need((size_t)v->count * sizeof *words);
-    xlstm_tokenizer *t;
-    for (size_t at = 0; at < v->size; at++)
-        if (v->word[at]) {
-            size_t n = (size_t)v->length[at];
-            words[v->id[at]] = memcpy(need(n + 1), v->word[at], n);
-        }
-    check(xlstm_tokenizer_from_words(&t, (const char *const *)words, v->count));
-    for (int32_t i = 0; i < v->count; i++)
-        free(words[i]);
-    free(words);
-    return t;
+    return status;
 }
 
 void corpus_load(corpus *c, const char *dir) {
     static const char *const names[] = {"train.txt", "valid.txt", "test.txt"};
     split *splits[] = {&c->train, &c->valid, &c->test};
-    vocabulary v = {.size = 1 << 22};
     char *text[3];
     size_t size[3];
     *c = (corpus){0};
-    v.word = need(v.size * sizeof *v.word);
-    v.id = need(v.size * sizeof *v.id);
-    v.length = need(v.size * sizeof *v.length);
     for (int i = 0; i < 3; i++)
         text[i] = read_file(dir, names[i], &size[i], &c->crc[i]);
+    xlstm_status status = xlstm_tokenizer_from_text(&c->words, text[0], size[0]);
     for (int i = 0; i < 3; i++)
-        tokenize(&v, text[i], size[i], i == 0, splits[i]);
-    c->vocabulary = v.count;
-    c->count = need((size_t)v.count * sizeof *c->count);
+        if (status != XLSTM_OK || (status = tokenize(c->words, text[i], size[i], splits[i])) != XLSTM_OK)
+            die("%s/%s: %s", dir, names[i], xlstm_last_error());
+    c->vocabulary = xlstm_tokenizer_size(c->words);
+    c->count = need((size_t)c->vocabulary * sizeof *c->count);
     int different = 0;
     for (size_t i = 0; i < c->train.count; i++)
         different += !c->count[c->train.tokens[i]]++;
@@ -125,12 +70,8 @@ void corpus_load(corpus *c, const char *dir) {
     for (int i = 0; i < 3; i++)
         if (splits[i]->count < 16)
             die("%s/%s has only %zu tokens; give at least 16", dir, names[i], splits[i]->count);
-    c->words = make_tokenizer(&v);
     for (int i = 0; i < 3; i++)
         free(text[i]);
-    free(v.word);
-    free(v.id);
-    free(v.length);
 }
 
 void corpus_free(corpus *c) {

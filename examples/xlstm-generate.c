@@ -210,27 +210,21 @@ typedef struct {
     const xlstm_tokenizer *tokenizer; /* NULL: numbers are shown */
     double first, last;
     int count;
-    char held[64]; /* bytes of a character that is not whole yet */
-    size_t held_count;
+    xlstm_utf8_rest rest;
+    char *text; /* [room] of one token */
+    size_t room;
 } listener;
 
 /* Whole characters only; what is left waits for the next token. */
 static void show_piece(listener *l, int32_t token) {
-    const char *piece;
     size_t bytes;
-    if (xlstm_tokenizer_piece(l->tokenizer, token, &piece, &bytes) != XLSTM_OK || !bytes)
+    if (token >= xlstm_tokenizer_size(l->tokenizer))
         return; /* a number that the model has and the tokenizer does not use */
-    if (l->held_count + bytes > sizeof l->held) {
-        fwrite(l->held, 1, l->held_count, stdout);
-        l->held_count = 0;
-        fwrite(piece, 1, bytes, stdout);
-        return;
+    while (xlstm_tokenizer_decode(l->tokenizer, &token, 1, &l->rest, l->text, l->room, &bytes) != XLSTM_OK) {
+        free(l->text);
+        l->text = need(l->room = bytes);
     }
-    memcpy(l->held + l->held_count, piece, bytes);
-    l->held_count += bytes;
-    size_t whole = xlstm_utf8_complete(l->held, l->held_count);
-    fwrite(l->held, 1, whole, stdout);
-    memmove(l->held, l->held + whole, l->held_count -= whole);
+    fwrite(l->text, 1, bytes, stdout);
 }
 
 static int show(void *user, int32_t token) {
@@ -300,7 +294,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
         fputs(text ? text : o->text, stdout);
     double started = now();
     check(xlstm_generate(s, sampler, &g, NULL));
-    fwrite(l.held, 1, l.held_count, stdout);
+    fwrite(l.rest.bytes, 1, (size_t)l.rest.count, stdout);
     putchar('\n');
     if (o->save_state)
         save_state(s, o->save_state);
@@ -309,6 +303,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
     xlstm_sampler_free(sampler);
     xlstm_session_free(s);
     xlstm_tokenizer_free(tokenizer);
+    free(l.text);
     free(text);
     free(p.tokens);
 }

@@ -1,6 +1,11 @@
 /** @file
  * Text to token numbers and back: word-level vocabularies, and the byte-level BPE of GPT-2, GPT-NeoX and
  * xLSTM-7B in Hugging Face's tokenizer.json.
+ *
+ * Tokens are those of Hugging Face's `tokenizers` for the same file, with the special tokens that the file
+ * puts around a text. Unicode is that of the installed utf8proc: characters that came to Unicode after it, or
+ * after the tables of `tokenizers`, may be cut or composed otherwise. Texts are those of `tokenizers` too,
+ * except that special tokens stay in them, and that an added token beyond ASCII comes back as it was.
  */
 #ifndef XLSTM_TOKENIZER_H
 #define XLSTM_TOKENIZER_H
@@ -14,13 +19,19 @@ extern "C" {
 /** Read-only once made: any number of threads may use one. */
 typedef struct xlstm_tokenizer xlstm_tokenizer;
 
-/** Reads `tokenizer.json` or `vocab.txt` (a word per line; the first line is token 0), or the one of them
- * that a directory holds. *out is yours and NULL on failure; free it with xlstm_tokenizer_free().
- *  @return XLSTM_E_FORMAT, with the field, for anything in a tokenizer.json that would change the tokens and
- * is not supported: it is never ignored */
+/** Reads a `.json` file as Hugging Face's tokenizer.json and any other as a vocabulary with one word per line
+ * (the first is token 0). Of a directory, `tokenizer.json` is read, or else `vocab.txt`. *out is yours and
+ * NULL on failure; free it with xlstm_tokenizer_free().
+ *  @return XLSTM_E_IO when it cannot be read, XLSTM_E_FORMAT when it is malformed (token numbers must be 0 to
+ * size - 1, each once), XLSTM_E_CONFIG, with the field, for anything in a tokenizer.json that would change
+ * tokens or texts and is not supported: it is never ignored */
 XLSTM_API xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path);
-/** A word-level tokenizer; token i is words[i]. The words are copied. */
+/** A word-level tokenizer; token i is words[i]. The words are copied.
+ *  @return XLSTM_E_FORMAT for a word that is empty, there twice, not UTF-8, or has white space in it */
 XLSTM_API xlstm_status xlstm_tokenizer_from_words(xlstm_tokenizer **out, const char *const *words, int count);
+/** A word-level tokenizer of all words of a text: "<unk>" is 0, "<eos>" is 1, the others follow in the order
+ * in which they come first. @param text UTF-8 of `bytes` bytes */
+XLSTM_API xlstm_status xlstm_tokenizer_from_text(xlstm_tokenizer **out, const char *text, size_t bytes);
 XLSTM_API void xlstm_tokenizer_free(xlstm_tokenizer *tokenizer);
 
 /** Writes a word-level vocabulary, beside `path` first and then renamed.
@@ -31,29 +42,48 @@ XLSTM_API xlstm_status xlstm_tokenizer_save(const xlstm_tokenizer *tokenizer, co
 XLSTM_API int xlstm_tokenizer_size(const xlstm_tokenizer *tokenizer);
 
 /** The token that stands for exactly this text, such as "<|endoftext|>", "<eos>".
+ *  @param token receives its number; -1 if there is none
  *  @return XLSTM_E_NOT_FOUND when there is none */
 XLSTM_API xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *tokenizer, const char *text,
                                             int32_t *token);
 
 /** Text to tokens. Word-level: words are separated by ASCII white space and each line end is "<eos>" if the
- *  vocabulary has it; unknown words are "<unk>". Time: n log n in the longest stretch without a space.
- *  @param text UTF-8 of `bytes` bytes
+ * vocabulary has it; unknown words are "<unk>". Time: n log n in the longest stretch without a space, linear
+ * otherwise. Memory: about 100 bytes per byte of that stretch.
+ *  @param text UTF-8 of `bytes` bytes; at most 500 million for byte-level BPE
  *  @param tokens [capacity], may be NULL if capacity is 0
  *  @param count receives how many there are, also when they did not fit
  *  @return XLSTM_E_ARGUMENT when they do not fit (call again with room for *count) or the text is not UTF-8,
- *  XLSTM_E_NOT_FOUND for an unknown word without "<unk>" */
+ *  XLSTM_E_NOT_FOUND for an unknown word without "<unk>", or a byte that the vocabulary cannot express */
 XLSTM_API xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *tokenizer, const char *text,
                                               size_t bytes, int32_t *tokens, size_t capacity, size_t *count);
 
-/** The bytes that a token adds to a text; a text is all its tokens' bytes end to end. One token may hold only
- * a part of a character: see xlstm_utf8_complete(). Word-level: a space and the word; "<eos>" is a line end.
- *  @param text receives a pointer into the tokenizer, not terminated; NULL and 0 bytes for an unused number
+/** The bytes that a token adds to a text; a text is all its tokens' bytes, one after the other. One token may
+ * hold only a part of a character: see xlstm_tokenizer_decode(). Word-level: a space and the word; "<eos>" is
+ * a line end.
+ *  @param text receives a pointer into the tokenizer, not terminated
  *  @return XLSTM_E_ARGUMENT for a number out of range */
 XLSTM_API xlstm_status xlstm_tokenizer_piece(const xlstm_tokenizer *tokenizer, int32_t token,
                                              const char **text, size_t *bytes);
 
-/** How many of the bytes can be shown now: all but an unfinished character at the end (at most 3 bytes). */
-XLSTM_API size_t xlstm_utf8_complete(const char *text, size_t bytes);
+/** A character that the tokens so far have begun but not finished. Set it to {0} before a text; after the
+ * last token it holds the bytes that are left. */
+typedef struct xlstm_utf8_rest {
+    char bytes[4]; /**< [count] */
+    int count;     /**< 0 to 3 */
+} xlstm_utf8_rest;
+
+/** Tokens to text, all at once or, with a rest, as they come: each call continues the text of the one before.
+ *  @param tokens [count]
+ *  @param rest NULL, or where an unfinished character is kept from call to call, so that only whole ones come
+ * out; bytes that cannot become a character come out as they are
+ *  @param text [capacity], not terminated; capacity must do for all bytes, also those that will be kept back
+ *  @param bytes receives how many there are; when they did not fit, the capacity that is needed
+ *  @return XLSTM_E_ARGUMENT when they do not fit, or for a number out of range (*bytes is 0); nothing has
+ * changed then */
+XLSTM_API xlstm_status xlstm_tokenizer_decode(const xlstm_tokenizer *tokenizer, const int32_t *tokens,
+                                              size_t count, xlstm_utf8_rest *rest, char *text,
+                                              size_t capacity, size_t *bytes);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,8 @@ static xlstm_status read_choice(int *to, const xl_field *f, const json_t *value,
 
 static xlstm_status read_must_be_off(const json_t *value, const char *key, const char *where) {
     if (json_is_false(value) || json_is_null(value) ||
-        (json_is_number(value) && json_number_value(value) == 0))
+        (json_is_number(value) && json_number_value(value) == 0) ||
+        (json_is_string(value) && json_string_length(value) == 0))
         return XLSTM_OK;
     return xl_fail(XLSTM_E_CONFIG, "%s: field %.80s is set; that is not supported", where, key);
 }

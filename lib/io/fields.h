@@ -14,7 +14,7 @@ typedef enum {
     XL_JSON,       /* json_t *, borrowed; not written */
     XL_CONSTANT,   /* ignored; written as the first of `texts` */
     XL_IGNORED,    /* means nothing to the mathematics */
-    XL_MUST_BE_OFF /* would matter, is not supported: only false, null or 0 may stand here */
+    XL_MUST_BE_OFF /* would matter, is not supported: only false, null, 0 or "" may stand here */
 } xl_field_kind;
 
 typedef struct {
@@ -23,6 +23,8 @@ typedef struct {
     size_t at;                /* in the struct */
     const char *const *texts; /* ends with NULL */
 } xl_field;
+
+#define XL_COUNT(table) (sizeof(table) / sizeof *(table))
 
 /* Reads every key of `object` by the table. One that the table lacks is an error. `where`: file and object.
  */

@@ -1,16 +1,17 @@
 #include "io/pieces.h"
 #include "base/mem.h"
+#include <limits.h>
 #include <string.h>
 
-int xl_pieces_create(xl_pieces *p, int count, size_t bytes) {
-    size_t n = (size_t)count, slots = 16;
+static int make_room(xl_pieces *p, int most, size_t bytes) {
+    size_t n = (size_t)most, slots = 16;
     while (slots < 2 * n)
         slots *= 2;
-    *p = (xl_pieces){.bytes = xl_alloc(bytes + 1),
+    *p = (xl_pieces){.bytes = xl_alloc(bytes),
                      .room = bytes,
                      .at = xl_alloc(n * sizeof *p->at),
                      .length = xl_alloc(n * sizeof *p->length),
-                     .count = count,
+                     .most = most,
                      .slots = xl_alloc(slots * sizeof *p->slots),
                      .mask = slots - 1};
     if (!p->bytes || !p->at || !p->length || !p->slots) {
@@ -19,6 +20,12 @@ int xl_pieces_create(xl_pieces *p, int count, size_t bytes) {
     }
     memset(p->slots, -1, slots * sizeof *p->slots);
     return 1;
+}
+
+int xl_pieces_create(xl_pieces *p, int count, size_t bytes) {
+    int made = make_room(p, count, bytes);
+    p->count = made ? count : 0;
+    return made;
 }
 
 void xl_pieces_free(xl_pieces *p) {
@@ -50,7 +57,7 @@ static size_t slot_of(const xl_pieces *p, const char *bytes, size_t length) {
 int xl_pieces_put(xl_pieces *p, int32_t id, const char *bytes, size_t length) {
     if (p->length[id])
         return p->length[id] == length && !memcmp(xl_piece(p, id), bytes, length);
-    if (length == 0 || p->used + length > p->room)
+    if (length == 0 || length > p->room - p->used)
         return 0;
     p->at[id] = p->used;
     p->length[id] = length;
@@ -65,6 +72,35 @@ int xl_pieces_set(xl_pieces *p, int32_t id, const char *bytes, size_t length) {
         return 0;
     p->slots[i] = id;
     return 1;
+}
+
+/* Everything into at least twice the room. */
+static int grow(xl_pieces *p, size_t bytes) {
+    xl_pieces more;
+    if (p->most > INT_MAX / 4 || !make_room(&more, 2 * p->most + 8, 2 * p->room + bytes))
+        return 0;
+    if (p->count) {
+        memcpy(more.bytes, p->bytes, p->used);
+        memcpy(more.at, p->at, (size_t)p->count * sizeof *p->at);
+        memcpy(more.length, p->length, (size_t)p->count * sizeof *p->length);
+    }
+    more.used = p->used;
+    more.count = p->count;
+    for (int32_t id = 0; id < more.count; id++)
+        more.slots[slot_of(&more, xl_piece(&more, id), more.length[id])] = id;
+    xl_pieces_free(p);
+    *p = more;
+    return 1;
+}
+
+int32_t xl_pieces_append(xl_pieces *p, const char *bytes, size_t length) {
+    if (xl_pieces_find(p, bytes, length) >= 0)
+        return XL_PIECES_TWICE;
+    if ((p->count == p->most || length >= p->room - p->used) && !grow(p, length + 1))
+        return XL_PIECES_FULL;
+    p->bytes[p->used++] = ' ';
+    xl_pieces_set(p, p->count, bytes, length);
+    return p->count++;
 }
 
 int32_t xl_pieces_find(const xl_pieces *p, const char *bytes, size_t length) {

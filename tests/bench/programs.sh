@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 failed=0
 
 corpus=$work/corpus
-mkdir -p "$corpus" "$work/none" "$work/empty" "$work/one" "$work/binary"
+mkdir -p "$corpus" "$work/none" "$work/empty" "$work/one" "$work/binary" "$work/latin"
 wikitext=$here/../shared/data/wikitext-2
 for part in train valid test; do
     if [ -f "$wikitext/$part.txt" ]; then
@@ -21,6 +21,7 @@ for part in train valid test; do
     : >"$work/empty/$part.txt"
     yes word | head -500 | tr '\n' ' ' >"$work/one/$part.txt"
     printf 'a b\0c d\n' >"$work/binary/$part.txt"
+    printf 'caf\351 a b\n' >"$work/latin/$part.txt"
 done
 
 refused() { # what it should say, then the command
@@ -87,4 +88,5 @@ refused "cannot be read" "$bin/xlstm-lm" --data "$work/none"
 refused "is empty" "$bin/xlstm-lm" --data "$work/empty"
 refused "vocabulary" "$bin/xlstm-lm" --data "$work/one"
 refused "zero bytes" "$bin/xlstm-lm" --data "$work/binary"
+refused "latin/train.txt.*not UTF-8" "$bin/xlstm-lm" --data "$work/latin"
 exit $failed

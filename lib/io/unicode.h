@@ -1,0 +1,30 @@
+/* unicode.h - what tokenizers need of Unicode: sound UTF-8, kinds of characters, the composed form (NFC). */
+#ifndef XL_UNICODE_H
+#define XL_UNICODE_H
+
+#include "base/error.h"
+
+/* Bytes that grow. Begins as {0}; xl_free(bytes) ends it. */
+typedef struct {
+    char *bytes;
+    size_t used, room;
+} xl_text;
+xlstm_status xl_text_add(xl_text *t, const char *bytes, size_t count);
+
+/* How many bytes there are before the first that is not UTF-8. */
+size_t xl_utf8_sound(const char *text, size_t bytes);
+/* How many bytes there are before an unfinished character at the end: all, or up to 3 less. */
+size_t xl_utf8_whole(const char *text, size_t bytes);
+
+/* The next three take sound UTF-8. */
+
+typedef enum { XL_LETTER, XL_NUMBER, XL_SPACE, XL_OTHER, XL_END } xl_kind;
+/* What character is at the place (XL_END: behind the last one), and how many bytes it has. */
+xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length);
+/* The white space that the text begins with, and that it ends with, in bytes. */
+size_t xl_space_before(const char *text, size_t bytes);
+size_t xl_space_behind(const char *text, size_t bytes);
+/* Adds the text in its composed form. n log n in the longest row of accents. */
+xlstm_status xl_compose(xl_text *out, const char *text, size_t bytes);
+
+#endif
