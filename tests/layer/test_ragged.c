@@ -1,0 +1,122 @@
+/* Rows of different lengths, and several sequences in one row, through the trainer: padding changes nothing,
+ * and sequences that share a row count as if each had its own. */
+#include "support/kinds.h"
+#include "support/random.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { V = 11, T = 12, FIRST = 5 };
+
+static const double tolerance = sizeof(xlstm_real) == 8 ? 1e-10 : 2e-4;
+
+typedef struct {
+    double loss;
+    xlstm_real *gradients;
+    size_t size;
+} outcome;
+
+static outcome run(xlstm_module *m, int streams, int time, const xlstm_batch *batch) {
+    xlstm_trainer_config tc;
+    xlstm_trainer *tr;
+    xlstm_loss loss;
+    xlstm_trainer_config_init(&tc);
+    tc.batch = streams;
+    tc.time = time;
+    assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_backward(tr, batch, &loss), XLSTM_OK);
+    outcome o = {loss.mean, NULL, 0};
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(m, i, &p);
+        o.size = p.offset + p.count > o.size ? p.offset + p.count : o.size;
+    }
+    o.gradients = malloc(o.size * sizeof *o.gradients);
+    memcpy(o.gradients, xlstm_trainer_gradients(tr), o.size * sizeof *o.gradients);
+    xlstm_trainer_free(tr);
+    return o;
+}
+
+/* The largest difference of the gradients, relative to the largest gradient. */
+static double difference(outcome *a, outcome *b) {
+    double worst = fabs(a->loss - b->loss), top = 0;
+    for (size_t i = 0; i < a->size; i++) {
+        worst = fmax(worst, fabs((double)a->gradients[i] - (double)b->gradients[i]));
+        top = fmax(top, fabs((double)a->gradients[i]));
+    }
+    free(a->gradients);
+    free(b->gradients);
+    return worst / top;
+}
+
+static xlstm_module *make_model(int kind) {
+    xlstm_config c = small_config((xlstm_block_kind)kind);
+    xlstm_module *m;
+    assert_int_equal(xlstm_model_create(&m, &c, 5), XLSTM_OK);
+    jitter(m, 0.1, 6);
+    return m;
+}
+
+static xlstm_batch make_batch(const int32_t *tokens, const int32_t *targets) {
+    return (xlstm_batch){.struct_size = sizeof(xlstm_batch), .tokens = tokens, .targets = targets};
+}
+
+/* Other tokens and targets behind the ends of the rows: the very same numbers. */
+static void test_padding_is_not_seen(void **state) {
+    (void)state;
+    static const int32_t lengths[3] = {T, FIRST, 1};
+    int32_t tokens[3 * T], targets[3 * T], others[3 * T], other_targets[3 * T];
+    fill_tokens(tokens, 3 * T, V, 1);
+    fill_tokens(targets, 3 * T, V, 2);
+    fill_tokens(others, 3 * T, V, 3);
+    fill_tokens(other_targets, 3 * T, V, 4);
+    for (int b = 0; b < 3; b++)
+        for (int t = 0; t < lengths[b]; t++) {
+            others[b * T + t] = tokens[b * T + t];
+            other_targets[b * T + t] = targets[b * T + t];
+        }
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++) {
+        xlstm_module *m = make_model(kind);
+        xlstm_batch a = make_batch(tokens, targets), b = make_batch(others, other_targets);
+        a.lengths = b.lengths = lengths;
+        outcome x = run(m, 3, T, &a), y = run(m, 3, T, &b);
+        if (difference(&x, &y) != 0)
+            fail_msg("%s: the padding was seen", xlstm_block_kind_name((xlstm_block_kind)kind));
+        xlstm_module_free(m);
+    }
+}
+
+/* Two sequences in one row with a reset between, or in two rows of their own lengths. */
+static void test_packed_is_separate(void **state) {
+    (void)state;
+    static const int32_t lengths[2] = {FIRST, T - FIRST};
+    unsigned char resets[T] = {0};
+    int32_t tokens[T], targets[T], apart[2 * T] = {0}, apart_targets[2 * T] = {0};
+    resets[FIRST] = 1;
+    fill_tokens(tokens, T, V, 1);
+    fill_tokens(targets, T, V, 2);
+    memcpy(apart, tokens, FIRST * sizeof *tokens);
+    memcpy(apart + T, tokens + FIRST, (T - FIRST) * sizeof *tokens);
+    memcpy(apart_targets, targets, FIRST * sizeof *targets);
+    memcpy(apart_targets + T, targets + FIRST, (T - FIRST) * sizeof *targets);
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++) {
+        xlstm_module *m = make_model(kind);
+        xlstm_batch packed = make_batch(tokens, targets), rows = make_batch(apart, apart_targets);
+        packed.resets = resets;
+        rows.lengths = lengths;
+        outcome x = run(m, 1, T, &packed), y = run(m, 2, T, &rows);
+        double worst = difference(&x, &y);
+        if (!(worst <= tolerance))
+            fail_msg("%s: off by %g", xlstm_block_kind_name((xlstm_block_kind)kind), worst);
+        xlstm_module_free(m);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_padding_is_not_seen),
+                                       cmocka_unit_test(test_packed_is_separate)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
