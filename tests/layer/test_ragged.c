@@ -19,15 +19,20 @@ typedef struct {
     size_t size;
 } outcome;
 
-static outcome run(xlstm_module *m, int streams, int time, const xlstm_batch *batch) {
+/* The last of two calls, which goes on from the states that the first left, if `carry`. */
+static outcome run(xlstm_module *m, int streams, const xlstm_batch *first, const xlstm_batch *last,
+                   int carry) {
     xlstm_trainer_config tc;
     xlstm_trainer *tr;
     xlstm_loss loss;
     xlstm_trainer_config_init(&tc);
     tc.batch = streams;
-    tc.time = time;
+    tc.time = T;
+    tc.carry_state = carry;
     assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
-    assert_int_equal(xlstm_trainer_backward(tr, batch, &loss), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_backward(tr, first, &loss), XLSTM_OK);
+    xlstm_trainer_zero_gradients(tr);
+    assert_int_equal(xlstm_trainer_backward(tr, last, &loss), XLSTM_OK);
     outcome o = {loss.mean, NULL, 0};
     for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
         xlstm_parameter p;
@@ -82,9 +87,32 @@ static void test_padding_is_not_seen(void **state) {
         xlstm_module *m = make_model(kind);
         xlstm_batch a = make_batch(tokens, targets), b = make_batch(others, other_targets);
         a.lengths = b.lengths = lengths;
-        outcome x = run(m, 3, T, &a), y = run(m, 3, T, &b);
+        int carry = kind != XLSTM_TRANSFORMER; /* attention trains without state */
+        outcome x = run(m, 3, &a, &a, carry), y = run(m, 3, &b, &b, carry);
         if (difference(&x, &y) != 0)
             fail_msg("%s: the padding was seen", xlstm_block_kind_name((xlstm_block_kind)kind));
+        xlstm_module_free(m);
+    }
+}
+
+/* What a row of five tokens and padding leaves is what five tokens leave. */
+static void test_padding_leaves_no_trace(void **state) {
+    (void)state;
+    static const int32_t length = FIRST;
+    int32_t tokens[T], targets[T];
+    fill_tokens(tokens, T, V, 1);
+    fill_tokens(targets, T, V, 2);
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++) {
+        if (kind == XLSTM_TRANSFORMER)
+            continue; /* trains without state */
+        xlstm_module *m = make_model(kind);
+        xlstm_batch padded = make_batch(tokens, targets), exact = padded, last = padded;
+        padded.lengths = &length;
+        exact.time = FIRST;
+        outcome x = run(m, 1, &padded, &last, 1), y = run(m, 1, &exact, &last, 1);
+        double worst = difference(&x, &y);
+        if (!(worst <= tolerance))
+            fail_msg("%s: off by %g", xlstm_block_kind_name((xlstm_block_kind)kind), worst);
         xlstm_module_free(m);
     }
 }
@@ -107,7 +135,7 @@ static void test_packed_is_separate(void **state) {
         xlstm_batch packed = make_batch(tokens, targets), rows = make_batch(apart, apart_targets);
         packed.resets = resets;
         rows.lengths = lengths;
-        outcome x = run(m, 1, T, &packed), y = run(m, 2, T, &rows);
+        outcome x = run(m, 1, &packed, &packed, 0), y = run(m, 2, &rows, &rows, 0);
         double worst = difference(&x, &y);
         if (!(worst <= tolerance))
             fail_msg("%s: off by %g", xlstm_block_kind_name((xlstm_block_kind)kind), worst);
@@ -117,6 +145,7 @@ static void test_packed_is_separate(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_padding_is_not_seen),
+                                       cmocka_unit_test(test_padding_leaves_no_trace),
                                        cmocka_unit_test(test_packed_is_separate)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
