@@ -1,37 +1,9 @@
 #include "bench.h"
 #include <argp.h>
-#include <errno.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-void die(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s: ", program_invocation_short_name);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(2);
-}
-
-void check(xlstm_status status) {
-    if (status != XLSTM_OK)
-        die("%s", xlstm_last_error());
-}
-
-void *need(size_t bytes) {
-    void *p = calloc(1, bytes ? bytes : 1);
-    if (!p)
-        die("no memory for %zu bytes; use a smaller model or batch", bytes);
-    return p;
-}
 
 /* ---- options
  * --------------------------------------------------------------------------------------------------- */
@@ -74,23 +46,6 @@ static const struct argp_option argp_options[] = {
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model (default: per model)", 0},
     {"dropout", OPT_DROPOUT, "X", 0, "dropout", 0},
     {0}};
-
-static int count_option(const char *name, const char *text, int low, int high) {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < low || value > high)
-        die("--%s is \"%s\"; give a whole number from %d to %d", name, text, low, high);
-    return (int)value;
-}
-
-static double number_option(const char *name, const char *text, double low, double high) {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= low && value <= high))
-        die("--%s is \"%s\"; give a number from %g to %g", name, text, low, high);
-    return value;
-}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     options *o = state->input;
@@ -295,12 +250,6 @@ int make_models(const options *o, const char *models, const xlstm_config *base, 
 
 /* ---- progress
  * -------------------------------------------------------------------------------------------------- */
-
-double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void progress_show(progress *p, int step, double loss, double tokens) {
     double t = now();

@@ -2,7 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-#include "xlstm.h"
+#include "program.h"
 #include <jansson.h>
 
 enum { MAX_MODELS = 16 };
@@ -24,11 +24,6 @@ typedef struct {
     float lr;
 } row_model;
 
-/* Prints one sentence and exits with code 2. */
-void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-void check(xlstm_status status); /* die() with the library's own sentence */
-void *need(size_t bytes);
-
 /* Fills `rows` from the options; the first xlstm sets the size that the others are matched to. `base` has the
  * ends (vocabulary or input and output size) set. */
 int make_models(const options *o, const char *models, const xlstm_config *base, row_model rows[MAX_MODELS]);
@@ -39,7 +34,6 @@ typedef struct {
     int steps;
     double started, shown, tokens, loss;
 } progress;
-double now(void);
 void progress_show(progress *p, int step, double loss, double tokens);
 void progress_end(progress *p);
 

@@ -1,30 +1,14 @@
 #include "corpus.h"
 #include "bench.h"
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <zlib.h>
 
-static char *read_file(const char *dir, const char *name, size_t *size, unsigned long *crc) {
+static char *read_part(const char *dir, const char *name, size_t *size, unsigned long *crc) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "rb");
-    if (!f)
+    char *text = read_file(path, size);
+    if (!text)
         die("%s cannot be read (%s); --data needs a folder with train.txt, valid.txt and test.txt", path,
             strerror(errno));
-    size_t room = 1 << 16, n;
-    char *text = need(room);
-    *size = 0;
-    while ((n = fread(text + *size, 1, room - *size - 1, f)) > 0) {
-        *size += n;
-        if (*size + 1 >= room && !(text = realloc(text, room *= 2)))
-            die("no memory for %s", path);
-    }
-    if (ferror(f))
-        die("%s cannot be read (%s); --data needs a folder with three text files", path, strerror(errno));
-    fclose(f);
-    text[*size] = 0;
     if (!*size)
         die("%s is empty; it needs at least one line of words", path);
     if (memchr(text, 0, *size))
@@ -35,11 +19,9 @@ static char *read_file(const char *dir, const char *name, size_t *size, unsigned
 
 /* A last line without its end has one here. */
 static xlstm_status tokenize(const xlstm_tokenizer *words, const char *text, size_t size, split *s) {
-    size_t count;
     int32_t eos;
-    xlstm_tokenizer_encode(words, text, size, NULL, 0, &count); /* how many? */
-    s->tokens = need((count + 1) * sizeof *s->tokens);
-    xlstm_status status = xlstm_tokenizer_encode(words, text, size, s->tokens, count, &s->count);
+    s->tokens = need((size + 1) * sizeof *s->tokens); /* a token has one byte at least */
+    xlstm_status status = xlstm_tokenizer_encode(words, text, size, s->tokens, size, &s->count);
     if (status == XLSTM_OK && text[size - 1] != '\n') {
         check(xlstm_tokenizer_find(words, "<eos>", &eos));
         s->tokens[s->count++] = eos;
@@ -54,7 +36,7 @@ void corpus_load(corpus *c, const char *dir) {
     size_t size[3];
     *c = (corpus){0};
     for (int i = 0; i < 3; i++)
-        text[i] = read_file(dir, names[i], &size[i], &c->crc[i]);
+        text[i] = read_part(dir, names[i], &size[i], &c->crc[i]);
     xlstm_status status = xlstm_tokenizer_from_text(&c->words, text[0], size[0]);
     for (int i = 0; i < 3; i++)
         if (status != XLSTM_OK || (status = tokenize(c->words, text[i], size[i], splits[i])) != XLSTM_OK)

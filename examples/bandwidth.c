@@ -1,9 +1,6 @@
 #include "bandwidth.h"
+#include "program.h"
 #include <pthread.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { PASSES = 5, MAX_READERS = 256, LANES = 16 };
 static const size_t TOTAL = (size_t)1 << 30;
@@ -13,12 +10,6 @@ typedef struct {
     size_t count;
     uint64_t sum;
 } reader;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Several sums at once, so that the loop waits for memory only. */
 static void *read_all(void *context) {

@@ -1,4 +1,5 @@
-/* program.h - how the programs of this folder end when they cannot go on: one sentence and exit code 2. */
+/* program.h - what the programs here and in bench/ share: how they end when they cannot go on (one sentence
+ * and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 __attribute__((format(printf, 1, 2), noreturn)) static inline void die(const char *format, ...) {
     va_list args;
@@ -27,8 +29,36 @@ static inline void check(xlstm_status status) {
 static inline void *need(size_t bytes) {
     void *p = calloc(1, bytes ? bytes : 1);
     if (!p)
-        die("no memory for %zu bytes", bytes);
+        die("no memory for %zu bytes; use a smaller model or batch", bytes);
     return p;
+}
+
+static inline double now(void) { /* seconds */
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The whole file and a zero byte behind it, to be freed; NULL with errno when it cannot be read. */
+static inline char *read_file(const char *path, size_t *size) {
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return NULL;
+    size_t room = 1 << 16, got;
+    char *text = need(room);
+    *size = 0;
+    while ((got = fread(text + *size, 1, room - *size - 1, f)) > 0)
+        if ((*size += got) + 1 == room && !(text = realloc(text, room *= 2)))
+            die("no memory for %s", path);
+    text[*size] = 0;
+    if (ferror(f)) {
+        free(text);
+        text = NULL;
+    }
+    int reason = errno;
+    fclose(f);
+    errno = reason;
+    return text;
 }
 
 /* The text of an option as a number in a range. */

@@ -1,9 +1,7 @@
 /* xlstm-generate MODEL_DIR: continues a text, token by token, in memory that does not grow with it. */
-#define _GNU_SOURCE
 #include "bandwidth.h"
 #include "program.h"
 #include <argp.h>
-#include <time.h>
 
 typedef struct {
     const char *model, *text, *text_file, *tokens, *stop, *state, *save_state;
@@ -118,12 +116,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     return ARGP_ERR_UNKNOWN;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- the prompt ---- */
 
 typedef struct {
@@ -146,19 +138,13 @@ static prompt parse_tokens(const char *list) {
     return p;
 }
 
-static char *read_file(const char *path) {
-    FILE *f = fopen(path, "rb");
-    size_t room = 1 << 16, used = 0, got;
-    char *text = need(room);
-    if (!f)
+static char *read_text(const char *path) {
+    size_t size;
+    char *text = read_file(path, &size);
+    if (!text)
         die("%s cannot be read (%s)", path, strerror(errno));
-    while ((got = fread(text + used, 1, room - used - 1, f)) > 0)
-        if ((used += got) + 1 == room && !(text = realloc(text, room *= 2)))
-            die("no memory for %s", path);
-    text[used] = 0;
-    if (ferror(f) || strlen(text) != used)
+    if (strlen(text) != size)
         die("%s cannot be read as a text", path);
-    fclose(f);
     return text;
 }
 
@@ -269,7 +255,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
     xlstm_tokenizer *tokenizer = NULL;
     if (!o->tokens || o->stop)
         check(xlstm_tokenizer_load(&tokenizer, o->model));
-    char *text = o->text_file ? read_file(o->text_file) : NULL;
+    char *text = o->text_file ? read_text(o->text_file) : NULL;
     prompt p = o->tokens ? parse_tokens(o->tokens)
                          : encode(tokenizer, text ? text : o->text, xlstm_module_output_dim(m));
     int32_t stop;

@@ -1,6 +1,5 @@
 /* xlstm-init CONFIG.json DIR: a model directory with fresh weights, drawn as the official packages draw them.
  * A start for training, and a way to try sizes without a download. */
-#define _GNU_SOURCE
 #include "program.h"
 #include <argp.h>
 
