@@ -277,8 +277,7 @@ static double write_factor(float factor, int dim) {
 }
 
 static void write_ffn(large_fields *l, const xlstm_config *c) {
-    int own = xl_round_up((double)c->ffn_proj_factor * c->embedding_dim, c->ffn_round_up);
-    int inner = c->ffn_inner ? c->ffn_inner : own;
+    int inner = xl_ffn_inner(c);
     l->ffn = xl_short(c->ffn_proj_factor);
     l->round_up = c->ffn_round_up;
     if (ffn_width(l->ffn, l->round_up, c->embedding_dim) == inner)

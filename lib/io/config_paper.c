@@ -317,9 +317,7 @@ static rounding rounding_for(float factor, int multiple, int inner, int dim) {
 }
 
 static json_t *write_mlstm(const xlstm_config *c) {
-    int own = xl_round_up((double)c->mlstm_proj_factor * c->embedding_dim, 64);
-    mlstm_fields m = {.width = rounding_for(c->mlstm_proj_factor, 64, c->mlstm_inner ? c->mlstm_inner : own,
-                                            c->embedding_dim),
+    mlstm_fields m = {.width = rounding_for(c->mlstm_proj_factor, 64, xl_mlstm_inner(c), c->embedding_dim),
                       .heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads,
                       .conv = c->mlstm_conv,
                       .blocksize = c->mlstm_qkv_blocksize};
@@ -329,9 +327,8 @@ static json_t *write_mlstm(const xlstm_config *c) {
 }
 
 static json_t *write_ffn(const xlstm_config *c) {
-    int own = xl_round_up((double)c->ffn_proj_factor * c->embedding_dim, c->ffn_round_up);
-    ffn_fields f = {.width = rounding_for(c->ffn_proj_factor, c->ffn_round_up,
-                                          c->ffn_inner ? c->ffn_inner : own, c->embedding_dim),
+    ffn_fields f = {.width =
+                        rounding_for(c->ffn_proj_factor, c->ffn_round_up, xl_ffn_inner(c), c->embedding_dim),
                     .act = (int)c->ffn_act,
                     .bias = c->ffn_bias,
                     .dropout = xl_short(c->ffn_dropout > 0   ? c->ffn_dropout

@@ -383,13 +383,13 @@ static int count_tensors(const xlstm_module *m) {
 
 static const xl_matrix *packed_part(const xlstm_module *m, const xl_binding *b, int part) {
     const xl_param *p = &m->params.items[b->index[part]];
-    return p->packed ? &xl_packing_of((xl_packing *)(uintptr_t)&m->packed, p)->matrix : NULL;
+    return p->packed ? &xl_packing_of(&m->packed, p)->matrix : NULL;
 }
 
 static void gather_packed(const xlstm_module *m, const xl_binding *b, char *to) {
     for (int p = 0; p < b->parts; p++) {
         const xl_matrix *k = packed_part(m, b, p);
-        size_t bytes = xl_packed_bytes(k->type, (size_t)k->rows * (size_t)k->cols);
+        size_t bytes = xl_matrix_bytes(k);
         memcpy(to, k->data, bytes);
         to += bytes;
     }

@@ -15,9 +15,9 @@ typedef struct {
     xl_view y;  /* [N, inner] */
 } ffn_saved;
 
-static int inner_width(const xl_layer_spec *s) {
-    const xlstm_config *c = s->config;
-    return c->ffn_inner > 0 ? c->ffn_inner : xl_round_up((double)c->ffn_proj_factor * s->in, c->ffn_round_up);
+int xl_ffn_inner(const xlstm_config *c) {
+    return c->ffn_inner > 0 ? c->ffn_inner
+                            : xl_round_up((double)c->ffn_proj_factor * c->embedding_dim, c->ffn_round_up);
 }
 
 static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {
@@ -28,7 +28,7 @@ static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias,
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
-    int D = s->in, I = l->inner = inner_width(s), bias = s->config->ffn_bias;
+    int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->ffn_bias;
     l->act = (xl_act)s->config->ffn_act;
     l->dropout = (real)s->config->ffn_dropout;
     l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
@@ -39,7 +39,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
 
 static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
-    int D = s->in, I = l->inner = inner_width(s), bias = s->config->bias;
+    int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->bias;
     int large = s->config->block_kind[s->block] == XLSTM_MLSTM_LARGE; /* begins as transformers' does */
     xl_init gate = large ? xl_constant(0) : xl_small_init(D);
     l->act = XL_SILU;

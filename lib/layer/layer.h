@@ -105,5 +105,8 @@ static inline real xl_mlstm_eps(const xlstm_config *c) {
 
 /* width * factor, rounded up to a multiple */
 int xl_round_up(double width, int multiple);
+/* Inner widths of the paper's mLSTM and of a feed-forward half: given, or from their factors. */
+int xl_mlstm_inner(const xlstm_config *c);
+int xl_ffn_inner(const xlstm_config *c);
 
 #endif

@@ -28,6 +28,11 @@ int xl_round_up(double width, int multiple) {
     return (int)ceil(width / multiple - 1e-9) * multiple;
 }
 
+int xl_mlstm_inner(const xlstm_config *c) {
+    return c->mlstm_inner > 0 ? c->mlstm_inner
+                              : xl_round_up((double)c->mlstm_proj_factor * c->embedding_dim, 64);
+}
+
 xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qkv in, xl_view gates,
                                xl_state state) {
     xl_mlstm_tape tape = {0};
@@ -60,8 +65,7 @@ void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     mlstm *l = (mlstm *)layer;
     const xlstm_config *c = s->config;
-    int D = s->in;
-    int I = c->mlstm_inner > 0 ? c->mlstm_inner : xl_round_up((double)c->mlstm_proj_factor * D, 64);
+    int D = s->in, I = xl_mlstm_inner(c);
     int H = c->mlstm_heads ? c->mlstm_heads : c->num_heads, dh = I / H, bias = c->bias;
     l->inner = I;
     l->K = c->mlstm_conv;

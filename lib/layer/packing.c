@@ -2,11 +2,6 @@
 #include "base/half.h"
 #include "base/mem.h"
 
-size_t xl_packed_bytes(xl_number type, size_t numbers) {
-    static const size_t size[] = {[XL_FLOAT] = 4, [XL_BFLOAT16] = 2, [XL_INT8] = 1};
-    return numbers * size[type];
-}
-
 static xl_packed entry(const xl_param *p, xl_number type) {
     int last = p->ndim - 1, cols = (int)p->shape[last];
     return (xl_packed){.offset = p->offset & ~XL_PACKED,
@@ -43,13 +38,13 @@ static int at_or_before(const xl_packing *k, size_t offset) {
     return low;
 }
 
-xl_packed *xl_packing_of(xl_packing *k, const xl_param *p) {
+xl_packed *xl_packing_of(const xl_packing *k, const xl_param *p) {
     return &k->items[at_or_before(k, p->offset & ~XL_PACKED)];
 }
 
 int xl_packed_allocate(xl_packed *p) {
     xl_matrix *m = &p->matrix;
-    size_t data = xl_packed_bytes(m->type, (size_t)m->rows * (size_t)m->cols), padded = (data + 63) / 64 * 64;
+    size_t data = xl_matrix_bytes(m), padded = (data + 63) / 64 * 64;
     char *own = xl_alloc(padded + (m->type == XL_INT8 ? (size_t)m->rows * sizeof(float) : 0));
     if (!own)
         return 0;
@@ -82,14 +77,6 @@ void xl_pack_row(xl_packed *p, int row, const real *from) {
         to[c] = xl_to_bf16((float)from[c]);
 }
 
-void xl_unpack_row(const xl_packed *p, int row, real *to) {
-    const xl_matrix *m = &p->matrix;
-    size_t at = (size_t)row * (size_t)m->cols;
-    for (int c = 0; c < m->cols; c++)
-        to[c] = m->type == XL_INT8 ? (real)((const int8_t *)m->data)[at + (size_t)c] * (real)m->scale[row]
-                                   : (real)xl_from_bf16(((const uint16_t *)m->data)[at + (size_t)c]);
-}
-
 xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols) {
     offset &= ~XL_PACKED;
     const xl_packed *p = &k->items[at_or_before(k, offset)];
@@ -97,7 +84,7 @@ xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols
     int first = (int)((offset - p->offset) / (size_t)cols), left = m.rows - first;
     m.rows = left < rows ? left : rows;
     if (m.data)
-        m.data = (const char *)m.data + xl_packed_bytes(m.type, (size_t)first * (size_t)cols);
+        m.data = xl_matrix_at(&m, first, 0);
     if (m.scale)
         m.scale += first;
     return m;

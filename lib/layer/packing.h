@@ -18,19 +18,15 @@ typedef struct {
     xl_number type;
 } xl_packing;
 
-/* Bytes that `rows` rows take, scales not counted. */
-size_t xl_packed_bytes(xl_number type, size_t numbers);
-
 /* One entry per packed parameter of the layout, without data. 0: no memory. */
 int xl_packing_create(xl_packing *k, const xl_layout *l, xl_number type);
 void xl_packing_free(xl_packing *k);
-xl_packed *xl_packing_of(xl_packing *k, const xl_param *p);
+xl_packed *xl_packing_of(const xl_packing *k, const xl_param *p);
 
 /* Room of its own for one matrix; 0: no memory. */
 int xl_packed_allocate(xl_packed *p);
-/* Row `row` from real numbers, and back. */
+/* Row `row` from real numbers. */
 void xl_pack_row(xl_packed *p, int row, const real *from);
-void xl_unpack_row(const xl_packed *p, int row, real *to);
 
 /* The longest run of rows of `cols` numbers that starts at the offset and lies in one piece, at most `rows`.
  */

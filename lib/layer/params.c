@@ -39,7 +39,7 @@ static int grow(xl_layout *l) {
 }
 
 size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape) {
-    int packed = role == XL_MATRIX && l->pack;
+    int packed = (role & XL_PACKABLE) && l->pack;
     size_t offset = packed ? l->packed_size | XL_PACKED : l->size, count = 1;
     int ndim = 0;
     while (ndim < 3 && shape.n[ndim] > 0)
@@ -52,7 +52,7 @@ size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role,
                     .offset = offset,
                     .count = count,
                     .init = init,
-                    .decay = role != XL_NO_DECAY,
+                    .decay = (role & XL_DECAY) != 0,
                     .packed = packed,
                     .core = l->core};
     memcpy(p->shape, shape.n, sizeof p->shape);

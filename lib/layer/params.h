@@ -28,9 +28,9 @@ xl_init xl_wang_init(int dim, int num_blocks); /* 2 / (num_blocks sqrt(dim)) */
 xl_init xl_uniform(double bound);
 xl_init xl_linspace(double from, double to);
 
-/* How a parameter is treated: decay in the optimizer; a matrix of an inference module may be kept in a
- * smaller type. */
-typedef enum { XL_NO_DECAY, XL_DECAY, XL_MATRIX /* decays too */ } xl_role;
+/* How a parameter is treated: the optimizer lets it decay; an inference module may keep it in a smaller type.
+ */
+typedef enum { XL_NO_DECAY = 0, XL_DECAY = 1, XL_PACKABLE = 2, XL_MATRIX = XL_DECAY | XL_PACKABLE } xl_role;
 
 typedef struct {
     char name[112];

@@ -90,16 +90,8 @@ static xlstm_status divides(const char *name, int part, const char *of, int whol
     return XLSTM_OK;
 }
 
-static int inner_width(const xlstm_config *c) {
-    if (c->mlstm_inner > 0)
-        return c->mlstm_inner;
-    double width = (double)c->mlstm_proj_factor * c->embedding_dim / 64;
-    int whole = (int)width;
-    return 64 * (width - whole > 1e-9 ? whole + 1 : whole);
-}
-
 static xlstm_status check_mlstm(const xlstm_config *c) {
-    int inner = inner_width(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
+    int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
     XL_TRY(in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
     XL_TRY(in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
     XL_TRY(in_range("mlstm_conv", c->mlstm_conv, 1, 64));

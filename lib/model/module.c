@@ -123,10 +123,8 @@ static void declare_input(xlstm_module *m, const family *f) {
     const xlstm_config *c = &m->config;
     int D = c->embedding_dim;
     if (c->vocab_size) {
-        m->embed =
-            xl_param_add(&m->params, f->embedding, xl_small_init(D), XL_MATRIX, XL_SHAPE2(c->vocab_size, D));
-        if (m->params.count)
-            m->params.items[m->params.count - 1].decay = c->decay_embedding;
+        m->embed = xl_param_add(&m->params, f->embedding, xl_small_init(D),
+                                c->decay_embedding ? XL_MATRIX : XL_PACKABLE, XL_SHAPE2(c->vocab_size, D));
         return;
     }
     xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
@@ -217,8 +215,7 @@ xlstm_status xl_module_take_packed(xlstm_module *m) {
     for (int i = 0; i < m->packed.count; i++) {
         xl_packed *p = &m->packed.items[i];
         if (!xl_packed_allocate(p))
-            return xl_no_memory(
-                xl_packed_bytes(p->matrix.type, (size_t)p->matrix.rows * (size_t)p->matrix.cols), "a matrix");
+            return xl_no_memory(xl_matrix_bytes(&p->matrix), "a matrix");
     }
     return XLSTM_OK;
 }
@@ -456,7 +453,7 @@ xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
     int heads = c->num_heads > c->mlstm_heads ? c->num_heads : c->mlstm_heads;
     heads = c->slstm_heads > heads ? c->slstm_heads : heads;
     if (streams > (1 << 30) / heads)
-        return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams", streams,
-                       heads, (1 << 30) / heads);
+        return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
+                       streams, heads, (1 << 30) / heads);
     return XLSTM_OK;
 }

@@ -55,9 +55,9 @@ xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out
         memcpy(out, m->w + p->offset, p->count * sizeof *out);
         return XLSTM_OK;
     }
-    const xl_packed *k = xl_packing_of((xl_packing *)(uintptr_t)&m->packed, p);
-    for (int r = 0; r < k->matrix.rows; r++)
-        xl_unpack_row(k, r, out + (size_t)r * (size_t)k->matrix.cols);
+    xl_matrix k = xl_packing_of(&m->packed, p)->matrix;
+    for (int32_t r = 0; r < k.rows; r++)
+        xl_ops_ref.embed_packed(xl_rows(out + (size_t)r * (size_t)k.cols, 1, k.cols), &r, k);
     return XLSTM_OK;
 }
 
@@ -68,7 +68,7 @@ size_t xlstm_module_bytes(const xlstm_module *m) {
             bytes += m->params.items[i].count * sizeof(real);
     for (int i = 0; m && i < m->packed.count; i++) {
         const xl_matrix *k = &m->packed.items[i].matrix;
-        bytes += xl_packed_bytes(k->type, (size_t)k->rows * (size_t)k->cols);
+        bytes += xl_matrix_bytes(k);
         bytes += k->scale ? (size_t)k->rows * sizeof *k->scale : 0;
     }
     return bytes;

@@ -26,12 +26,22 @@ typedef struct {
 
 /* A matrix [rows, cols] in a smaller type, for inference; `data` may be at any address. */
 typedef enum { XL_FLOAT, XL_BFLOAT16, XL_INT8 } xl_number;
+static inline size_t xl_number_size(xl_number type) { /* bytes */
+    return type == XL_FLOAT ? 4 : type == XL_BFLOAT16 ? 2 : 1;
+}
 typedef struct {
     xl_number type;
     int rows, cols;
     const void *data;
     const float *scale; /* int8: [rows], what 1 stands for in each row */
 } xl_matrix;
+
+static inline size_t xl_matrix_bytes(const xl_matrix *m) { /* scales not counted */
+    return xl_number_size(m->type) * (size_t)m->rows * (size_t)m->cols;
+}
+static inline const void *xl_matrix_at(const xl_matrix *m, int row, int col) {
+    return (const char *)m->data + xl_number_size(m->type) * ((size_t)row * (size_t)m->cols + (size_t)col);
+}
 
 typedef struct {
     int groups;

@@ -1,5 +1,6 @@
 /* Products with few rows of x, where reading the matrix is all the time there is, for every type of matrix;
  * with many rows, tiles of the matrix are turned into floats and handed to BLAS. */
+#include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include <string.h>
 
@@ -41,14 +42,6 @@ typedef uint32_t words_anywhere __attribute__((vector_size(4 * LANES), aligned(1
         sum += INTS(all << 8) * FLOATS((v) + 2 * LANES);                                                     \
         sum += INTS(all) * FLOATS((v) + 3 * LANES);                                                          \
     } while (0)
-
-static inline float widen(uint16_t h) { /* one number of bfloat16 */
-    union {
-        uint32_t bits;
-        float value;
-    } u = {(uint32_t)h << 16};
-    return u.value;
-}
 
 static inline float add_up(const floats *v) {
     float sums[LANES];
@@ -98,7 +91,7 @@ static inline float add_up(const floats *v) {
             to[i] = value(w[i]);                                                                             \
     }
 DOTS(f32, float, 1, ADD_F32, (float))
-DOTS(bf16, uint16_t, 2, ADD_BF16, widen)
+DOTS(bf16, uint16_t, 2, ADD_BF16, xl_from_bf16)
 DOTS(int8, int8_t, 4, ADD_INT8, (float))
 
 /* x in the order of the matrix's words, G numbers to a word; what is left over stays as it is. */
@@ -111,13 +104,8 @@ static void reorder(float *to, const float *x, int n, int G) {
     memcpy(to + whole, x + whole, (size_t)(n - whole) * sizeof *x);
 }
 
-static const void *row_of(const xl_matrix *W, int r, int c) {
-    static const size_t size[] = {[XL_FLOAT] = 4, [XL_BFLOAT16] = 2, [XL_INT8] = 1};
-    return (const char *)W->data + ((size_t)r * (size_t)W->cols + (size_t)c) * size[W->type];
-}
-
 static void add_rows(float *sums, const xl_matrix *W, int from, int rows, int col, const float *x, int n) {
-    const void *w = row_of(W, from, col);
+    const void *w = xl_matrix_at(W, from, col);
     size_t ld = (size_t)W->cols;
     if (W->type == XL_FLOAT)
         rows_f32(sums, w, ld, rows, x, n);
@@ -146,7 +134,7 @@ static void few_task(void *context, int index, int thread) {
 }
 
 static void widen_row(float *to, const xl_matrix *W, int r, int c, int n) {
-    const void *w = row_of(W, r, c);
+    const void *w = xl_matrix_at(W, r, c);
     if (W->type == XL_FLOAT)
         widen_f32(to, w, n);
     else if (W->type == XL_BFLOAT16)
