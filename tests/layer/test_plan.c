@@ -1,6 +1,7 @@
 /* The plan: what was measured over the null backend is what a run uses, and planning touches no data. */
 #include "model/module.h"
 #include "support/kinds.h"
+#include "support/nowhere.h"
 #include "support/random.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,25 +64,10 @@ static void test_planning_touches_nothing(void **state) {
     for (int kind = 0; kind < TEST_KINDS; kind++) {
         char name[64];
         xlstm_module *m;
-        xl_trace trace;
+        size_t keep, temp;
         assert_int_equal(create_kind(&m, kind, name, 7), XLSTM_OK);
-        assert_int_equal(xl_trace_create(&trace, m), XLSTM_OK);
-        xl_arena keep = {0}, temp = {0};
-        real *nowhere = (real *)(uintptr_t)64;
-        xl_call c = {.op = &xl_ops_null,
-                     .seq = {.B = B, .T = T},
-                     .w = nowhere,
-                     .dw = nowhere,
-                     .state = {nowhere, nowhere, m->state_size},
-                     .keep = &keep,
-                     .temp = &temp,
-                     .train = 1,
-                     .dropout = (real)0.1};
-        xl_input in = {(const int32_t *)(uintptr_t)64, xl_rows(nowhere, B * T, m->in)};
-        xl_stack_forward(m, &c, &trace, in);
-        xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, B * T, m->width), (xl_view){0});
-        assert_true(keep.peak > 0 && temp.peak > 0);
-        xl_trace_free(&trace);
+        plan_nowhere(m, B, T, &keep, &temp);
+        assert_true(keep > 0 && temp > 0);
         xlstm_module_free(m);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/module.h"
 #include "support/kinds.h"
+#include "support/nowhere.h"
 #include "support/random.h"
 #include <math.h>
 #include <setjmp.h>
@@ -233,28 +234,6 @@ static void test_large_table(void **state) {
 
 /* ---- plans ---- */
 
-static void plan(const xlstm_module *m, int streams, int time, size_t *keep_bytes, size_t *temp_bytes) {
-    real *nowhere = (real *)(uintptr_t)64;
-    xl_arena keep = {0}, temp = {0};
-    xl_trace trace;
-    xl_call c = {.op = &xl_ops_null,
-                 .seq = {.B = streams, .T = time},
-                 .w = nowhere,
-                 .dw = nowhere,
-                 .state = {nowhere, nowhere, m->state_size},
-                 .keep = &keep,
-                 .temp = &temp,
-                 .train = 1,
-                 .dropout = (real)0.1};
-    xl_input in = {(const int32_t *)(uintptr_t)64, xl_rows(nowhere, streams * time, m->in)};
-    assert_int_equal(xl_trace_create(&trace, m), XLSTM_OK);
-    xl_stack_forward(m, &c, &trace, in);
-    xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
-    xl_trace_free(&trace);
-    *keep_bytes = keep.peak;
-    *temp_bytes = temp.peak;
-}
-
 /* What a further stream costs is the same for a thousand streams and for a million. */
 static void test_plans_of_a_billion_tokens(void **state) {
     enum { SOME = 1024, TWICE = 2048, MANY = 1 << 20, TIME = 1 << 10 };
@@ -264,9 +243,9 @@ static void test_plans_of_a_billion_tokens(void **state) {
         xlstm_module *m;
         size_t keep[3], temp[3];
         assert_int_equal(create_kind(&m, kind, name, 7), XLSTM_OK);
-        plan(m, SOME, TIME, &keep[0], &temp[0]);
-        plan(m, TWICE, TIME, &keep[1], &temp[1]);
-        plan(m, MANY, TIME, &keep[2], &temp[2]);
+        plan_nowhere(m, SOME, TIME, &keep[0], &temp[0]);
+        plan_nowhere(m, TWICE, TIME, &keep[1], &temp[1]);
+        plan_nowhere(m, MANY, TIME, &keep[2], &temp[2]);
         size_t steps = (MANY - SOME) / SOME;
         if (keep[2] != keep[0] + steps * (keep[1] - keep[0]) ||
             temp[2] != temp[0] + steps * (temp[1] - temp[0]))

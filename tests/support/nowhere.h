@@ -1,0 +1,34 @@
+/* nowhere.h - a forward and backward over the null backend with measuring arenas, which hand out addresses in
+ * the first pages, which no program can touch. */
+#ifndef TEST_NOWHERE_H
+#define TEST_NOWHERE_H
+
+#include "model/module.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static inline void plan_nowhere(const xlstm_module *m, int streams, int time, size_t *keep_bytes,
+                                size_t *temp_bytes) {
+    real *nowhere = (real *)(uintptr_t)64;
+    xl_arena keep = {0}, temp = {0};
+    xl_trace trace;
+    xl_call c = {.op = &xl_ops_null,
+                 .seq = {.B = streams, .T = time},
+                 .w = nowhere,
+                 .dw = nowhere,
+                 .state = {nowhere, nowhere, m->state_size},
+                 .keep = &keep,
+                 .temp = &temp,
+                 .train = 1,
+                 .dropout = (real)0.1};
+    xl_input in = {(const int32_t *)(uintptr_t)64, xl_rows(nowhere, streams * time, m->in)};
+    assert_int_equal(xl_trace_create(&trace, m), XLSTM_OK);
+    xl_stack_forward(m, &c, &trace, in);
+    xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
+    xl_trace_free(&trace);
+    *keep_bytes = keep.peak;
+    *temp_bytes = temp.peak;
+}
+
+#endif
