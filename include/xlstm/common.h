@@ -19,7 +19,7 @@ extern "C" {
 
 #define XLSTM_VERSION_STRING "0.1.0"
 
-/** The number type of weights, activations and gradients: float, or double in the build that checks gradients. */
+/** The number type of weights, activations and gradients: float; double in the build that checks them. */
 #ifdef XLSTM_DOUBLE
 typedef double xlstm_real;
 #else

@@ -40,8 +40,9 @@ XLSTM_API xlstm_status xlstm_config_save(const xlstm_config *config, const char 
 
 /** Creates a module from a directory. *out is yours and NULL on failure; free it with xlstm_module_free(). */
 XLSTM_API xlstm_status xlstm_module_load(xlstm_module **out, const char *directory);
-/** The same, with matrices kept in a smaller type for inference (see xlstm_module_quantize()). bfloat16 matrices
- *  of a file are neither copied nor read before they are used: the module maps them, and processes share them. */
+/** The same, with matrices kept in a smaller type for inference (see xlstm_module_quantize()). bfloat16
+ * matrices of a file are neither copied nor read before they are used: the module maps them, and processes
+ * share them. */
 XLSTM_API xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xlstm_weights weights);
 /** Replaces all weights of a module by those of one safetensors file. Names may be of any spelling: fused or
  * single matrices, Hugging Face's, either layout of the sLSTM's recurrent matrix. Nothing is changed on

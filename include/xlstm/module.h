@@ -20,11 +20,11 @@ XLSTM_API xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config
 XLSTM_API xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed);
 XLSTM_API void xlstm_module_free(xlstm_module *module);
 
-/** Draws all weights anew, as creating does. The paper's family begins as the official package has it; xLSTM-7B
- *  blocks as transformers has them (the package's own leave PyTorch's defaults), which sets the gates of the output
- *  and of the feed-forward to zero; LSTMs as nn.LSTM, uniform within 1/sqrt(width). Transformer blocks, the
- *  embedding and the head: normal, of variance 2/(5 width); what a block adds to the stream: of standard deviation
- *  2/(blocks sqrt(width)).
+/** Draws all weights anew, as creating does. The paper's family begins as the official package has it;
+ * xLSTM-7B blocks as transformers has them (the package's own leave PyTorch's defaults), which sets the gates
+ * of the output and of the feed-forward to zero; LSTMs as nn.LSTM, uniform within 1/sqrt(width). Transformer
+ * blocks, the embedding and the head: normal, of variance 2/(5 width); what a block adds to the stream: of
+ * standard deviation 2/(blocks sqrt(width)).
  *  @return XLSTM_E_ARGUMENT for a module whose matrices are kept in a smaller type */
 XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
 

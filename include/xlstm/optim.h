@@ -29,8 +29,8 @@ XLSTM_API void xlstm_optimizer_free(xlstm_optimizer *optimizer);
 /** One update of the module from the trainer's gradients, which are zeroed afterwards.
  *  @param norm receives the gradient norm before clipping; may be NULL
  *  @return XLSTM_E_NUMERIC when the norm is not finite: weights and moments are untouched, gradients kept */
-XLSTM_API xlstm_status xlstm_optimizer_step(xlstm_optimizer *optimizer, xlstm_trainer *trainer, float learning_rate,
-                                            double *norm);
+XLSTM_API xlstm_status xlstm_optimizer_step(xlstm_optimizer *optimizer, xlstm_trainer *trainer,
+                                            float learning_rate, double *norm);
 /** Updates made so far. */
 XLSTM_API int64_t xlstm_optimizer_steps(const xlstm_optimizer *optimizer);
 

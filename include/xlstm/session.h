@@ -23,7 +23,8 @@ XLSTM_API void xlstm_session_free(xlstm_session *session);
  *  @return XLSTM_E_ARGUMENT when a token is out of range: nothing has moved then */
 XLSTM_API xlstm_status xlstm_session_tokens(xlstm_session *session, const int32_t *tokens, int time,
                                             xlstm_real *logits);
-/** The same for modules over vectors. @param inputs [B, time, input_dim] @param outputs [B, time, output_dim] or NULL */
+/** The same for modules over vectors. @param inputs [B, time, input_dim] @param outputs [B, time, output_dim]
+ * or NULL */
 XLSTM_API xlstm_status xlstm_session_vectors(xlstm_session *session, const xlstm_real *inputs, int time,
                                              xlstm_real *outputs);
 /** As xlstm_session_tokens(), but keeps only the last token's logits. @param logits [B, vocab_size] */

@@ -14,28 +14,29 @@ typedef struct xlstm_trainer_config {
     size_t struct_size; /**< filled by xlstm_trainer_config_init() */
     int batch;          /**< B, streams */
     int time;           /**< T, longest window in tokens */
-    int carry_state;    /**< each batch goes on where the last one ended (truncated BPTT); 0: every batch starts at zero */
-    float dropout;      /**< negative: the model's own */
-    uint64_t seed;      /**< of the dropout masks */
-    int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
+    int carry_state; /**< each batch goes on where the last one ended (truncated BPTT); 0: every batch starts
+                        at zero */
+    float dropout;   /**< negative: the model's own */
+    uint64_t seed;   /**< of the dropout masks */
+    int gradients;   /**< 0: only losses are computed (evaluation): no tape, no gradients */
 } xlstm_trainer_config;
 
 XLSTM_API void xlstm_trainer_config_init(xlstm_trainer_config *config);
 
 /** What one call consumes. Zero it, then set what you have. Arrays are borrowed for the call. */
 typedef struct xlstm_batch {
-    size_t struct_size;             /**< sizeof(xlstm_batch) */
-    int time;                       /**< tokens in this call, 1 to the trainer's T; 0: T */
-    const int32_t *tokens;          /**< [B, time]; token models */
-    const int32_t *targets;         /**< [B, time]; negative: ignored */
-    const xlstm_real *inputs;       /**< [B, time, input_dim]; vector models */
-    const xlstm_real *outputs;      /**< [B, time, output_dim], the values to predict; loss is the mean square over all
-                                         that count */
-    const int32_t *lengths;         /**< [B] or NULL: tokens of each row; the rest is padding and changes nothing */
-    const unsigned char *resets;    /**< [B, time] or NULL: non-zero where a new sequence begins */
-    const xlstm_real *weights;      /**< [B, time] or NULL: weight of each output vector's loss (vector models) */
-    xlstm_real *token_loss;         /**< [B, time] or NULL: receives each token's loss (nats, or summed squares times weight), 0
-                                         where ignored */
+    size_t struct_size;        /**< sizeof(xlstm_batch) */
+    int time;                  /**< tokens in this call, 1 to the trainer's T; 0: T */
+    const int32_t *tokens;     /**< [B, time]; token models */
+    const int32_t *targets;    /**< [B, time]; negative: ignored */
+    const xlstm_real *inputs;  /**< [B, time, input_dim]; vector models */
+    const xlstm_real *outputs; /**< [B, time, output_dim], the values to predict; loss is the mean square over
+                                  all that count */
+    const int32_t *lengths; /**< [B] or NULL: tokens of each row; the rest is padding and changes nothing */
+    const unsigned char *resets; /**< [B, time] or NULL: non-zero where a new sequence begins */
+    const xlstm_real *weights; /**< [B, time] or NULL: weight of each output vector's loss (vector models) */
+    xlstm_real *token_loss; /**< [B, time] or NULL: receives each token's loss (nats, or summed squares times
+                               weight), 0 where ignored */
 } xlstm_batch;
 
 /** What one call found out. */
@@ -51,17 +52,23 @@ XLSTM_API xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *m
 XLSTM_API void xlstm_trainer_free(xlstm_trainer *trainer);
 
 /** Loss only: no dropout, no gradient. Carried state moves on. */
-XLSTM_API xlstm_status xlstm_trainer_evaluate(xlstm_trainer *trainer, const xlstm_batch *batch, xlstm_loss *loss);
+XLSTM_API xlstm_status xlstm_trainer_evaluate(xlstm_trainer *trainer, const xlstm_batch *batch,
+                                              xlstm_loss *loss);
 /** Forward, loss and backward: ADDS the gradients of the mean loss to the gradient buffer. */
-XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlstm_batch *batch, xlstm_loss *loss);
-/** Forward over `inputs`, with the tape kept: `outputs` [B, time, output_dim] receives a copy. For losses of your own. */
-XLSTM_API xlstm_status xlstm_trainer_forward(xlstm_trainer *trainer, const xlstm_batch *batch, xlstm_real *outputs);
-/** Backward from the gradient of those outputs. @param d_inputs [B, time, input_dim] or NULL (vector models only) */
+XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlstm_batch *batch,
+                                              xlstm_loss *loss);
+/** Forward over `inputs`, with the tape kept: `outputs` [B, time, output_dim] receives a copy. For losses of
+ * your own. */
+XLSTM_API xlstm_status xlstm_trainer_forward(xlstm_trainer *trainer, const xlstm_batch *batch,
+                                             xlstm_real *outputs);
+/** Backward from the gradient of those outputs. @param d_inputs [B, time, input_dim] or NULL (vector models
+ * only) */
 XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const xlstm_real *d_outputs,
                                                    xlstm_real *d_inputs);
 
 XLSTM_API void xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
-/** Gradients of all parameters, at the offsets of xlstm_parameter. Borrowed; NULL if made without gradients. */
+/** Gradients of all parameters, at the offsets of xlstm_parameter. Borrowed; NULL if made without gradients.
+ */
 XLSTM_API xlstm_real *xlstm_trainer_gradients(xlstm_trainer *trainer);
 /** Euclidean norm of all gradients. */
 XLSTM_API double xlstm_trainer_gradient_norm(xlstm_trainer *trainer);

@@ -16,5 +16,4 @@ json_t *xl_paper_to_json(const xlstm_config *c);
 xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *where);
 json_t *xl_large_to_json(const xlstm_config *c);
 
-
 #endif

@@ -23,8 +23,8 @@ struct xlstm_module {
     int first, width; /* width of the stream before and after the sublayers */
     int vocab;
     xl_layout params;
-    real *w;           /* all that is not packed */
-    xl_packing packed; /* matrices of an inference module in a smaller type */
+    real *w;               /* all that is not packed */
+    xl_packing packed;     /* matrices of an inference module in a smaller type */
     xlstm_tensors **files; /* that packed matrices are mapped from */
     int file_count;
     xl_sublayer *sub;

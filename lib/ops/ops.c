@@ -3,8 +3,7 @@
 /* The null backend: one empty function per op, generated from the list. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #define OP(name, args)                                                                                       \
-    static void null_##name args {                                                                           \
-    }
+    static void null_##name args {}
 #include "ops/ops.def"
 #undef OP
 

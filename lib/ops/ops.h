@@ -7,9 +7,9 @@
 /* Rows b*T + t of a view are stream b at time t. */
 typedef struct {
     int B, T;
-    const int32_t *lengths; /* [B] or NULL: tokens t >= lengths[b] are padding: ops with time in them do not let
-                               them touch state, write zeros for their outputs and their gradients */
-    const uint8_t *resets;  /* [B, T] or NULL: non-zero where a new sequence begins: the state before it is zero */
+    const int32_t *lengths; /* [B] or NULL: tokens t >= lengths[b] are padding: ops with time in them do not
+                               let them touch state, write zeros for their outputs and their gradients */
+    const uint8_t *resets;  /* [B, T] or NULL: non-zero where a new sequence begins with a state of zero */
 } xl_seq;
 
 /* Recurrent state of one layer: stream b at in + b*stride. All zero means "nothing seen yet".
@@ -50,21 +50,14 @@ typedef struct {
     real eps;
 } xl_norm;
 
-typedef enum {
-    XL_GELU,
-    XL_RELU,
-    XL_RELU2,
-    XL_SIGMOID,
-    XL_SILU,
-    XL_SELU
-} xl_act;
+typedef enum { XL_GELU, XL_RELU, XL_RELU2, XL_SIGMOID, XL_SILU, XL_SELU } xl_act;
 
 /* Causal softmax attention; token t sees itself and the window-1 tokens before it (not across a reset).
  * q, k, v, y: [N, H*dh], q and k already rotated; scores q.k / sqrt(dh).
  * lse [N, H]: log-sum-exp of each row of scores, for backward; NULL in inference.
- * state per stream: [2 + 2*window*H*dh] = tokens seen (a position: resets do not restart it; exact up to 2^24 in
- * float), cached tokens that the next one may see (a reset restarts this; at most window), then keys and values
- * of the last tokens as rings [window, H*dh]: the token at position p lies in row p % window.
+ * state per stream: [2 + 2*window*H*dh] = tokens seen (a position: resets do not restart it; exact up to 2^24
+ * in float), cached tokens that the next one may see (a reset restarts this; at most window), then keys and
+ * values of the last tokens as rings [window, H*dh]: the token at position p lies in row p % window.
  * Backward is for training without state. */
 typedef struct {
     int H, dh, window;
@@ -77,15 +70,16 @@ static inline size_t xl_attention_state(xl_attention d) { /* one stream */
 /* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
  * Chunks end at every multiple of L and before every reset.
  * For backward (all three or none; NULL in inference): m, den: [N, H], the stabiliser and the signed sum
- * q.n at each token; borders: [B, H, ceil(T/L), dk*dv + dk + 1], the state (C, n, m) before token 0, L, 2L, ...
+ * q.n at each token; borders: [B, H, ceil(T/L), dk*dv + dk + 1], the state (C, n, m) before token 0, L, ...
  * state per stream: [H, dk*dv + dk + 1]: C [dk, dv], n [dk], m [1].
  * Gradient of the state that came in is dropped (truncated back-propagation).
- * h depends on the stabiliser m only through eps, but reference gradients are exact, so that part is there too. */
+ * h depends on the stabiliser m only through eps, but reference gradients are exact, so that part is there
+ * too. */
 typedef struct {
     int H, dk, dv, L;
     real eps;
-    int parallel; /* 1: without a state that comes in, m starts at -inf and not at 0, as the package's parallel form has
-                     it; its own step differs from that by some eps */
+    int parallel; /* 1: without a state that comes in, m starts at -inf and not at 0, as the package's
+                     parallel form has it; its own step differs from that by some eps */
 } xl_mlstm;
 
 static inline real xl_mlstm_start(xl_mlstm d, xl_state s) { /* m before the first token of a new sequence */
@@ -96,16 +90,18 @@ static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */
     return (size_t)d.dk * (size_t)d.dv + (size_t)d.dk + 1;
 }
 
-/* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i, f, z, o and
- * is overwritten: forward with what backward needs, backward with the gradient of the pre-activations.
+/* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i,
+ * f, z, o and is overwritten: forward with what backward needs, backward with the gradient of the
+ * pre-activations.
  * R [H, 4*dh, dh] (rows in slot order), bias [4, H, dh] or NULL, tape [N, 3, H*dh] (NULL in inference).
  * state per stream: [4, H*dh] = h, c, n, m for the sLSTM, [2, H*dh] = h, c for the LSTM.
  * dh is the gradient of h from above; it is only read. The gradient of the state that came in is dropped. */
 typedef struct {
     int H, dh;
-    int lstm;     /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */
-    int cut;      /* 1: no gradient through R h */
-    real clip;     /* h is held in +-clip before anyone sees it; backward takes that for the identity. 0: it is not */
+    int lstm;  /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */
+    int cut;   /* 1: no gradient through R h */
+    real clip; /* h is held in +-clip before anyone sees it; backward takes that for the identity. 0: it is
+                  not */
     real clip_bwd; /* the gradient through R h is held in +-clip_bwd, number by number. 0: it is not */
 } xl_rnn;
 

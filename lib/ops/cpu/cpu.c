@@ -2,13 +2,14 @@
 #include <stdatomic.h>
 
 typedef struct {
-    void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *), (*packed)(xl_ops *);
+    void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *),
+        (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
         xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
-            xl_install_attention_##name, xl_install_packed_##name                                                                      \
+            xl_install_attention_##name, xl_install_packed_##name                                            \
     }
 
 static isa best_isa(void) {

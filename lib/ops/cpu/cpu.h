@@ -7,8 +7,8 @@
 #include "base/parallel.h"
 #include "ops/ref/ref.h"
 
-/* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. xl_gemm is BLAS where the build has it.
- */
+/* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. xl_gemm is BLAS where the build
+ * has it. */
 void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
              size_t ldb, float beta, float *C, size_t ldc);
 void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda,

@@ -3,7 +3,14 @@
  * count. */
 #include "ops/cpu/cpu.h"
 
-enum { TILE_ROWS = 256, TILE_COLS = 512, ENOUGH_TILES = 8, SMALL_BLOCK = 16, FEW_ROWS = 4, BIG_PRODUCT = 1 << 26 };
+enum {
+    TILE_ROWS = 256,
+    TILE_COLS = 512,
+    ENOUGH_TILES = 8,
+    SMALL_BLOCK = 16,
+    FEW_ROWS = 4,
+    BIG_PRODUCT = 1 << 26
+};
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -132,8 +139,8 @@ static void heads_dx_rows(void *context, int index, int thread) {
     (void)thread;
     for (int j = 0; j < a->s.n; j++)
         xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
-                a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->add ? 1 : 0,
-                a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
+                a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in,
+                a->add ? 1 : 0, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
 }
 
 static void heads_dw_block(void *context, int j, int thread) {

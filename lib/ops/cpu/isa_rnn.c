@@ -96,8 +96,9 @@ static void forward_head(void *context, int head, int thread) {
             if (alive(r, b, t) && is_reset(r, b, t))
                 clear_state(r, b, head);
         /* rows of padding are multiplied too; their gates are never read */
-        xl_gemm(0, 1, B, 4 * dh, dh, 1, part(r, 0, 0, head), D, r->R + (size_t)head * 4 * (size_t)dh * (size_t)dh,
-                (size_t)dh, 1, r->gates + (size_t)t * 4 * D + (size_t)(head * 4 * dh), (size_t)T * 4 * D);
+        xl_gemm(0, 1, B, 4 * dh, dh, 1, part(r, 0, 0, head), D,
+                r->R + (size_t)head * 4 * (size_t)dh * (size_t)dh, (size_t)dh, 1,
+                r->gates + (size_t)t * 4 * D + (size_t)(head * 4 * dh), (size_t)T * 4 * D);
         for (int b = 0; b < B; b++)
             if (alive(r, b, t))
                 units(r, b, t, head);
@@ -249,7 +250,8 @@ static void backward_head(void *context, int head, int thread) {
                 memset(part(r, k, b, head), 0, (size_t)dh * sizeof(float));
     }
     xl_gemm(1, 0, 4 * dh, dh, B * T, 1, r->gates + (size_t)(head * 4 * dh), 4 * D,
-            r->shifted + (size_t)(head * dh), D, 1, r->dR + (size_t)head * 4 * (size_t)dh * (size_t)dh, (size_t)dh);
+            r->shifted + (size_t)(head * dh), D, 1, r->dR + (size_t)head * 4 * (size_t)dh * (size_t)dh,
+            (size_t)dh);
 }
 
 static void rnn_bwd(float *gates, float *dR, float *dbias, xl_view dh, xl_view h, const float *tape,
