@@ -2,6 +2,7 @@
 # Installs what is missing, builds, and runs all tests. With --sanitize: under ASAN and UBSAN. With --valgrind:
 # a training step of every kind of module, sessions and generation under valgrind. With --clang: by clang and its
 # OpenMP. With --plain: without OpenMP and without BLAS. With --threads: sessions that share a module, under TSAN.
+# With --docs: the API reference, in which nothing may lack its documentation; it is left in build-docs/docs/html.
 set -eu
 cd "$(dirname "$0")/.."
 preset=release
@@ -10,9 +11,10 @@ case "${1:-}" in
 --clang) preset=clang more="clang libomp-dev" ;;
 --plain) preset=plain ;;
 --threads) preset=tsan ;;
+--docs) preset=docs more=doxygen ;;
 "" | --valgrind) ;;
 *)
-    echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads]" >&2
+    echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads | --docs]" >&2
     exit 2
     ;;
 esac

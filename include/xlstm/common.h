@@ -1,5 +1,17 @@
 /** @file
  * What every header needs: export macro, status codes, last error, version, threads.
+ *
+ * @par Errors
+ * What can fail returns an xlstm_status, and xlstm_last_error() then holds one sentence about it. The library
+ * never prints, exits or aborts on a caller's mistake, and a call that fails has changed nothing unless its
+ * text says otherwise.
+ * @par Ownership
+ * Creators take the address of a pointer first: `*out` is yours, NULL on failure, and freed by the matching
+ * `_free`, which accepts NULL. A pointer that a function returns is borrowed. Arrays that you give are only
+ * used during the call.
+ * @par Shapes
+ * Row-major, with one meaning of each letter everywhere: B streams, T tokens, D width of the residual stream,
+ * H heads, V vocabulary.
  */
 #ifndef XLSTM_COMMON_H
 #define XLSTM_COMMON_H
@@ -11,22 +23,25 @@
 extern "C" {
 #endif
 
+/** Marks what the shared library exports. */
 #if defined(__GNUC__)
 #define XLSTM_API __attribute__((visibility("default")))
 #else
 #define XLSTM_API
 #endif
 
+/** Version of these headers, "major.minor.patch"; xlstm_version() is that of the linked library. */
 #define XLSTM_VERSION_STRING "0.1.0"
 
-/** The number type of weights, activations and gradients: float; double in the build that checks them. */
+/** The number type of weights, activations and gradients: float, or double in the build that checks
+ * gradients. */
 #ifdef XLSTM_DOUBLE
 typedef double xlstm_real;
 #else
 typedef float xlstm_real;
 #endif
 
-/** Every status: name, value, text. Zero is success, all others are negative. */
+/** Every status: X(name, value, text). Zero is success, all others are negative. */
 #define XLSTM_STATUS_LIST(X)                                                                                 \
     X(OK, 0, "ok")                                                                                           \
     X(E_ARGUMENT, -1, "invalid argument")                                                                    \
@@ -37,28 +52,57 @@ typedef float xlstm_real;
     X(E_NOT_FOUND, -6, "no such name")                                                                       \
     X(E_NUMERIC, -7, "a value is not finite")
 
+/** What a call came to. Test for XLSTM_OK, or as a truth value: any failure is non-zero. */
 typedef enum xlstm_status {
+/** A line of the list as a value of the enum. */
 #define XLSTM_STATUS_ENUM(name, value, text) XLSTM_##name = value,
     XLSTM_STATUS_LIST(XLSTM_STATUS_ENUM)
 #undef XLSTM_STATUS_ENUM
 } xlstm_status;
 
-/** The text of a status, for example "invalid argument". Never NULL; not to be freed. */
+/** @var XLSTM_OK
+ * Done. */
+/** @var XLSTM_E_ARGUMENT
+ * The call makes no sense: a NULL, a size, an index or an order of calls that cannot be. */
+/** @var XLSTM_E_CONFIG
+ * A field of a configuration is out of range, contradicts another or is not supported; the sentence names it.
+ */
+/** @var XLSTM_E_MEMORY
+ * The system gave no memory. Calls that only run a model never come to this. */
+/** @var XLSTM_E_IO
+ * A file or directory could not be opened, read, written or renamed. */
+/** @var XLSTM_E_FORMAT
+ * A file was read, and does not hold what it should. */
+/** @var XLSTM_E_NOT_FOUND
+ * There is nothing of that name. */
+/** @var XLSTM_E_NUMERIC
+ * A loss, gradient or logit is NaN or infinite. */
+
+/** The text of a status, for example "invalid argument".
+ *  @param status any value, also one that is none
+ *  @return text, never NULL and not to be freed */
 XLSTM_API const char *xlstm_status_name(xlstm_status status);
 
 /** One sentence about this thread's most recent failure: what was wrong, what was expected, a hint.
- *  Valid until the next failing call of this thread. Empty before the first failure. */
+ *  @return text, empty before the first failure; valid until the next failing call of this thread, not to be
+ * freed */
 XLSTM_API const char *xlstm_last_error(void);
 
-/** Version of the linked library, "major.minor.patch". */
+/** Version of the linked library.
+ *  @return "major.minor.patch", not to be freed */
 XLSTM_API const char *xlstm_version(void);
 
-enum { XLSTM_MAX_THREADS = 256 };
+enum {
+    XLSTM_MAX_THREADS = 256 /**< most threads that xlstm_set_threads() takes */
+};
 
 /** Threads that every later call may use. Set it before creating sessions and trainers, which plan their
- *  memory for it. Default: what OpenMP would use (OMP_NUM_THREADS). Results do not depend on it.
- *  @return XLSTM_E_ARGUMENT unless 1 <= count <= XLSTM_MAX_THREADS */
+ * memory for it. Default: what OpenMP would use (OMP_NUM_THREADS). Results do not depend on it, bit for bit.
+ *  @param count 1 to XLSTM_MAX_THREADS; 1 where one thread serves one session each
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a count out of range */
 XLSTM_API xlstm_status xlstm_set_threads(int count);
+/** The number of threads in force.
+ *  @return 1 to XLSTM_MAX_THREADS */
 XLSTM_API int xlstm_get_threads(void);
 
 /** Weights of a cell, a block or a model; see xlstm/module.h. */

@@ -10,40 +10,44 @@
 extern "C" {
 #endif
 
-/** Kinds of residual block. LSTM_PLAIN is a layer of a plain (not residual) stack, numerically nn.LSTM. */
+/** Kinds of residual block. XLSTM_LSTM_PLAIN is a layer of a plain (not residual) stack, numerically nn.LSTM.
+ *  The mathematics of each is in docs/math. */
 typedef enum xlstm_block_kind {
-    XLSTM_MLSTM,       /**< xLSTM paper, pre up-projection (arXiv 2405.04517) */
-    XLSTM_SLSTM,       /**< xLSTM paper, post up-projection with a gated feed-forward half */
-    XLSTM_MLSTM_LARGE, /**< xLSTM-7B (arXiv 2503.13427) */
+    XLSTM_MLSTM, /**< matrix memory, pre up-projection (xLSTM paper, arXiv 2405.04517, equations 19 to 27) */
+    XLSTM_SLSTM, /**< scalar memory, post up-projection with a gated feed-forward half (equations 8 to 17) */
+    XLSTM_MLSTM_LARGE, /**< the mLSTM block of xLSTM-7B (arXiv 2503.13427) */
     XLSTM_LSTM,        /**< pre-norm residual LSTM */
     XLSTM_LSTM_PLAIN,  /**< layer of a plain LSTM stack */
     XLSTM_TRANSFORMER, /**< RMSNorm, rotary causal attention, SwiGLU */
-    XLSTM_BLOCK_KINDS
+    XLSTM_BLOCK_KINDS  /**< how many kinds there are */
 } xlstm_block_kind;
 
-/** Kinds of bare cell with its own input projection. */
+/** Kinds of bare cell with its own input projection; see xlstm_cell_create(). */
 typedef enum xlstm_cell_kind {
-    XLSTM_CELL_LSTM,
-    XLSTM_CELL_SLSTM,
-    XLSTM_CELL_MLSTM,
-    XLSTM_CELL_KINDS
+    XLSTM_CELL_LSTM,  /**< numerically one layer of nn.LSTM, with its names */
+    XLSTM_CELL_SLSTM, /**< scalar memory, exponential gates, a recurrent matrix per head */
+    XLSTM_CELL_MLSTM, /**< matrix memory, and an output gate */
+    XLSTM_CELL_KINDS  /**< how many kinds there are */
 } xlstm_cell_kind;
 
+/** Activation of the gated feed-forward half of an sLSTM block. */
 typedef enum xlstm_activation {
-    XLSTM_GELU, /**< with erf */
-    XLSTM_RELU,
-    XLSTM_RELU2, /**< relu squared */
-    XLSTM_SIGMOID,
-    XLSTM_SWISH,
-    XLSTM_SELU
+    XLSTM_GELU,    /**< x times the normal distribution function of x, by erf (not the tanh approximation) */
+    XLSTM_RELU,    /**< max(x, 0) */
+    XLSTM_RELU2,   /**< max(x, 0) squared */
+    XLSTM_SIGMOID, /**< 1 / (1 + exp(-x)) */
+    XLSTM_SWISH,   /**< x sigmoid(x), also called SiLU */
+    XLSTM_SELU     /**< scaled exponential linear unit, PyTorch's constants */
 } xlstm_activation;
 
-/** Initial values of the sLSTM's biases. */
+/** Initial values of the sLSTM's biases. All but XLSTM_BIAS_STANDARD set the forget gate's and leave the
+ * others 0. */
 typedef enum xlstm_bias_init {
-    XLSTM_BIAS_POWERLAW, /**< "powerlaw_blockdependent" */
-    XLSTM_BIAS_SMALL,    /**< "small_init": forget gate linspace(3, 6) */
-    XLSTM_BIAS_STANDARD, /**< uniform +-1/sqrt(width) */
-    XLSTM_BIAS_ZEROS
+    XLSTM_BIAS_POWERLAW, /**< "powerlaw_blockdependent": 5 - 12 (j/(dh-1))^(0.3 + 1.3 r) at unit j of a head
+                            of dh, with r = block / (num_blocks - 1) */
+    XLSTM_BIAS_SMALL,    /**< "small_init": 3 to 6, evenly over the units of a head */
+    XLSTM_BIAS_STANDARD, /**< "standard": uniform within 1/sqrt(width), all four gates */
+    XLSTM_BIAS_ZEROS     /**< all 0 */
 } xlstm_bias_init;
 
 /** How the large matrices of a module are kept. The smaller types are for inference only. */
@@ -53,57 +57,62 @@ typedef enum xlstm_weights {
     XLSTM_WEIGHTS_INT8  /**< 8-bit integers with one scale per row */
 } xlstm_weights;
 
-enum { XLSTM_MAX_BLOCKS = 256 };
+enum {
+    XLSTM_MAX_BLOCKS = 256 /**< most blocks that a model may have */
+};
 
-/** A model: embedding or input projection, blocks, norm, head. Sizes are counts of numbers. */
+/** A model: embedding or input projection, blocks, norm, head. Sizes are counts of numbers. Fill it by
+ * xlstm_config_init(), or by xlstm_config_load() from an official configuration; the names in files are
+ * listed in docs/official.md. */
 typedef struct xlstm_config {
     size_t struct_size; /**< filled by xlstm_config_init() */
 
-    int vocab_size;    /**< tokens in and logits out; 0: vectors in and out */
-    int input_dim;     /**< vectors: size of one input (vocab_size == 0) */
-    int output_dim;    /**< vectors: size of one output (vocab_size == 0) */
-    int embedding_dim; /**< width of the residual stream */
-    int num_blocks;
-    unsigned char block_kind[XLSTM_MAX_BLOCKS]; /**< an xlstm_block_kind per block */
-    int num_heads;
-    int context_length;  /**< attention window, tokens; recurrent blocks have none */
-    int tie_weights;     /**< the head uses the embedding's matrix */
-    int final_norm;      /**< a norm after the last block */
-    int bias;            /**< biases in projections (paper family: mLSTM only; large family: all) */
-    int decay_embedding; /**< weight decay on the embedding too */
-    float dropout;
-    int embedding_dropout; /**< dropout on the embedding's output as well */
-    double norm_eps;       /**< 0: the family's own (1e-5; RMSNorm 1e-6) */
+    int vocab_size;                             /**< V: tokens in and logits out; 0: vectors in and out */
+    int input_dim;                              /**< vectors: size of one input (vocab_size == 0) */
+    int output_dim;                             /**< vectors: size of one output (vocab_size == 0) */
+    int embedding_dim;                          /**< D, width of the residual stream */
+    int num_blocks;                             /**< 1 to XLSTM_MAX_BLOCKS */
+    unsigned char block_kind[XLSTM_MAX_BLOCKS]; /**< an xlstm_block_kind per block; xlstm_config_mix() */
+    int num_heads;         /**< H; divides embedding_dim, or the inner width where a block has one */
+    int context_length;    /**< attention window, tokens; recurrent blocks have none */
+    int tie_weights;       /**< 1: the head uses the embedding's matrix */
+    int final_norm;        /**< 1: a norm after the last block */
+    int bias;              /**< 1: biases in projections (paper family: mLSTM only; large family: all) */
+    int decay_embedding;   /**< 1: weight decay on the embedding too */
+    float dropout;         /**< probability in training, of each sublayer's output; 0 to 0.99 */
+    int embedding_dropout; /**< 1: dropout on the embedding's output as well */
+    double norm_eps;       /**< of the norms around blocks; 0: the family's own (1e-5; RMSNorm 1e-6) */
 
     xlstm_weights weights; /**< type of the matrices; other parameters are always xlstm_real */
 
-    int chunk_size; /**< mLSTM: tokens per chunk; changes speed and memory, not the mathematics */
+    int chunk_size; /**< mLSTM: tokens per chunk, 1 to 1024; changes speed and memory, not the mathematics */
 
     int mlstm_heads;         /**< paper mLSTM: heads; 0: num_heads */
     float mlstm_proj_factor; /**< paper mLSTM: inner width over outer, rounded up to a multiple of 64 */
-    int mlstm_conv;          /**< taps of the causal convolution */
+    int mlstm_conv;          /**< paper mLSTM: taps of the causal convolution, 1 to 64 */
     int mlstm_qkv_blocksize; /**< size of the blocks of the q, k, v projections; inner width / this, rounded
                                 down, must divide the inner width and is how many there are */
 
     int slstm_heads;                 /**< 0: num_heads */
-    int slstm_conv;                  /**< taps; 0: no convolution */
-    int slstm_lstm;                  /**< gate function "lstm" in place of "slstm" */
-    int slstm_recurrent_cut;         /**< no gradient through the recurrent product */
-    int slstm_group_norm_weight;     /**< the norm after the cell has a weight */
+    int slstm_conv;                  /**< taps of the causal convolution; 0: no convolution */
+    int slstm_lstm;                  /**< 1: gate function "lstm" in place of "slstm" */
+    int slstm_recurrent_cut;         /**< 1: no gradient through the recurrent product */
+    int slstm_group_norm_weight;     /**< 1: the norm after the cell has a weight */
     int slstm_recurrent_uniform;     /**< recurrent matrix starts uniform +-1/sqrt(width); 0: zeros */
     xlstm_bias_init slstm_bias_init; /**< initial biases */
 
-    int ffn;                  /**< sLSTM block has its feed-forward half */
-    float ffn_proj_factor;    /**< paper: 1.3; large and Transformer: 2.667 */
+    int ffn;                  /**< 1: an sLSTM block has its feed-forward half */
+    float ffn_proj_factor;    /**< inner width of the feed-forward over embedding_dim; paper: 1.3; large and
+                                 Transformer: 2.667 */
     int ffn_round_up;         /**< inner width is rounded up to a multiple of this */
-    xlstm_activation ffn_act; /**< of the paper's gated feed-forward */
-    int ffn_bias;             /**< paper family only */
+    xlstm_activation ffn_act; /**< of the paper's gated feed-forward; the others have XLSTM_SWISH */
+    int ffn_bias;             /**< 1: biases in the feed-forward; paper family only */
     int ffn_inner;            /**< inner width; 0: from ffn_proj_factor */
 
-    float qk_dim_factor; /**< large: q, k width over embedding_dim */
-    float v_dim_factor;
-    double gate_soft_cap;         /**< 0: none */
-    double output_logit_soft_cap; /**< 0: none */
+    float qk_dim_factor;          /**< large: width of q and of k over embedding_dim */
+    float v_dim_factor;           /**< large: width of v and of the output gate over embedding_dim */
+    double gate_soft_cap;         /**< large: c of c tanh(x / c) on the gates' pre-activations; 0: none */
+    double output_logit_soft_cap; /**< c of c tanh(x / c) on the logits; 0: none */
 
     /* Filled from files of the official packages; 0 by default. */
     int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
@@ -111,13 +120,13 @@ typedef struct xlstm_config {
     float ffn_dropout; /**< paper sLSTM: of the feed-forward; 0: as dropout; negative: none */
 
     float slstm_forward_clip; /**< the cell's output is held in +-this; 0: it is not. Backward takes the clip
-                                 for the identity, as the package's CUDA kernels do */
+                                   for the identity, as the package's CUDA kernels do */
     float slstm_recurrent_clip; /**< each number of the gradient that comes back through the recurrent product
-                                   is held in +-this; 0: it is not */
+                                     is held in +-this; 0: it is not */
     double mlstm_eps;           /**< added to the mLSTM's denominator; 0: 1e-6 */
 } xlstm_config;
 
-/** Spellings of one and the same mathematics in files. */
+/** Spellings of one and the same mathematics in files; see docs/official.md. */
 enum {
     XLSTM_SPELL_HF = 1,    /**< large: config and embedding's name as Hugging Face transformers has them */
     XLSTM_SPELL_FUSED = 2, /**< large: q, k, v, o (i, f; gate, up) as one matrix */
@@ -126,32 +135,43 @@ enum {
     XLSTM_SPELL_STACK = 8 /**< paper: blocks only (xLSTMBlockStack): vectors of embedding_dim in and out */
 };
 
-/** Fills the defaults of the official package for a model of `kind` blocks: heads 4, conv 4, qkv block 4, ...
- */
+/** Fills the defaults of the official package for a model of `kind` blocks: width 128, 2 blocks, 4 heads, 4
+ * taps, no dropout, ... What goes in and out is left for you: vocab_size, or input_dim and output_dim.
+ *  @param config is overwritten
+ *  @param kind of every block */
 XLSTM_API void xlstm_config_init(xlstm_config *config, xlstm_block_kind kind);
 
-/** Sets kind of every block from a ratio mLSTM:sLSTM such as "7:1", "1:0", "0:1" (repeats; the sLSTM blocks
- * come after the mLSTM blocks of each repeat, except that a:b with more parts than blocks is spread
- * proportionally).
- *  @return XLSTM_E_CONFIG for text that is not two numbers with a colon, or 0:0 */
+/** Sets the kind of every block from a ratio mLSTM:sLSTM, which repeats; in each repeat the sLSTM blocks come
+ * last. A ratio with more parts than the model has blocks is spread in proportion. Set num_blocks first.
+ *  @param config its block_kind is overwritten
+ *  @param ratio text such as "7:1", "1:0", "0:1"
+ *  @return XLSTM_OK; XLSTM_E_CONFIG for text that is not two counts with a colon, or 0:0; XLSTM_E_ARGUMENT
+ * for NULL */
 XLSTM_API xlstm_status xlstm_config_mix(xlstm_config *config, const char *ratio);
 
-/** Checks sizes and options and names the first that is wrong. Creators call it themselves. */
+/** Checks sizes and options. Creators call it themselves.
+ *  @param config is only read
+ *  @return XLSTM_OK; XLSTM_E_CONFIG with the first field that is wrong; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_config_check(const xlstm_config *config);
 
-/** Name of a kind: "mlstm", "slstm", ...; NULL for an unknown one. */
+/** Name of a kind.
+ *  @param kind any value
+ *  @return "mlstm", "slstm", ..., not to be freed; NULL for an unknown kind */
 XLSTM_API const char *xlstm_block_kind_name(xlstm_block_kind kind);
 
-/** A bare recurrent layer with its own input projection, the drop-in for nn.LSTM. */
+/** A bare recurrent layer with its own input projection, the drop-in for nn.LSTM; see xlstm_cell_create(). */
 typedef struct xlstm_cell_config {
-    size_t struct_size; /**< filled by xlstm_cell_config_init() */
-    xlstm_cell_kind kind;
-    int input_size;
-    int hidden_size;
-    int num_heads; /**< LSTM: 1 */
-    int chunk_size;
+    size_t struct_size;   /**< filled by xlstm_cell_config_init() */
+    xlstm_cell_kind kind; /**< which cell */
+    int input_size;       /**< numbers per token that go in */
+    int hidden_size;      /**< numbers per token that come out; need not be input_size */
+    int num_heads;        /**< divides hidden_size; LSTM: 1 */
+    int chunk_size;       /**< mLSTM: tokens per chunk, 1 to 1024 */
 } xlstm_cell_config;
 
+/** Fills the defaults: 1 in, 64 out, 4 heads (LSTM: 1), chunks of 64.
+ *  @param config is overwritten
+ *  @param kind of cell */
 XLSTM_API void xlstm_cell_config_init(xlstm_cell_config *config, xlstm_cell_kind kind);
 
 #ifdef __cplusplus

@@ -30,40 +30,63 @@
 extern "C" {
 #endif
 
-/** Reads a configuration. @param path a JSON file, or a directory with config.json
- *  @return XLSTM_E_IO, XLSTM_E_FORMAT (not JSON), XLSTM_E_CONFIG (a field is wrong, missing or not supported)
- */
+/** Reads a configuration.
+ *  @param path a JSON file, or a directory with config.json
+ *  @param config is overwritten
+ *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_FORMAT (not JSON), XLSTM_E_CONFIG (a field is wrong, missing or not
+ * supported), XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_config_load(const char *path, xlstm_config *config);
 /** Writes a configuration in the format that it came from, or the official one of its family, or the own one.
- *  The file is replaced at once. @param path a JSON file, or a directory for config.json */
+ *  The file is replaced at once.
+ *  @param config what xlstm_config_check() accepts
+ *  @param path a JSON file, or a directory for config.json
+ *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_CONFIG, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_config_save(const xlstm_config *config, const char *path);
 
-/** Creates a module from a directory. *out is yours and NULL on failure; free it with xlstm_module_free(). */
+/** Creates a module from a directory: configuration and weights.
+ *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param directory as the top of this page says
+ *  @return XLSTM_OK; XLSTM_E_IO for what cannot be read; XLSTM_E_FORMAT and XLSTM_E_CONFIG with the field or
+ * tensor; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_module_load(xlstm_module **out, const char *directory);
 /** The same, with matrices kept in a smaller type for inference (see xlstm_module_quantize()). bfloat16
  * matrices of a file are neither copied nor read before they are used: the module maps them, and processes
- * share them. */
+ * share them.
+ *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param directory as the top of this page says
+ *  @param weights in which type matrices are kept, whatever the file has
+ *  @return as xlstm_module_load() */
 XLSTM_API xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xlstm_weights weights);
 /** Replaces all weights of a module by those of one safetensors file. Names may be of any spelling: fused or
- * single matrices, Hugging Face's, either layout of the sLSTM's recurrent matrix. Nothing is changed on
- * failure.
- *  @return XLSTM_E_FORMAT with the name of the first tensor that is missing, unknown, given twice or of
- * another shape */
+ *  single matrices, Hugging Face's, either layout of the sLSTM's recurrent matrix. Nothing is changed on
+ *  failure.
+ *  @param module any, also a cell or a block; no session or trainer of it may be running
+ *  @param path a safetensors file
+ *  @return XLSTM_OK; XLSTM_E_FORMAT with the name of the first tensor that is missing, unknown, given twice
+ * or of another shape; XLSTM_E_IO; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_module_load_weights(xlstm_module *module, const char *path);
 /** Writes config.json and weights (`weights.safetensors` for the paper's family, else `model.safetensors`)
- * into a directory, which is created if it is not there. Loading them again gives the same bits.
- *  @return XLSTM_E_ARGUMENT for a bare cell or block, XLSTM_E_IO also when the directory holds weights under
- * another name, which would be found first */
+ *  into a directory, which is created if it is not there. Loading them again gives the same bits.
+ *  @param module a whole model
+ *  @param directory where to; files of the same names are replaced
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bare cell or block, and for 8-bit matrices; XLSTM_E_IO also when
+ * the directory holds weights under another name, which would be found first; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save(const xlstm_module *module, const char *directory);
-/** Writes the weights alone. */
+/** Writes the weights alone, for xlstm_module_load_weights().
+ *  @param module any, also a cell or a block
+ *  @param path a safetensors file; it is replaced at once
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for 8-bit matrices, or for a parameter that the module's spelling has
+ * no place for; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, const char *path);
 
 /** What tensor `like` of a weights file holds when the parameters hold `values`, for instance a trainer's
  *  gradients: gathers fused rows and turns layouts.
+ *  @param module whose parameters
  *  @param like its name and shape say which tensor; its data is not looked at
  *  @param values numbers at the offsets of xlstm_parameter
  *  @param out [like->count]
- *  @return XLSTM_E_NOT_FOUND for a name that no parameter answers to, XLSTM_E_FORMAT for another shape */
+ *  @return XLSTM_OK; XLSTM_E_NOT_FOUND for a name that no parameter answers to; XLSTM_E_FORMAT for another
+ * shape; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_module_gather(const xlstm_module *module, const xlstm_tensor *like,
                                            const xlstm_real *values, xlstm_real *out);
 

@@ -1,6 +1,8 @@
 /** @file
  * Weights: cells, blocks and models are all an xlstm_module. Read-only while sessions use it, so that many
- * threads can serve one module; only a trainer's optimizer, a load or xlstm_module_parameter() writes to it.
+ * threads can serve one module; only a trainer's optimizer, a load, xlstm_module_init() or the pointer that
+ * xlstm_module_parameter() hands out write to it, and then no session or trainer of the module may be
+ * running.
  */
 #ifndef XLSTM_MODULE_H
 #define XLSTM_MODULE_H
@@ -11,13 +13,27 @@
 extern "C" {
 #endif
 
-/** Creators: *out is yours and NULL on failure; free it with xlstm_module_free(). Weights are initialised
- * from `seed` with the official package's distributions. */
+/** A whole model: tokens [B,T] to logits [B,T,vocab_size], or vectors [B,T,input_dim] to [B,T,output_dim].
+ * Weights are drawn as xlstm_module_init() says.
+ *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param config is copied
+ *  @param seed of the initial weights
+ *  @return XLSTM_OK, XLSTM_E_CONFIG (as xlstm_config_check()), XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed);
-/** One residual block [B,T,embedding_dim] -> the same; kind is config->block_kind[0]. */
+/** One residual block, [B,T,embedding_dim] to the same; its kind is config->block_kind[0].
+ *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param config is copied; what it says about inputs and outputs of a model is not looked at
+ *  @param seed of the initial weights
+ *  @return XLSTM_OK, XLSTM_E_CONFIG (as xlstm_config_check()), XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed);
-/** [B,T,input_size] -> [B,T,hidden_size]. */
+/** A recurrent layer, [B,T,input_size] to [B,T,hidden_size].
+ *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param config is copied
+ *  @param seed of the initial weights
+ *  @return XLSTM_OK, XLSTM_E_CONFIG for sizes out of range, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed);
+/** Frees a module; its sessions, trainers and optimizers must have been freed before.
+ *  @param module may be NULL */
 XLSTM_API void xlstm_module_free(xlstm_module *module);
 
 /** Draws all weights anew, as creating does. The paper's family begins as the official package has it;
@@ -25,46 +41,80 @@ XLSTM_API void xlstm_module_free(xlstm_module *module);
  * of the output and of the feed-forward to zero; LSTMs as nn.LSTM, uniform within 1/sqrt(width). Transformer
  * blocks, the embedding and the head: normal, of variance 2/(5 width); what a block adds to the stream: of
  * standard deviation 2/(blocks sqrt(width)).
- *  @return XLSTM_E_ARGUMENT for a module whose matrices are kept in a smaller type */
+ *  @param module no session or trainer of it may be running
+ *  @param seed the same seed gives the same weights, with any number of threads
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a module whose matrices are kept in a smaller type; XLSTM_E_MEMORY
+ */
 XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
 
 /** A copy for inference whose matrices (projections, embedding, head; not the sLSTM's recurrent ones) are
- * kept in a smaller type. *out is yours; `module` may be freed. A session takes it as any other module, a
- * trainer only without gradients.
- *  @return XLSTM_E_ARGUMENT unless `module` has real matrices and `weights` is a smaller type */
+ *  kept in a smaller type. A session takes it as any other module, a trainer only without gradients.
+ *  @param out receives the copy: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param module a whole model with real matrices; it may be freed afterwards
+ *  @param weights XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8
+ *  @return XLSTM_OK, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT for another module or type */
 XLSTM_API xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *module,
                                              xlstm_weights weights);
 
-/** Numbers per token that go in (0: tokens) and come out (vocab_size for a language model). */
+/** Numbers per token that go in.
+ *  @param module may be NULL
+ *  @return input_dim, input_size or embedding_dim; 0 for a model over tokens */
 XLSTM_API int xlstm_module_input_dim(const xlstm_module *module);
+/** Numbers per token that come out.
+ *  @param module may be NULL
+ *  @return vocab_size of a language model, else output_dim, hidden_size or embedding_dim */
 XLSTM_API int xlstm_module_output_dim(const xlstm_module *module);
-/** The configuration that made it (of a cell: NULL). Borrowed. */
+/** The configuration that made a module.
+ *  @param module may be NULL
+ *  @return borrowed from the module; NULL for a cell */
 XLSTM_API const xlstm_config *xlstm_module_config(const xlstm_module *module);
 
 /** One named parameter. All pointers are borrowed from the module. */
 typedef struct xlstm_parameter {
-    const char *name; /**< official PyTorch name */
+    const char *name; /**< official PyTorch name, such as "xlstm_block_stack.blocks.0.xlstm.proj_up.weight" */
     int ndim;         /**< 1 to 3 */
-    int64_t shape[3]; /**< row-major */
+    int64_t shape[3]; /**< row-major; matrices are [out, in], as PyTorch's */
     size_t count;     /**< numbers in it */
     xlstm_real *data; /**< [count]; NULL for a matrix kept in a smaller type: xlstm_module_read() copies it */
-    int decay;        /**< gets weight decay */
+    int decay;        /**< 1: gets weight decay */
     size_t offset;    /**< its place in gradients and moments, in numbers */
 } xlstm_parameter;
 
+/** How many parameters there are.
+ *  @param module may be NULL
+ *  @return count, for indices 0 to count - 1 */
 XLSTM_API int xlstm_module_parameter_count(const xlstm_module *module);
-/** @return XLSTM_E_ARGUMENT unless 0 <= index < count */
+/** A parameter by its index. Those of one block are neighbours.
+ *  @param module whose
+ *  @param index 0 to count - 1
+ *  @param out is filled
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_module_parameter(const xlstm_module *module, int index, xlstm_parameter *out);
-/** @return XLSTM_E_NOT_FOUND when there is none of that name */
+/** A parameter by its name.
+ *  @param module whose
+ *  @param name exactly as xlstm_parameter has it
+ *  @param out is filled
+ *  @return XLSTM_OK, or XLSTM_E_NOT_FOUND when there is none of that name */
 XLSTM_API xlstm_status xlstm_module_find(const xlstm_module *module, const char *name, xlstm_parameter *out);
 
-/** Copies a parameter's numbers, whatever type it is kept in. @param out [count] */
+/** Copies a parameter's numbers, whatever type it is kept in.
+ *  @param module whose
+ *  @param index 0 to count - 1
+ *  @param out [parameter's count]
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_module_read(const xlstm_module *module, int index, xlstm_real *out);
-/** Bytes of all weights as they are kept: what one pass over the model reads (but for the embedding). */
+/** Memory of all weights as they are kept: what one pass over the model reads (but for the embedding).
+ *  @param module may be NULL
+ *  @return bytes */
 XLSTM_API size_t xlstm_module_bytes(const xlstm_module *module);
 
-/** Numbers in all parameters, and in those that are not embedding, input projection or head. */
+/** Numbers in all parameters.
+ *  @param module may be NULL
+ *  @return count */
 XLSTM_API size_t xlstm_module_size(const xlstm_module *module);
+/** Numbers in the parameters that are not embedding, input projection or head: what models are compared by.
+ *  @param module may be NULL
+ *  @return count */
 XLSTM_API size_t xlstm_module_core_size(const xlstm_module *module);
 
 #ifdef __cplusplus

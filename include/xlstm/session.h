@@ -1,5 +1,6 @@
 /** @file
- * An inference timeline: B streams that advance together over a read-only module.
+ * An inference timeline: B streams that advance together over a read-only module. One thread at a time may
+ * use a session; any number of sessions may share a module.
  */
 #ifndef XLSTM_SESSION_H
 #define XLSTM_SESSION_H
@@ -10,34 +11,69 @@
 extern "C" {
 #endif
 
-/** @param streams B >= 1
+/** A session whose streams have seen nothing yet. All memory is taken here; running takes none.
+ *  @param out receives the session: yours, NULL on failure; free it with xlstm_session_free()
+ *  @param module borrowed: it must outlive the session
+ *  @param streams B >= 1
  *  @param max_tokens longest piece computed at once; longer calls are cut into such pieces. 0: 64
- *  The module is borrowed and must outlive the session. All memory is taken here; running takes none. */
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT, XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *module, int streams,
                                             int max_tokens);
+/** Frees a session, not its module.
+ *  @param session may be NULL */
 XLSTM_API void xlstm_session_free(xlstm_session *session);
 
-/** Advances every stream by `time` tokens (any number >= 1; one at a time gives the same numbers).
+/** Advances every stream by `time` tokens (any number >= 1; one at a time gives the same numbers, to
+ * rounding).
+ *  @param session over a module of tokens
  *  @param tokens [B, time], each in 0 .. vocab_size-1
+ *  @param time tokens of each stream
  *  @param logits [B, time, vocab_size], or NULL: only the state moves
- *  @return XLSTM_E_ARGUMENT when a token is out of range: nothing has moved then */
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT when a token is out of range: nothing has moved then */
 XLSTM_API xlstm_status xlstm_session_tokens(xlstm_session *session, const int32_t *tokens, int time,
                                             xlstm_real *logits);
-/** The same for modules over vectors. @param inputs [B, time, input_dim] @param outputs [B, time, output_dim]
- * or NULL */
+/** The same for modules over vectors.
+ *  @param session over a module of vectors: a cell, a block, or a model with vocab_size 0
+ *  @param inputs [B, time, input_dim]
+ *  @param time vectors of each stream
+ *  @param outputs [B, time, output_dim], or NULL: only the state moves
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_session_vectors(xlstm_session *session, const xlstm_real *inputs, int time,
                                              xlstm_real *outputs);
-/** As xlstm_session_tokens(), but keeps only the last token's logits. @param logits [B, vocab_size] */
+/** As xlstm_session_tokens(), but computes only the last token's logits.
+ *  @param session over a module of tokens
+ *  @param tokens [B, time]
+ *  @param time tokens of each stream
+ *  @param logits [B, vocab_size], or NULL: only the state moves
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT when a token is out of range: nothing has moved then */
 XLSTM_API xlstm_status xlstm_session_prompt(xlstm_session *session, const int32_t *tokens, int time,
                                             xlstm_real *logits);
 
-/** Puts one stream (or all, stream = -1) back to the beginning. */
+/** Puts a stream back to the beginning.
+ *  @param session whose
+ *  @param stream 0 to B - 1, or -1: all
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a stream that does not exist */
 XLSTM_API xlstm_status xlstm_session_reset(xlstm_session *session, int stream);
-/** A second session over the same module with a copy of the state. */
+/** A second session over the same module with a copy of the state, to try several continuations of one text.
+ *  @param out receives the copy: yours, NULL on failure; free it with xlstm_session_free()
+ *  @param session is only read
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT, XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *session);
-/** The state of one stream is this many numbers; get and set copy it. */
+/** Numbers in the state of one stream. It does not grow with the tokens seen.
+ *  @param session may be NULL
+ *  @return count of numbers; all of them zero is a stream that has seen nothing */
 XLSTM_API size_t xlstm_session_state_size(const xlstm_session *session);
+/** Copies the state of a stream out, to keep it or to put it into another session over the same weights.
+ *  @param session whose
+ *  @param stream 0 to B - 1
+ *  @param state [xlstm_session_state_size()] receives it
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_session_get_state(const xlstm_session *session, int stream, xlstm_real *state);
+/** Copies a state in: the stream goes on as the one did that it came from.
+ *  @param session whose
+ *  @param stream 0 to B - 1
+ *  @param state [xlstm_session_state_size()], from xlstm_session_get_state()
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_session_set_state(xlstm_session *session, int stream, const xlstm_real *state);
 
 #ifdef __cplusplus

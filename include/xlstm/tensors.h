@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/** Every number type of a file: name, the file's spelling, bytes. */
+/** Every number type of a file: X(name, the file's spelling, bytes). */
 #define XLSTM_DTYPE_LIST(X)                                                                                  \
     X(F64, "F64", 8)                                                                                         \
     X(F32, "F32", 4)                                                                                         \
@@ -27,24 +27,59 @@ extern "C" {
     X(U8, "U8", 1)                                                                                           \
     X(BOOL, "BOOL", 1)
 
+/** Number types, named as the file names them: XLSTM_F32 and so on. */
 typedef enum xlstm_dtype {
+/** A line of the list as a value of the enum. */
 #define XLSTM_DTYPE_ENUM(name, text, bytes) XLSTM_##name,
     XLSTM_DTYPE_LIST(XLSTM_DTYPE_ENUM)
 #undef XLSTM_DTYPE_ENUM
-        XLSTM_DTYPES
+        XLSTM_DTYPES /**< how many types there are */
 } xlstm_dtype;
 
-/** The type as a file spells it, "F32"; NULL for an unknown one. */
+/** @var XLSTM_F64
+ * IEEE double. */
+/** @var XLSTM_F32
+ * IEEE float. */
+/** @var XLSTM_F16
+ * IEEE half: 11 bits of precision, up to 65504. */
+/** @var XLSTM_BF16
+ * bfloat16, the upper half of a float: 8 bits of precision. */
+/** @var XLSTM_I64
+ * Signed, 64 bits. */
+/** @var XLSTM_I32
+ * Signed, 32 bits. */
+/** @var XLSTM_I16
+ * Signed, 16 bits. */
+/** @var XLSTM_I8
+ * Signed, 8 bits. */
+/** @var XLSTM_U64
+ * Unsigned, 64 bits. */
+/** @var XLSTM_U32
+ * Unsigned, 32 bits. */
+/** @var XLSTM_U16
+ * Unsigned, 16 bits. */
+/** @var XLSTM_U8
+ * Unsigned, 8 bits. */
+/** @var XLSTM_BOOL
+ * A byte, 0 or 1. */
+
+/** A number type as a file spells it.
+ *  @param dtype any value
+ *  @return "F32", ..., not to be freed; NULL for an unknown type */
 XLSTM_API const char *xlstm_dtype_name(xlstm_dtype dtype);
-/** Bytes of one number; 0 for an unknown type. */
+/** Size of a number type.
+ *  @param dtype any value
+ *  @return bytes of one number; 0 for an unknown type */
 XLSTM_API size_t xlstm_dtype_size(xlstm_dtype dtype);
 
-enum { XLSTM_MAX_DIMS = 8 };
+enum {
+    XLSTM_MAX_DIMS = 8 /**< most dimensions of a tensor */
+};
 
 /** One tensor. Of an open file, `name` and `data` are borrowed from it. */
 typedef struct xlstm_tensor {
-    const char *name;
-    xlstm_dtype dtype;
+    const char *name;              /**< UTF-8 */
+    xlstm_dtype dtype;             /**< type of its numbers */
     int ndim;                      /**< 0 (one number) to XLSTM_MAX_DIMS */
     int64_t shape[XLSTM_MAX_DIMS]; /**< row-major */
     size_t count;                  /**< numbers in it; the writer computes it from the shape */
@@ -54,27 +89,56 @@ typedef struct xlstm_tensor {
 /** An open file; its bytes are mapped, not read, until they are asked for. */
 typedef struct xlstm_tensors xlstm_tensors;
 
-/** Opens and checks a file. *out is yours and NULL on failure; close it with xlstm_tensors_close().
- *  @return XLSTM_E_IO when it cannot be read, XLSTM_E_FORMAT when anything in it is wrong: lengths, offsets
- *  (overlaps and holes too), shapes, types, duplicate or non-UTF-8 names */
+/** Opens and checks a file.
+ *  @param out receives the file: yours, NULL on failure; close it with xlstm_tensors_close()
+ *  @param path of a safetensors file
+ *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when anything in it is wrong: lengths,
+ * offsets (overlaps and holes too), shapes, types, duplicate or non-UTF-8 names; XLSTM_E_MEMORY;
+ * XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path);
+/** Closes a file: names and data of its tensors are gone then.
+ *  @param file may be NULL */
 XLSTM_API void xlstm_tensors_close(xlstm_tensors *file);
 
-/** Tensors in the file. */
+/** How many tensors a file has.
+ *  @param file may be NULL
+ *  @return count, for indices 0 to count - 1 */
 XLSTM_API int xlstm_tensors_count(const xlstm_tensors *file);
-/** Tensors come in the order of their data. @return XLSTM_E_ARGUMENT unless 0 <= index < count */
+/** A tensor by its index; they come in the order of their data.
+ *  @param file an open one
+ *  @param index 0 to count - 1
+ *  @param out is filled
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_tensors_get(const xlstm_tensors *file, int index, xlstm_tensor *out);
-/** @return XLSTM_E_NOT_FOUND when there is none of that name */
+/** A tensor by its name.
+ *  @param file an open one
+ *  @param name exactly as the file has it
+ *  @param out is filled
+ *  @return XLSTM_OK, or XLSTM_E_NOT_FOUND when there is none of that name */
 XLSTM_API xlstm_status xlstm_tensors_find(const xlstm_tensors *file, const char *name, xlstm_tensor *out);
 
-/** Copies of all numbers, converted. `out` has room for `count` numbers. Integers convert to floating point
- * too; xlstm_tensor_int64() refuses floating point, and numbers beyond int64. */
+/** Copies all numbers as xlstm_real, rounded to nearest; integers too.
+ *  @param tensor of a file, or one of your own
+ *  @param out [tensor->count]
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tensor_reals(const xlstm_tensor *tensor, xlstm_real *out);
+/** Copies all numbers as double; integers too.
+ *  @param tensor of a file, or one of your own
+ *  @param out [tensor->count]
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tensor_doubles(const xlstm_tensor *tensor, double *out);
+/** Copies all numbers of a tensor of integers.
+ *  @param tensor of a file, or one of your own
+ *  @param out [tensor->count]
+ *  @return XLSTM_OK; XLSTM_E_FORMAT for floating point, or a number beyond int64; XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tensor_int64s(const xlstm_tensor *tensor, int64_t *out);
 
 /** Writes a file: beside it first, then renamed, so that `path` never holds half a file. Data is taken as it
- * is, in the type that each tensor names. @return XLSTM_E_ARGUMENT for a bad or duplicate name or shape */
+ *  is, in the type that each tensor names.
+ *  @param path is replaced
+ *  @param tensors [count]; their own `count` is not looked at
+ *  @param count of tensors
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bad or duplicate name or shape; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count);
 
 #ifdef __cplusplus

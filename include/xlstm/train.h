@@ -1,5 +1,6 @@
 /** @file
- * Training: a trainer owns the tape and the gradients of one module for batches of one size.
+ * Training: a trainer owns the tape and the gradients of one module for batches of one size. One thread at a
+ * time may use it.
  */
 #ifndef XLSTM_TRAIN_H
 #define XLSTM_TRAIN_H
@@ -10,17 +11,20 @@
 extern "C" {
 #endif
 
+/** Sizes and options of a trainer. */
 typedef struct xlstm_trainer_config {
     size_t struct_size; /**< filled by xlstm_trainer_config_init() */
     int batch;          /**< B, streams */
     int time;           /**< T, longest window in tokens */
-    int carry_state; /**< each batch goes on where the last one ended (truncated BPTT); 0: every batch starts
-                        at zero */
-    float dropout;   /**< negative: the model's own */
-    uint64_t seed;   /**< of the dropout masks */
-    int gradients;   /**< 0: only losses are computed (evaluation): no tape, no gradients */
+    int carry_state;    /**< 1: each batch goes on where the last one ended (truncated BPTT); 0: every batch
+                           starts at zero */
+    float dropout;      /**< negative: the model's own */
+    uint64_t seed;      /**< of the dropout masks */
+    int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
 } xlstm_trainer_config;
 
+/** Fills the defaults: 1 stream of 64 tokens, no state carried, the model's dropout, seed 1, gradients.
+ *  @param config is overwritten */
 XLSTM_API void xlstm_trainer_config_init(xlstm_trainer_config *config);
 
 /** What one call consumes. Zero it, then set what you have. Arrays are borrowed for the call. */
@@ -46,39 +50,80 @@ typedef struct xlstm_loss {
     double count; /**< tokens, or weighted numbers, that counted */
 } xlstm_loss;
 
-/** All memory is taken here; `module` is borrowed and must outlive the trainer. */
+/** A trainer with gradients and carried state of zero. All memory is taken here; training takes none.
+ *  @param out receives the trainer: yours, NULL on failure; free it with xlstm_trainer_free()
+ *  @param module borrowed: it must outlive the trainer
+ *  @param config is copied
+ *  @return XLSTM_OK, XLSTM_E_CONFIG for sizes and options, XLSTM_E_ARGUMENT (also for gradients of matrices
+ * in a smaller type), XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
                                             const xlstm_trainer_config *config);
+/** Frees a trainer, not its module.
+ *  @param trainer may be NULL */
 XLSTM_API void xlstm_trainer_free(xlstm_trainer *trainer);
 
-/** Loss only: no dropout, no gradient. Carried state moves on. */
+/** Loss only: no dropout, no gradient. Carried state moves on.
+ *  @param trainer any
+ *  @param batch with targets, or outputs
+ *  @param loss receives what was found; may be NULL
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for what a batch lacks, or a token, target or length out of range:
+ * nothing has moved then */
 XLSTM_API xlstm_status xlstm_trainer_evaluate(xlstm_trainer *trainer, const xlstm_batch *batch,
                                               xlstm_loss *loss);
-/** Forward, loss and backward: ADDS the gradients of the mean loss to the gradient buffer. */
+/** Forward, loss and backward: ADDS the gradients of the mean loss to the gradient buffer, so that several
+ * batches can make one update. xlstm_optimizer_step() zeroes them.
+ *  @param trainer made with gradients
+ *  @param batch with targets, or outputs
+ *  @param loss receives what was found; may be NULL
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate() */
 XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlstm_batch *batch,
                                               xlstm_loss *loss);
-/** Forward over `inputs`, with the tape kept: `outputs` [B, time, output_dim] receives a copy. For losses of
- * your own. */
+/** Forward with the tape kept, for losses of your own: xlstm_trainer_backward_from() goes back from their
+ * gradient. Dropout is on, and carried state moves on.
+ *  @param trainer made with gradients
+ *  @param batch its targets and outputs are not looked at
+ *  @param outputs [B, time, output_dim] receives what comes out; may be NULL
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate() */
 XLSTM_API xlstm_status xlstm_trainer_forward(xlstm_trainer *trainer, const xlstm_batch *batch,
                                              xlstm_real *outputs);
-/** Backward from the gradient of those outputs. @param d_inputs [B, time, input_dim] or NULL (vector models
- * only) */
+/** Backward from the gradient of what xlstm_trainer_forward() put out; once per forward. ADDS to the gradient
+ * buffer.
+ *  @param trainer whose last call was xlstm_trainer_forward()
+ *  @param d_outputs [B, time, output_dim]
+ *  @param d_inputs [B, time, input_dim] receives the gradient of the inputs, or NULL (vector models only)
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT, also when no forward waits for its backward */
 XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const xlstm_real *d_outputs,
                                                    xlstm_real *d_inputs);
 
+/** Sets all gradients to zero.
+ *  @param trainer may be NULL */
 XLSTM_API void xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
-/** Gradients of all parameters, at the offsets of xlstm_parameter. Borrowed; NULL if made without gradients.
- */
+/** Gradients of all parameters, at the offsets of xlstm_parameter.
+ *  @param trainer may be NULL
+ *  @return borrowed, to read and to write; NULL if made without gradients */
 XLSTM_API xlstm_real *xlstm_trainer_gradients(xlstm_trainer *trainer);
-/** Euclidean norm of all gradients. */
+/** Euclidean norm of all gradients together, summed in double.
+ *  @param trainer may be NULL
+ *  @return norm; NaN or infinite when a gradient is */
 XLSTM_API double xlstm_trainer_gradient_norm(xlstm_trainer *trainer);
-/** Carried state back to zero for one stream, or all (stream = -1). */
+/** Puts carried state back to zero. Does nothing for a trainer that carries none.
+ *  @param trainer whose
+ *  @param stream 0 to B - 1, or -1: all
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a stream that does not exist */
 XLSTM_API xlstm_status xlstm_trainer_reset(xlstm_trainer *trainer, int stream);
-/** Memory in bytes: the tape (grows with B*T), temporary memory, gradients, carried state. */
+
+/** Memory of a trainer, in bytes. */
 typedef struct xlstm_trainer_memory {
-    size_t tape, temporary, gradients, state;
-    size_t tape_used, temporary_used; /**< what the calls so far really used, at most */
+    size_t tape;           /**< what forward keeps for backward; grows with B*T */
+    size_t temporary;      /**< what lives within a call */
+    size_t gradients;      /**< one number per parameter */
+    size_t state;          /**< carried state */
+    size_t tape_used;      /**< most of the tape that calls so far really used */
+    size_t temporary_used; /**< most of the temporary memory that calls so far really used */
 } xlstm_trainer_memory;
+/** What a trainer has taken, all at creation.
+ *  @param trainer may be NULL: all 0
+ *  @return sizes in bytes */
 XLSTM_API xlstm_trainer_memory xlstm_trainer_memory_of(const xlstm_trainer *trainer);
 
 #ifdef __cplusplus

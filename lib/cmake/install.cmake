@@ -32,7 +32,6 @@ install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT xls
 if(NOT XLSTM_DEB) # its packages have a copyright file of their own
   install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT xlstm_development)
 endif()
-install(DIRECTORY ${PROJECT_BINARY_DIR}/docs/html DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT xlstm_development OPTIONAL)
 
 # For find_package(xlstm).
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)

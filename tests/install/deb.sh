@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the Debian packages and tries them on a clean Debian 12: a root file system by debootstrap in a temporary folder,
 # in which they are installed by apt, users' programs are compiled and run, and the packages are removed again.
-# Needs root, the network of apt, and the packages debootstrap, dpkg-dev and help2man. Takes a few minutes; not in CI.
+# Needs root, the network of apt, and the packages debootstrap, dpkg-dev, help2man and doxygen. Takes a few minutes; not in CI.
 # usage: deb.sh [FOLDER_FOR_THE_PACKAGES]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,10 +17,10 @@ if [ "$(id -u)" != 0 ]; then
     echo "deb.sh: debootstrap and chroot need root" >&2
     exit 2
 fi
-sh "$source/tests/deps.sh" debootstrap dpkg-dev help2man
+sh "$source/tests/deps.sh" debootstrap dpkg-dev help2man doxygen
 
 cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DXLSTM_DEB=ON -DCMAKE_INSTALL_PREFIX=/usr \
-    -DCMAKE_SKIP_INSTALL_RPATH=ON -DXLSTM_BUILD_TESTS=OFF >/dev/null
+    -DCMAKE_SKIP_INSTALL_RPATH=ON -DXLSTM_BUILD_TESTS=OFF -DXLSTM_BUILD_DOCS=ON >/dev/null
 cmake --build "$work/build" | tail -1
 (cd "$work/build" && cpack >"$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
 if command -v lintian >/dev/null; then
