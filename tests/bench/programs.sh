@@ -73,7 +73,47 @@ refused "tokens must be" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens
 refused "0 tokens" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt ""
 refused "cannot open" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --state "$work/no/state"
 
+# Every kind of model and of measurement in a process of its own, beside peers that are there, fail, die or are not there.
+cat >"$work/peer" <<'END'
+#!/bin/sh
+read -r request
+case $request in
+*'"mlstm"'*) echo '{"ready": true, "parameters": 7}'; while read -r go; do echo '{"seconds": 2.0, "units": 10}'; done ;;
+*'"slstm"'*) echo '{"error": "no such thing"}' ;;
+*'"lstm"'*) kill -9 $$ ;;
+esac
+END
+speed() { "$bin/xlstm-speed" --width 16 --blocks 2 --batch 2 --time 8 --vocab 20 --repeats 2 --seconds 0.001 "$@" 2>"$work/err"; }
+speed --shapes d256 --models mlstm,slstm,lstm,lstm-res --peers sh --peers-script "$work/peer" --csv "$work/speed.csv" \
+    --json "$work/speed.json" >"$work/out"
+[ "$(grep -c '^  official package  *5.0  *5.0  *5.0' "$work/out")" = 3 ]
+[ "$(grep -c 'not run: no such thing' "$work/out")" = 3 ]
+[ "$(grep -c 'nn.LSTM .*not run: it was ended by signal 9' "$work/out")" = 3 ]
+[ "$(grep -c '^lstm-res ' "$work/out")" = 3 ]
+[ "$(grep -c 'not run: it ended with exit code 0' "$work/out")" = 3 ]
+[ "$(wc -l <"$work/speed.csv")" = 25 ]
+[ "$(grep -c '"measure"' "$work/speed.json")" = 24 ]
+awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { exit !($at["least"] > 0 && $at["least"] <= $at["tokens_per_second"] &&
+    $at["tokens_per_second"] <= $at["most"] && $at["peak_bytes"] > 1e6 && $at["planned_bytes"] > 1e4 && $at["ratio"] > 1) }' "$work/speed.csv"
+speed --models transformer,mlstm-large --measure train --peers "$work/no/python" --peers-script x --shapes d512 >"$work/out"
+[ "$(grep -c 'not run: .*cannot be started' "$work/out")" = 2 ]
+speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8 >"$work/out"
+[ "$(grep -cE '^  (bf16|int8) over real .*[0-9]x$' "$work/out")" = 2 ]
+speed --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/out"
+[ "$(grep -cE '^  mlstm forward T=(8|32) .*[0-9]x$' "$work/out")" = 2 ]
+speed --shapes d256 --models slstm --measure train --scaling --threads 2 >"$work/out"
+grep -qE '^slstm train .*[0-9]x$' "$work/out"
+grep -q '^  one thread of 2 ' "$work/out"
+refused "unknown" "$bin/xlstm-speed" --models gru
+refused "unknown" "$bin/xlstm-speed" --measure rain
+refused "is empty" "$bin/xlstm-speed" --shapes ,
+refused "whole number" "$bin/xlstm-speed" --repeats 0
+refused "not an option" "$bin/xlstm-speed" word
+refused "cannot be written" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
+refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
+
 "$bin/xlstm-lm" --help | grep -q Examples
+"$bin/xlstm-speed" --help | grep -q Examples
 refused "unknown" "$bin/xlstm-lm" --data "$corpus" --preset huge
 refused "unknown" "$bin/xlstm-nns" --models gru
 refused "mix" "$bin/xlstm-nns" --mix seven

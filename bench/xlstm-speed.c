@@ -1,0 +1,546 @@
+/* xlstm-speed: how fast training, forward passes and decoding are, beside the machine's limits and PyTorch.
+ * Each measurement has a process of its own, so that its peak memory is its own; those that are compared take
+ * turns. */
+#include "speed.h"
+#include <argp.h>
+#include <signal.h>
+#include <math.h>
+#include <unistd.h>
+
+enum { MAX_LIST = 32, MAX_GROUP = 64, MAX_ROWS = 4096 };
+
+typedef struct {
+    const char *name;
+    int width, blocks, batch, time;
+} shape;
+static const shape shapes[] = {{"d256", 256, 4, 8, 256}, {"d512", 512, 6, 4, 512}};
+
+typedef struct {
+    char *items[MAX_LIST];
+    int count;
+} list;
+
+typedef struct {
+    list models, measures, shapes, weights, lengths;
+    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling;
+    double seconds;
+    const char *peers, *script, *csv, *json;
+} settings;
+
+/* One line of the table. `versus` is the row it is compared with. */
+typedef struct {
+    child c;
+    const char *shape;
+    char label[48];
+    int by_peer, versus; /* index in the group, or -1 */
+} row;
+
+typedef struct {
+    const settings *s;
+    double sgemm, read; /* FLOP/s and bytes/s of the machine; NAN: not measured */
+    json_t *rows;
+    FILE *csv;
+} report;
+
+/* ---- options ---- */
+
+enum {
+    OPT_MODELS = 1000,
+    OPT_MEASURE,
+    OPT_SHAPES,
+    OPT_WEIGHTS,
+    OPT_LENGTHS,
+    OPT_WIDTH,
+    OPT_BLOCKS,
+    OPT_HEADS,
+    OPT_BATCH,
+    OPT_TIME,
+    OPT_VOCAB,
+    OPT_THREADS,
+    OPT_REPEATS,
+    OPT_SECONDS,
+    OPT_SCALING,
+    OPT_PEERS,
+    OPT_SCRIPT,
+    OPT_CSV,
+    OPT_JSON,
+    OPT_SERVE
+};
+
+static const struct argp_option argp_options[] = {
+    {NULL, 0, NULL, 0, "What is measured:", 1},
+    {"models", OPT_MODELS, "LIST", 0,
+     "comma list of mlstm, slstm, lstm (a plain stack), lstm-res (residual), transformer, mlstm-large "
+     "(default: "
+     "mlstm,slstm,lstm,transformer)",
+     1},
+    {"measure", OPT_MEASURE, "LIST", 0,
+     "train (forward, loss, backward, optimizer step), forward (logits of the whole batch), decode (one "
+     "token after "
+     "another, batch 1); default: all three",
+     1},
+    {"shapes", OPT_SHAPES, "LIST", 0,
+     "d256 (width 256, 4 blocks, batch 8, time 256) and d512 (width 512, 6 blocks, batch 4, time 512); "
+     "default: both",
+     1},
+    {"weights", OPT_WEIGHTS, "LIST", 0,
+     "decode: real, bf16, int8 (default: real); those behind the first are compared with it", 1},
+    {"lengths", OPT_LENGTHS, "LIST", 0,
+     "cost against length: these times, with as many streams as fill the longest", 1},
+    {"scaling", OPT_SCALING, NULL, 0, "compare the threads given with one thread", 1},
+    {NULL, 0, NULL, 0, "Sizes, in place of those of the shapes:", 2},
+    {"width", OPT_WIDTH, "N", 0, "embedding width", 2},
+    {"blocks", OPT_BLOCKS, "N", 0, "blocks", 2},
+    {"heads", OPT_HEADS, "N", 0, "heads (default 4)", 2},
+    {"batch", OPT_BATCH, "N", 0, "streams", 2},
+    {"time", OPT_TIME, "N", 0, "tokens of a stream", 2},
+    {"vocab", OPT_VOCAB, "N", 0, "vocabulary (default 1000)", 2},
+    {NULL, 0, NULL, 0, "How:", 3},
+    {"threads", OPT_THREADS, "N", 0, "threads, of Python too (default: all)", 3},
+    {"repeats", OPT_REPEATS, "N", 0, "samples of each measurement after the warm-up (default 5)", 3},
+    {"seconds", OPT_SECONDS, "X", 0, "a sample takes at least this long (default 0.25)", 3},
+    {"peers", OPT_PEERS, "PYTHON", 0,
+     "compare with the official package and PyTorch, of this interpreter's environment; bench/peers/setup.sh "
+     "makes one",
+     3},
+    {"peers-script", OPT_SCRIPT, "FILE", 0, "speed.py (default: the one that came with this program)", 3},
+    {"csv", OPT_CSV, "FILE", 0, "write the rows as comma-separated values", 3},
+    {"json", OPT_JSON, "FILE", 0, "write everything as JSON", 3},
+    {"serve", OPT_SERVE, NULL, OPTION_HIDDEN, NULL, 3},
+    {0}};
+
+static list split(const char *name, const char *text) {
+    list l = {{0}, 0};
+    char *copy = strcpy(need(strlen(text) + 1), text), *save = NULL; /* kept until the program ends */
+    for (char *item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
+        if (l.count == MAX_LIST)
+            die("--%s names more than %d", name, MAX_LIST);
+        l.items[l.count++] = item;
+    }
+    if (!l.count)
+        die("--%s is empty; give a comma list", name);
+    return l;
+}
+
+/* A list of words out of some. */
+static list words(const char *name, const char *text, const char *allowed) {
+    list l = split(name, text);
+    for (int i = 0; i < l.count; i++) {
+        size_t n = strlen(l.items[i]);
+        const char *at = allowed;
+        while ((at = strstr(at, l.items[i])) && (at[n] && at[n] != ',' ? 1 : at != allowed && at[-1] != ' '))
+            at++;
+        if (!at)
+            die("--%s: \"%s\" is unknown; use %s", name, l.items[i], allowed);
+    }
+    return l;
+}
+
+static const char all_models[] = "mlstm, slstm, lstm, lstm-res, transformer, mlstm-large";
+static const char all_measures[] = "train, forward, decode";
+
+static list numbers(const char *name, const char *text, int low, int high) {
+    list l = split(name, text);
+    for (int i = 0; i < l.count; i++)
+        count_option(name, l.items[i], low, high);
+    return l;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case OPT_MODELS:
+        s->models = words("models", arg, all_models);
+        return 0;
+    case OPT_MEASURE:
+        s->measures = words("measure", arg, all_measures);
+        return 0;
+    case OPT_SHAPES:
+        s->shapes = words("shapes", arg, "d256, d512");
+        return 0;
+    case OPT_WEIGHTS:
+        s->weights = words("weights", arg, "real, bf16, int8");
+        return 0;
+    case OPT_LENGTHS:
+        s->lengths = numbers("lengths", arg, 1, 1 << 24);
+        return 0;
+    case OPT_WIDTH:
+        s->width = count_option("width", arg, 1, 65536);
+        return 0;
+    case OPT_BLOCKS:
+        s->blocks = count_option("blocks", arg, 1, XLSTM_MAX_BLOCKS);
+        return 0;
+    case OPT_HEADS:
+        s->heads = count_option("heads", arg, 1, 1024);
+        return 0;
+    case OPT_BATCH:
+        s->batch = count_option("batch", arg, 1, 65536);
+        return 0;
+    case OPT_TIME:
+        s->time = count_option("time", arg, 1, 1 << 24);
+        return 0;
+    case OPT_VOCAB:
+        s->vocab = count_option("vocab", arg, 2, 1 << 24);
+        return 0;
+    case OPT_THREADS:
+        s->threads = count_option("threads", arg, 1, XLSTM_MAX_THREADS);
+        return 0;
+    case OPT_REPEATS:
+        s->repeats = count_option("repeats", arg, 1, MAX_REPEATS);
+        return 0;
+    case OPT_SECONDS:
+        s->seconds = number_option("seconds", arg, 0, 3600);
+        return 0;
+    case OPT_SCALING:
+        s->scaling = 1;
+        return 0;
+    case OPT_PEERS:
+        s->peers = arg;
+        return 0;
+    case OPT_SCRIPT:
+        s->script = arg;
+        return 0;
+    case OPT_CSV:
+        s->csv = arg;
+        return 0;
+    case OPT_JSON:
+        s->json = arg;
+        return 0;
+    case OPT_SERVE:
+        exit(serve());
+    case ARGP_KEY_ARG:
+        die("\"%s\" is not an option; see --help", arg);
+    }
+    return ARGP_ERR_UNKNOWN;
+}
+
+/* bench/peers/speed.py: beside the program where it was built, in share/ where it was installed. */
+static const char *find_script(void) {
+    static const char *const places[] = {"peers/speed.py", "../share/xlstm/peers/speed.py"};
+    static char path[4096 + 64];
+    ssize_t n = readlink("/proc/self/exe", path, 4096);
+    for (size_t i = 0; n > 0 && i < sizeof places / sizeof *places; i++) {
+        path[n] = 0;
+        strcpy(strrchr(path, '/') + 1, places[i]);
+        if (!access(path, R_OK))
+            return path;
+    }
+    die("speed.py is not where it was put beside this program; name it by --peers-script");
+}
+
+static settings parse(int argc, char **argv) {
+    static const char doc[] =
+        "Measures how fast models train, read and decode, in tokens per second (median, least, most), beside "
+        "what the "
+        "machine can do: matrix products (sgemm) and reading memory.\v"
+        "Examples:\n"
+        "  xlstm-speed --shapes d256\n"
+        "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8 --shapes d512\n"
+        "  xlstm-speed --models mlstm --measure train --lengths 512,2048,16384 --shapes d256\n"
+        "  xlstm-speed --scaling --measure train\n"
+        "  bench/peers/setup.sh ~/peers && xlstm-speed --peers ~/peers/bin/python --json speed.json\n\n"
+        "A row behind another with an indented name is compared with it; \"ratio\" says by how much the "
+        "upper one, or the "
+        "one it belongs to, is faster. \"plan\" is the memory that a trainer says it needs, \"peak\" what "
+        "the process had. "
+        "With --peers a whole run takes long: official sLSTMs train slowly. Single rows can be had by "
+        "--models, --measure "
+        "and --shapes.";
+    const struct argp argp = {argp_options, parse_option, NULL, doc, NULL, NULL, NULL};
+    settings s = {.heads = 4, .vocab = 1000, .repeats = 5, .seconds = 0.25};
+    s.models = split("models", "mlstm,slstm,lstm,transformer");
+    s.measures = split("measure", all_measures);
+    s.shapes = split("shapes", "d256,d512");
+    s.weights = split("weights", "real");
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    s.threads = s.threads ? s.threads : xlstm_get_threads();
+    if (s.lengths.count && s.peers)
+        die("--lengths compares lengths with each other, not with --peers; give one of them");
+    if (s.peers && !s.script)
+        s.script = find_script();
+    check_writable(s.csv);
+    check_writable(s.json);
+    return s;
+}
+
+/* ---- measuring ---- */
+
+static void show(const row *rows, int count, int turn, int repeats) {
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%-60.60s %d/%d ", rows[count > 1 && rows[1].by_peer ? 1 : 0].label, turn, repeats);
+}
+
+static void clear_line(void) {
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%79s\r", "");
+}
+
+/* All rows take turns, so that a disturbance hits each of them. Between turns the other's threads fall
+ * asleep. */
+static void run_group(const settings *s, row *rows, int count) {
+    for (int i = 0; i < count; i++) {
+        child *c = &rows[i].c;
+        c->what.parameters = rows[i].by_peer ? (json_int_t)rows[0].c.parameters : 0;
+        show(rows, count, 0, s->repeats);
+        child_start(c, rows[i].by_peer ? s->peers : NULL, s->script);
+    }
+    for (int turn = 0; turn < s->repeats; turn++)
+        for (int i = 0; i < count; i++) {
+            usleep(20000);
+            child_sample(&rows[i].c);
+            show(rows, count, turn + 1, s->repeats);
+        }
+    for (int i = 0; i < count; i++)
+        child_end(&rows[i].c);
+    clear_line();
+}
+
+static double most(const child *c) {
+    return c->failure || !c->samples ? NAN : c->rates[c->samples - 1];
+}
+
+static void measure_machine(report *r) {
+    row *rows = need(2 * sizeof *rows);
+    static const char *const names[] = {"sgemm", "read"};
+    for (int i = 0; i < 2; i++)
+        rows[i].c.what = (request){.model = "machine",
+                                   .measure = names[i],
+                                   .weights = "real",
+                                   .threads = r->s->threads,
+                                   .seconds = r->s->seconds};
+    run_group(r->s, rows, 2);
+    r->sgemm = most(&rows[0].c);
+    r->read = most(&rows[1].c);
+    free(rows);
+}
+
+/* ---- rows of the table ---- */
+
+static void print_machine(const report *r) {
+    printf("%d threads; this machine:", r->s->threads);
+    if (isfinite(r->sgemm))
+        printf(" sgemm %.0f GFLOP/s,", r->sgemm / 1e9);
+    printf(" memory read %.1f GB/s\n", r->read / 1e9);
+    printf("vocabulary %d, %d heads, float32; median, least and most of %d samples\n", r->s->vocab,
+           r->s->heads, r->s->repeats);
+}
+
+static void print_head(const request *q, const char *name) {
+    printf("\n%s: width %d, %d blocks, batch %d, time %d\n%-22s %10s %10s %10s %8s %6s %7s %6s %8s %8s %7s\n",
+           name, q->width, q->blocks, q->batch, q->time, "", "tokens/s", "least", "most", "GFLOP/s", "sgemm",
+           "GB/s", "read", "peak MB", "plan MB", "ratio");
+}
+
+static void cell(int width, int decimals, double value, const char *unit) {
+    if (isfinite(value) && value > 0)
+        printf(" %*.*f%s", width - (int)strlen(unit), decimals, value, unit);
+    else
+        printf(" %*s", width, "");
+}
+
+typedef struct {
+    double median, flops, sgemm_share, bytes, read_share, ratio;
+} figures;
+
+static figures figures_of(const report *r, const row *rows, int i) {
+    const child *c = &rows[i].c;
+    int versus = rows[i].versus;
+    figures f = {.median = child_median(c)};
+    int decode = !strcmp(c->what.measure, "decode");
+    f.flops = decode || !c->flops ? NAN : f.median * c->flops;
+    f.sgemm_share = f.flops / r->sgemm;
+    f.bytes = decode && c->bytes > 0 ? f.median * c->bytes : NAN;
+    f.read_share = f.bytes / r->read;
+    f.ratio = versus >= 0 ? f.median / child_median(&rows[versus].c) : NAN;
+    return f;
+}
+
+static void print_row(const report *r, const row *rows, int i) {
+    const child *c = &rows[i].c;
+    figures f = figures_of(r, rows, i);
+    printf("%-22s", rows[i].label);
+    if (c->failure) {
+        printf(" not run: %s\n", c->failure);
+        return;
+    }
+    cell(10, f.median < 100 ? 1 : 0, f.median, "");
+    cell(10, f.median < 100 ? 1 : 0, c->rates[0], "");
+    cell(10, f.median < 100 ? 1 : 0, most(c), "");
+    cell(8, 1, f.flops / 1e9, "");
+    cell(6, 0, 100 * f.sgemm_share, "%");
+    cell(7, 1, f.bytes / 1e9, "");
+    cell(6, 0, 100 * f.read_share, "%");
+    cell(8, 0, c->peak / 1e6, "");
+    cell(8, 0, c->planned / 1e6, "");
+    cell(7, 2, f.ratio, "x");
+    putchar('\n');
+    fflush(stdout);
+}
+
+static json_t *row_json(const report *r, const row *rows, int i) {
+    const row *w = &rows[i];
+    const child *c = &w->c;
+    figures f = figures_of(r, rows, i);
+    json_t *samples = json_array();
+    for (int n = 0; n < c->samples; n++)
+        json_array_append_new(samples, number(c->rates[n]));
+    const char *by = w->by_peer ? "python" : "libxlstm";
+    return json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s?}",
+        "shape", w->shape, "model", c->what.model, "measure", c->what.measure, "by", by, "weights",
+        c->what.weights, "width", c->what.width, "blocks", c->what.blocks, "heads", c->what.heads, "batch",
+        c->what.batch, "time", c->what.time, "vocab", c->what.vocab, "threads", c->what.threads, "parameters",
+        number(c->parameters), "tokens_per_second", number(f.median), "samples", samples, "flops",
+        number(f.flops), "share_of_sgemm", number(f.sgemm_share), "bytes_per_second", number(f.bytes),
+        "share_of_read", number(f.read_share), "peak_bytes", number(c->failure ? NAN : c->peak),
+        "planned_bytes", number(c->planned > 0 ? c->planned : NAN), "ratio", number(f.ratio), "not_run",
+        c->failure);
+}
+
+/* The same fields as in JSON, with the list of samples as its least and most. */
+static void write_csv(FILE *f, const json_t *j, int head) {
+    const char *key;
+    json_t *value, *row = (json_t *)(uintptr_t)j;
+    const char *comma = "";
+    json_object_foreach(row, key, value) {
+        size_t n = json_array_size(value);
+        fputs(comma, f);
+        comma = ",";
+        if (head)
+            fputs(json_is_array(value) ? "least,most" : key, f);
+        else if (json_is_string(value))
+            fprintf(f, "\"%s\"", json_string_value(value));
+        else if (json_is_array(value) && n)
+            fprintf(f, "%.9g,%.9g", json_number_value(json_array_get(value, 0)),
+                    json_number_value(json_array_get(value, n - 1)));
+        else if (json_is_array(value))
+            fputs(",", f);
+        else if (json_is_number(value))
+            fprintf(f, "%.9g", json_number_value(value));
+    }
+    fputc('\n', f);
+}
+
+static void finish_group(report *r, row *rows, int count) {
+    run_group(r->s, rows, count);
+    for (int i = 0; i < count; i++) {
+        print_row(r, rows, i);
+        json_t *j = row_json(r, rows, i);
+        if (r->csv && !json_array_size(r->rows))
+            write_csv(r->csv, j, 1);
+        if (r->csv)
+            write_csv(r->csv, j, 0);
+        json_array_append_new(r->rows, j);
+        free(rows[i].c.failure);
+    }
+}
+
+/* ---- what is compared with what ---- */
+
+__attribute__((format(printf, 4, 5))) static row *add_row(row *rows, int *count, const request *q,
+                                                          const char *label, ...) {
+    row *w = &rows[(*count)++];
+    va_list args;
+    va_start(args, label);
+    vsnprintf(w->label, sizeof w->label, label, args);
+    va_end(args);
+    w->c.what = *q;
+    w->versus = -1;
+    return w;
+}
+
+static const char *peer_name(const char *model) {
+    return !strcmp(model, "lstm")          ? "nn.LSTM"
+           : !strcmp(model, "transformer") ? "nn.TransformerEncoder"
+                                           : "official package";
+}
+
+/* Ours, theirs, and decoding with smaller weights beside ours. */
+static int pairs(const settings *s, const request *q, row *rows) {
+    int count = 0, decode = !strcmp(q->measure, "decode");
+    request first = *q;
+    first.weights = decode ? s->weights.items[0] : "real";
+    row *ours =
+        add_row(rows, &count, &first, "%s %s%s%s", q->model, q->measure,
+                strcmp(first.weights, "real") ? " " : "", strcmp(first.weights, "real") ? first.weights : "");
+    if (s->peers) {
+        add_row(rows, &count, q, "  %s", peer_name(q->model))->by_peer = 1;
+        ours->versus = 1;
+    }
+    for (int i = 1; decode && i < s->weights.count; i++) {
+        first.weights = s->weights.items[i];
+        add_row(rows, &count, &first, "  %s over %s", first.weights, s->weights.items[0])->versus = 0;
+    }
+    return count;
+}
+
+static int lengths(const settings *s, const request *q, row *rows) {
+    int count = 0, longest = 0;
+    for (int i = 0; i < s->lengths.count; i++)
+        longest = atoi(s->lengths.items[i]) > longest ? atoi(s->lengths.items[i]) : longest;
+    for (int i = 0; i < s->lengths.count; i++) {
+        request one = *q;
+        one.time = atoi(s->lengths.items[i]);
+        one.batch = longest / one.time;
+        add_row(rows, &count, &one, "%s%s %s T=%d", i ? "  " : "", q->model, q->measure, one.time)->versus =
+            i ? 0 : -1;
+    }
+    return count;
+}
+
+static int scaling(const settings *s, const request *q, row *rows) {
+    int count = 0;
+    request one = *q;
+    one.threads = 1;
+    add_row(rows, &count, q, "%s %s", q->model, q->measure)->versus = 1;
+    add_row(rows, &count, &one, "  one thread of %d", s->threads);
+    return count;
+}
+
+static void measure_shape(report *r, const shape *sh) {
+    const settings *s = r->s;
+    request q = {.weights = "real",
+                 .width = s->width ? s->width : sh->width,
+                 .blocks = s->blocks ? s->blocks : sh->blocks,
+                 .heads = s->heads,
+                 .batch = s->batch ? s->batch : sh->batch,
+                 .time = s->time ? s->time : sh->time,
+                 .vocab = s->vocab,
+                 .threads = s->threads,
+                 .seconds = s->seconds};
+    print_head(&q, sh->name);
+    for (int m = 0; m < s->models.count; m++)
+        for (int k = 0; k < s->measures.count; k++) {
+            row *rows = need(MAX_GROUP * sizeof *rows);
+            q.model = s->models.items[m];
+            q.measure = s->measures.items[k];
+            int count = s->lengths.count ? lengths(s, &q, rows)
+                        : s->scaling     ? scaling(s, &q, rows)
+                                         : pairs(s, &q, rows);
+            for (int i = 0; i < count; i++)
+                rows[i].shape = sh->name;
+            finish_group(r, rows, count);
+            free(rows);
+        }
+}
+
+int main(int argc, char **argv) {
+    settings s = parse(argc, argv);
+    report r = {.s = &s, .rows = json_array()};
+    char *beside = s.csv ? need(strlen(s.csv) + 5) : NULL;
+    if (s.csv && (sprintf(beside, "%s.tmp", s.csv), !(r.csv = fopen(beside, "w"))))
+        die("%s cannot be written (%s)", beside, strerror(errno));
+    signal(SIGPIPE, SIG_IGN); /* a child that is gone is noticed when it does not answer */
+    measure_machine(&r);
+    print_machine(&r);
+    for (int i = 0; i < s.shapes.count; i++)
+        measure_shape(&r, !strcmp(s.shapes.items[i], "d256") ? &shapes[0] : &shapes[1]);
+    if (r.csv && (fclose(r.csv) || rename(beside, s.csv)))
+        die("%s cannot be written (%s)", s.csv, strerror(errno));
+    free(beside);
+    write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", 1, "task", "speed", "library",
+                                 xlstm_version(), "threads", s.threads, "sgemm_flops", number(r.sgemm),
+                                 "read_bytes_per_second", number(r.read), "rows", r.rows));
+    return 0;
+}
