@@ -2,13 +2,14 @@
 #include <stdatomic.h>
 
 typedef struct {
+    const char *name;
     void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *),
         (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
-        xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
+        "cpu, " #name, xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,          \
             xl_install_attention_##name, xl_install_packed_##name                                            \
     }
 
@@ -32,7 +33,7 @@ const xl_ops *xl_ops_cpu(void) {
     if (atomic_compare_exchange_strong(&ready, &expected, 1)) {
         isa best = best_isa();
         table = xl_ops_ref;
-        table.name = "cpu";
+        table.name = best.name;
         xl_install_gemm(&table);
         best.pointwise(&table);
         best.mlstm(&table);
