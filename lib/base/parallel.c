@@ -1,6 +1,5 @@
 #include "base/parallel.h"
 #include "base/error.h"
-#include "base/log.h"
 #include <stdatomic.h>
 
 #ifdef _OPENMP
@@ -29,14 +28,6 @@ xlstm_status xlstm_set_threads(int count) {
         return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count,
                        XLSTM_MAX_THREADS);
     atomic_store(&threads, count);
-#ifdef _OPENMP
-    if (count > omp_get_num_procs())
-        xl_log(XLSTM_LOG_WARNING, "%d threads on %d processors will wait for each other", count,
-               omp_get_num_procs());
-#else
-    if (count > 1)
-        xl_log(XLSTM_LOG_WARNING, "this build has no OpenMP: %d threads will be one", count);
-#endif
     return XLSTM_OK;
 }
 
@@ -56,4 +47,21 @@ void xl_parallel(int count, xl_task *task, void *context) {
 #endif
     for (int i = 0; i < count; i++)
         task(context, i, 0);
+}
+
+void xl_parallel_steps(int count, int steps, xl_step *task, void *context) {
+#ifdef _OPENMP
+    int n = xl_threads() < count ? xl_threads() : count;
+    if (n > 1 && !omp_in_parallel()) {
+#pragma omp parallel num_threads(n)
+        for (int s = 0; s < steps; s++)
+#pragma omp for schedule(static)
+            for (int i = 0; i < count; i++)
+                task(context, i, s);
+        return;
+    }
+#endif
+    for (int s = 0; s < steps; s++)
+        for (int i = 0; i < count; i++)
+            task(context, i, s);
 }

@@ -8,4 +8,9 @@ typedef void xl_task(void *context, int index, int thread); /* 0 <= thread < xl_
 int xl_threads(void);
 void xl_parallel(int count, xl_task *task, void *context);
 
+/* All tasks of step 0, then all of step 1, and so on. A task stays with its thread, so what it reads again in
+ * the next step is still in that core's cache. */
+typedef void xl_step(void *context, int index, int step);
+void xl_parallel_steps(int count, int steps, xl_step *step, void *context);
+
 #endif

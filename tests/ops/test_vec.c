@@ -18,6 +18,10 @@ static double sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
 
+static double log_sigmoid(double x) {
+    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
+}
+
 /* The worst over a grid that is dense around zero too. */
 static double worst_of(fast *f, exact *g, double low, double high) {
     double worst = 0;
@@ -34,6 +38,8 @@ static void test_accuracy(void **state) {
     assert_true(worst_of(vec_exp, exp, -87, 88.7) <= 1.5);
     assert_true(worst_of(vec_sigmoid, sigmoid, -80, 80) <= 3);
     assert_true(worst_of(vec_tanh, tanh, -12, 12) <= 3);
+    assert_true(worst_of(vec_log1p, log1p, 0, 1) <= 2);
+    assert_true(worst_of(vec_log_sigmoid, log_sigmoid, -87, 87) <= 3);
 }
 
 static void test_ends(void **state) {
@@ -43,7 +49,9 @@ static void test_ends(void **state) {
     assert_true(isinf(vec_exp(INFINITY)) && isinf(vec_exp(89)));
     assert_true(vec_sigmoid(INFINITY) == 1 && vec_sigmoid(-INFINITY) == 0);
     assert_true(vec_tanh(INFINITY) == 1 && vec_tanh(-INFINITY) == -1);
-    assert_true(isnan(vec_exp(NAN)) && isnan(vec_sigmoid(NAN)) && isnan(vec_tanh(NAN)));
+    assert_true(vec_log_sigmoid(INFINITY) == 0 && vec_log_sigmoid(-INFINITY) == -INFINITY);
+    assert_true(isnan(vec_exp(NAN)) && isnan(vec_sigmoid(NAN)) && isnan(vec_tanh(NAN)) &&
+                isnan(vec_log_sigmoid(NAN)));
 }
 
 int main(void) {

@@ -1,8 +1,27 @@
-/* sLSTM and LSTM: at each token one small product per head over all streams, then the gates' mathematics in
- * vectors. Heads of the sLSTM do not see each other and are tasks; an LSTM has one, whose product is then cut
- * into columns. */
+/* sLSTM and LSTM. The recurrent matrix of a head is packed once per call, so that it streams into registers
+ * and stays in the cache of its core; then the head goes through all tokens as one task, since heads do not
+ * see each other. Where there are more threads than heads (an LSTM has one) a head is cut into slices of
+ * units, which meet after every token. No sum is ever cut, so the number of slices changes no result. */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+
+/* Registers of a tile: ROWS x VECTORS sums, one row of a panel and one number. */
+#ifdef __AVX512F__
+enum { WIDTH = 16, VECTORS = 4, ROWS = 6 };
+#elif defined(__AVX__)
+enum { WIDTH = 8, VECTORS = 2, ROWS = 6 };
+#else
+enum { WIDTH = 4, VECTORS = 2, ROWS = 6 };
+#endif
+typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
+typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
+
+enum {
+    UNITS = 16, /* slices are multiples of this, so that only the last one has lanes to fill up */
+    WORTH =
+        1 << 17, /* multiplications of a token; below, waiting for other slices costs more than they bring */
+    FEW_TOKENS = 4 /* below, packing costs more than it brings */
+};
 
 typedef struct {
     xl_view h, dh;
@@ -11,9 +30,48 @@ typedef struct {
     xl_rnn d;
     xl_seq seq;
     xl_state state;
-    float *s;       /* [4, B, D]: h, c, n, m; backward: dh, dc, dn */
-    float *shifted; /* [N, D] */
+    int slices, units;        /* slices of a head, units of a slice (the last one may have fewer) */
+    float *panels, *products; /* of all slices */
+    float *s; /* forward [5, B, D]: c, n, m, h at even tokens, h at odd tokens; backward [2, B, D]: dc, dn */
+    float *shifted; /* [N, D]: h of the token before */
 } run;
+
+enum { C, N, M, H };
+
+typedef struct {
+    int head, from, count; /* units `from` and on of a head */
+    size_t at;             /* the first one's number among all units */
+    float *panels;         /* [ld / WIDTH, K, WIDTH]: the slice's part of the recurrent matrix */
+    float *product;        /* [B, ld]: what it gives */
+    int ld;
+} slice;
+
+/* A unit is four columns of the product, its gates', or one backwards. */
+static slice slice_of(const run *r, int index, int columns) {
+    slice s = {.head = index / r->slices, .from = index % r->slices * r->units};
+    s.count = r->d.dh - s.from < r->units ? r->d.dh - s.from : r->units;
+    s.at = (size_t)(s.head * r->d.dh + s.from);
+    s.ld = (columns * s.count + WIDTH - 1) / WIDTH * WIDTH;
+    size_t filled = (size_t)(s.head * UNITS); /* lanes beyond the last unit of the heads before */
+    s.panels = r->panels + 4 * (size_t)r->d.dh * (s.at + filled);
+    s.product = r->products + (size_t)r->seq.B * (4 * s.at + filled);
+    return s;
+}
+
+static run begin(run r, float *scratch) {
+    int threads = xl_threads(), dh = r.d.dh;
+    size_t D = (size_t)(r.d.H * dh), B = (size_t)r.seq.B;
+    int sliced = r.seq.T >= FEW_TOKENS && r.d.H < threads && (double)B * 4 * dh * dh >= WORTH;
+    int slices = sliced ? (threads + r.d.H - 1) / r.d.H : 1;
+    r.units = slices == 1 ? dh : ((dh + slices - 1) / slices + UNITS - 1) / UNITS * UNITS;
+    r.slices = (dh + r.units - 1) / r.units;
+    r.s = scratch;
+    r.products = r.s + 5 * B * D;
+    r.shifted = r.products + B * (4 * D + (size_t)(r.d.H * UNITS));
+    size_t used = (size_t)(r.shifted + B * (size_t)r.seq.T * D - scratch);
+    r.panels = scratch + (used + UNITS - 1) / UNITS * UNITS; /* as well aligned as the scratch is */
+    return r;
+}
 
 static int alive(const run *r, int b, int t) {
     return !r->seq.lengths || t < r->seq.lengths[b];
@@ -23,26 +81,111 @@ static int is_reset(const run *r, int b, int t) {
     return r->seq.resets && r->seq.resets[(size_t)b * (size_t)r->seq.T + (size_t)t];
 }
 
-/* Part k of the working state of stream b, at the first unit of a head. */
-static float *part(const run *r, int k, int b, int head) {
-    size_t D = (size_t)(r->d.H * r->d.dh);
-    return r->s + ((size_t)k * (size_t)r->seq.B + (size_t)b) * D + (size_t)(head * r->d.dh);
+static size_t token(const run *r, int b, int t) {
+    return (size_t)b * (size_t)r->seq.T + (size_t)t;
+}
+
+/* Part k of the working state of stream b, at unit `at`. */
+static float *part(const run *r, int k, int b, size_t at) {
+    return r->s + (size_t)(k * r->seq.B + b) * (size_t)(r->d.H * r->d.dh) + at;
 }
 
 static inline float clipped(float x, float bound) { /* NaN stays NaN */
     return x > bound ? bound : x < -bound ? -bound : x;
 }
 
-static void slstm_units(float *g, float *h, float *c, float *n, float *m, float *tape, size_t D, int dh,
-                        float bound) {
-    float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
-    for (int e = 0; e < dh; e++) {
-        m[e] = n[e] == 0 ? -INFINITY : m[e];
+/* ---- product
+ * --------------------------------------------------------------------------------------------------- */
+
+/* y[rows, vectors * WIDTH] = x[rows, K] times `vectors` panels. Both counts are constants where this is
+ * inlined, and all sums then wait in registers. */
+static inline __attribute__((always_inline)) void tile(float *y, size_t ldy, const float *x, size_t ldx,
+                                                       const float *panels, int K, int rows, int vectors) {
+    lanes sum[ROWS][VECTORS] = {{{0}}};
+    for (int k = 0; k < K; k++) {
+        lanes p[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            p[v] = *(const lanes_anywhere *)(panels + (size_t)(v * K + k) * WIDTH);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] += x[(size_t)i * ldx + (size_t)k] * p[v];
     }
-    for (int e = 0; e < dh; e++) {
-        float slope = vec_sigmoid(-gf[e]);
-        float logf = vec_log_sigmoid(gf[e]) + m[e], top = logf > gi[e] ? logf : gi[e];
-        float i = vec_exp(gi[e] - top), f = vec_exp(logf - top), z = vec_tanh(gz[e]), o = vec_sigmoid(go[e]);
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            *(lanes_anywhere *)(y + (size_t)i * ldy + v * WIDTH) = sum[i][v];
+}
+
+#define TILE(rows)                                                                                           \
+    case rows:                                                                                               \
+        if (vectors == VECTORS)                                                                              \
+            tile(y, ldy, x, ldx, panels, K, rows, VECTORS);                                                  \
+        else                                                                                                 \
+            tile(y, ldy, x, ldx, panels, K, rows, 1);                                                        \
+        break;
+
+static void any_tile(float *y, size_t ldy, const float *x, size_t ldx, const float *panels, int K, int rows,
+                     int vectors) {
+    switch (rows) {
+        TILE(1)
+        TILE(2)
+        TILE(3)
+        TILE(4)
+        TILE(5)
+        TILE(6)
+    }
+}
+
+/* y[B, ld] = x[B, K] times all panels of a slice. */
+static void multiply(const slice *s, const float *x, size_t ldx, int B, int K) {
+    int parts = (B + ROWS - 1) / ROWS, rows = (B + parts - 1) / parts; /* all nearly of one height */
+    for (int c = 0, vectors; c < s->ld; c += vectors * WIDTH) {
+        vectors = s->ld - c >= VECTORS * WIDTH ? VECTORS : 1;
+        for (int b = 0; b < B; b += rows)
+            any_tile(s->product + (size_t)b * (size_t)s->ld + c, (size_t)s->ld, x + (size_t)b * ldx, ldx,
+                     s->panels + (size_t)c * (size_t)K, K, B - b < rows ? B - b : rows, vectors);
+    }
+}
+
+/* ---- forward
+ * --------------------------------------------------------------------------------------------------- */
+
+/* Column slot * count + e of a slice is row slot * dh + from + e of R. */
+static const float *row_of(const run *r, const slice *s, int column) {
+    size_t dh = (size_t)r->d.dh,
+           row = (size_t)(column / s->count) * dh + (size_t)(s->from + column % s->count);
+    return r->R + ((size_t)s->head * 4 * dh + row) * dh;
+}
+
+static void pack(void *context, int index, int thread) {
+    const run *r = context;
+    slice s = slice_of(r, index, 4);
+    (void)thread;
+    for (int c = 0; c < s.ld; c++) {
+        const float *from = c < 4 * s.count ? row_of(r, &s, c) : NULL;
+        float *to = s.panels + (size_t)(c / WIDTH * WIDTH) * (size_t)r->d.dh + c % WIDTH;
+        for (int k = 0; k < r->d.dh; k++)
+            to[k * WIDTH] = from ? from[k] : 0;
+    }
+}
+
+static void slstm_units(float *g, float *h, float *c, float *n, float *m, float *tape, size_t D, int dh,
+                        int count, float bound) {
+    float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
+#pragma omp simd
+    for (int e = 0; e < count; e++) {
+        float u = vec_exp(-fabsf(gf[e])), slope = (gf[e] >= 0 ? u : 1) / (1 + u); /* sigmoid(-gf) */
+        float before = n[e] == 0 ? -INFINITY : m[e];                              /* nothing seen yet */
+        float logf = (gf[e] < 0 ? gf[e] : 0) - vec_log1p(u) + before;
+        int forgets = logf > gi[e];
+        float top = forgets ? logf : gi[e], smaller = vec_exp(-fabsf(logf - gi[e]));
+        float larger = 1 + (top - top); /* exp(top - top): NaN where a gate is infinite */
+        float i = forgets ? smaller : larger, f = forgets ? larger : smaller;
+        float z = vec_tanh(gz[e]), o = vec_sigmoid(go[e]);
         c[e] = f * c[e] + i * z;
         n[e] = f * n[e] + i;
         m[e] = top;
@@ -53,9 +196,10 @@ static void slstm_units(float *g, float *h, float *c, float *n, float *m, float 
     }
 }
 
-static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int dh, float bound) {
+static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int dh, int count, float bound) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
-    for (int e = 0; e < dh; e++) {
+#pragma omp simd
+    for (int e = 0; e < count; e++) {
         float i = vec_sigmoid(gi[e]), f = vec_sigmoid(gf[e]), z = vec_tanh(gz[e]), o = vec_sigmoid(go[e]);
         c[e] = f * c[e] + i * z;
         float th = vec_tanh(c[e]);
@@ -66,88 +210,141 @@ static void lstm_units(float *g, float *h, float *c, float *tape, size_t D, int 
     }
 }
 
-static void units(const run *r, int b, int t, int head) {
-    size_t D = (size_t)(r->d.H * r->d.dh), n = (size_t)b * (size_t)r->seq.T + (size_t)t, dh = (size_t)r->d.dh;
-    float *g = r->gates + n * 4 * D + (size_t)head * 4 * dh, *h = r->h.p + n * r->h.ld + (size_t)head * dh;
-    float *tape = r->tape ? r->tape + n * 3 * D + (size_t)head * dh : NULL, bound = xl_rnn_bound(r->d.clip);
-    for (size_t slot = 0; r->bias && slot < 4; slot++)
-        for (size_t e = 0; e < dh; e++)
-            g[slot * dh + e] += r->bias[slot * D + (size_t)head * dh + e];
+static void units(const run *r, const slice *s, int b, int t) {
+    size_t D = (size_t)(r->d.H * r->d.dh), n = token(r, b, t), at = s->at;
+    int dh = r->d.dh;
+    float *g = r->gates + n * 4 * D + (size_t)(s->head * 4 * dh + s->from), *h = r->h.p + n * r->h.ld + at;
+    float *tape = r->tape ? r->tape + n * 3 * D + at : NULL, bound = xl_rnn_bound(r->d.clip);
+    for (int slot = 0; slot < 4; slot++) {
+        const float *product = s->product + (size_t)b * (size_t)s->ld + slot * s->count;
+        const float *bias = r->bias ? r->bias + (size_t)slot * D + at : NULL;
+        float *pre = g + slot * dh;
+#pragma omp simd
+        for (int e = 0; e < s->count; e++)
+            pre[e] += product[e] + (bias ? bias[e] : 0);
+    }
     if (r->d.lstm)
-        lstm_units(g, h, part(r, 1, b, head), tape, D, r->d.dh, bound);
+        lstm_units(g, h, part(r, C, b, at), tape, D, dh, s->count, bound);
     else
-        slstm_units(g, h, part(r, 1, b, head), part(r, 2, b, head), part(r, 3, b, head), tape, D, r->d.dh,
+        slstm_units(g, h, part(r, C, b, at), part(r, N, b, at), part(r, M, b, at), tape, D, dh, s->count,
                     bound);
-    memcpy(part(r, 0, b, head), h, dh * sizeof *h);
+    memcpy(part(r, H + (t + 1) % 2, b, at), h, (size_t)s->count * sizeof *h);
 }
 
-static void clear_state(const run *r, int b, int head) {
-    for (int k = 0; k < (r->d.lstm ? 2 : 4); k++)
-        memset(part(r, k, b, head), 0, (size_t)r->d.dh * sizeof(float));
+/* Padding: no output, and h waits in the other buffer too. */
+static void pass_over(const run *r, const slice *s, int b, int t) {
+    size_t size = (size_t)s->count * sizeof(float);
+    memset(r->h.p + token(r, b, t) * r->h.ld + s->at, 0, size);
+    memcpy(part(r, H + (t + 1) % 2, b, s->at), part(r, H + t % 2, b, s->at), size);
 }
 
-static void forward_head(void *context, int head, int thread) {
+/* Before token t, if a new sequence begins there. */
+static void clear_state(const run *r, const slice *s, int b, int t) {
+    if (t >= r->seq.T || !alive(r, b, t) || !is_reset(r, b, t))
+        return;
+    const int parts[] = {C, N, M, H + t % 2};
+    for (int k = 0; k < 4; k++)
+        memset(part(r, parts[k], b, s->at), 0, (size_t)s->count * sizeof(float));
+}
+
+static void recur(const run *r, const slice *s, int t) {
+    int B = r->seq.B, dh = r->d.dh, D = r->d.H * dh;
+    xl_view h = {part(r, H + t % 2, 0, (size_t)(s->head * dh)), B, dh, (size_t)D};
+    if (r->seq.T >= FEW_TOKENS)
+        multiply(s, h.p, h.ld, B, dh);
+    else /* cuts what it multiplies itself, unless heads are tasks already */
+        xl_ops_cpu()->linear((xl_view){s->product, B, 4 * dh, (size_t)s->ld}, h, row_of(r, s, 0), NULL);
+}
+
+static void forward_token(void *context, int index, int t) {
     const run *r = context;
-    int B = r->seq.B, T = r->seq.T, dh = r->d.dh;
-    size_t D = (size_t)(r->d.H * dh);
-    (void)thread;
-    for (int t = 0; t < T; t++) {
-        for (int b = 0; b < B; b++)
-            if (alive(r, b, t) && is_reset(r, b, t))
-                clear_state(r, b, head);
-        /* rows of padding are multiplied too; their gates are never read */
-        xl_gemm(0, 1, B, 4 * dh, dh, 1, part(r, 0, 0, head), D,
-                r->R + (size_t)head * 4 * (size_t)dh * (size_t)dh, (size_t)dh, 1,
-                r->gates + (size_t)t * 4 * D + (size_t)(head * 4 * dh), (size_t)T * 4 * D);
-        for (int b = 0; b < B; b++)
-            if (alive(r, b, t))
-                units(r, b, t, head);
-            else
-                memset(r->h.p + ((size_t)b * (size_t)T + (size_t)t) * r->h.ld + (size_t)(head * dh), 0,
-                       (size_t)dh * sizeof(float));
+    slice s = slice_of(r, index, 4);
+    recur(r, &s, t); /* rows of padding too, which nobody reads */
+    for (int b = 0; b < r->seq.B; b++) {
+        if (alive(r, b, t))
+            units(r, &s, b, t);
+        else
+            pass_over(r, &s, b, t);
+        clear_state(r, &s, b, t + 1);
     }
 }
 
-static void move_state(const run *r, int out) {
+static void forward_head(void *context, int index, int thread) {
+    (void)thread;
+    for (int t = 0; t < ((const run *)context)->seq.T; t++)
+        forward_token(context, index, t);
+}
+
+static void load_state(const run *r) {
+    static const int parts[] = {H, C, N, M};
+    size_t D = (size_t)(r->d.H * r->d.dh);
+    slice all = {.count = (int)D};
+    for (int b = 0; b < r->seq.B; b++) {
+        for (size_t k = 0; k < (r->d.lstm ? 2 : 4); k++)
+            if (r->state.in)
+                memcpy(part(r, parts[k], b, 0), r->state.in + (size_t)b * r->state.stride + k * D,
+                       D * sizeof(float));
+            else
+                memset(part(r, parts[k], b, 0), 0, D * sizeof(float));
+        clear_state(r, &all, b, 0);
+    }
+}
+
+static void store_state(const run *r) {
+    const int parts[] = {H + r->seq.T % 2, C, N, M};
     size_t D = (size_t)(r->d.H * r->d.dh);
     for (int b = 0; b < r->seq.B; b++)
-        for (int k = 0; k < (r->d.lstm ? 2 : 4); k++) {
-            size_t at = (size_t)b * r->state.stride + (size_t)k * D;
-            if (out)
-                memcpy(r->state.out + at, part(r, k, b, 0), D * sizeof(float));
-            else if (r->state.in)
-                memcpy(part(r, k, b, 0), r->state.in + at, D * sizeof(float));
-            else
-                memset(part(r, k, b, 0), 0, D * sizeof(float));
-        }
+        for (size_t k = 0; k < (r->d.lstm ? 2 : 4); k++)
+            memcpy(r->state.out + (size_t)b * r->state.stride + k * D, part(r, parts[k], b, 0),
+                   D * sizeof(float));
+}
+
+static void all_tokens(run *r, xl_task *head, xl_step *token_of_slice) {
+    if (r->slices == 1)
+        xl_parallel(r->d.H, head, r);
+    else
+        xl_parallel_steps(r->d.H * r->slices, r->seq.T, token_of_slice, r);
 }
 
 static void rnn(xl_view h, float *gates, float *tape, const float *R, const float *bias, xl_rnn d, xl_seq seq,
                 xl_state state, float *scratch) {
-    run r = {.h = h,
-             .gates = gates,
-             .tape = tape,
-             .R = R,
-             .bias = bias,
-             .d = d,
-             .seq = seq,
-             .state = state,
-             .s = scratch};
-    move_state(&r, 0);
-    xl_parallel(d.H, forward_head, &r);
+    run r = begin(
+        (run){.h = h, .gates = gates, .tape = tape, .R = R, .bias = bias, .d = d, .seq = seq, .state = state},
+        scratch);
+    load_state(&r);
+    if (seq.T >= FEW_TOKENS)
+        xl_parallel(d.H * r.slices, pack, &r);
+    all_tokens(&r, forward_head, forward_token);
     if (state.out)
-        move_state(&r, 1);
+        store_state(&r);
 }
 
 /* ---- backward
  * -------------------------------------------------------------------------------------------------- */
 
+/* Column e of a slice is column from + e of R. */
+static void pack_bwd(void *context, int index, int thread) {
+    const run *r = context;
+    slice s = slice_of(r, index, 1);
+    size_t dh = (size_t)r->d.dh;
+    (void)thread;
+    for (int c = 0; c < s.ld; c += WIDTH) {
+        const float *from = r->R + (size_t)s.head * 4 * dh * dh + (size_t)(s.from + c);
+        float *to = s.panels + (size_t)c * 4 * dh;
+        int there = s.count - c < WIDTH ? s.count - c : WIDTH;
+        for (size_t k = 0; k < 4 * dh; k++)
+            for (int l = 0; l < WIDTH; l++)
+                to[k * WIDTH + (size_t)l] = l < there ? from[k * dh + (size_t)l] : 0;
+    }
+}
+
 /* h is the clipped one, also where the slopes of n and o contain it, as in the package. */
-static void slstm_units_bwd(float *g, const float *h, const float *tape, size_t D, int dh, const float *dy,
-                            const float *dhn, float *dc, float *dn, const float *c_old, const float *n_old,
-                            float bound, float held) {
+static void slstm_units_bwd(float *g, const float *h, const float *tape, size_t D, int dh, int count,
+                            const float *dy, const float *dhn, float *dc, float *dn, const float *c_old,
+                            const float *n_old, float bound, float held) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
-    for (int e = 0; e < dh; e++) {
+#pragma omp simd
+    for (int e = 0; e < count; e++) {
         float i = gi[e], f = gf[e], z = gz[e], o = go[e], slope = tape[e];
         float inv = 1 / tape[2 * D + (size_t)e], d = dy[e] + clipped(dhn[e], bound);
         float c0 = c_old ? c_old[e] : 0, n0 = n_old ? n_old[e] : 0, now = d * o * inv;
@@ -163,10 +360,11 @@ static void slstm_units_bwd(float *g, const float *h, const float *tape, size_t 
     }
 }
 
-static void lstm_units_bwd(float *g, const float *tape, size_t D, int dh, const float *dy, const float *dhn,
-                           float *dc, const float *c_old, float bound) {
+static void lstm_units_bwd(float *g, const float *tape, size_t D, int dh, int count, const float *dy,
+                           const float *dhn, float *dc, const float *c_old, float bound) {
     float *gi = g, *gf = g + dh, *gz = g + 2 * dh, *go = g + 3 * dh;
-    for (int e = 0; e < dh; e++) {
+#pragma omp simd
+    for (int e = 0; e < count; e++) {
         float i = gi[e], f = gf[e], z = gz[e], o = go[e], th = tape[2 * D + (size_t)e];
         float d = dy[e] + clipped(dhn[e], bound);
         float dce = dc[e] + d * o * (1 - th * th);
@@ -178,10 +376,9 @@ static void lstm_units_bwd(float *g, const float *tape, size_t D, int dh, const 
     }
 }
 
-static void units_bwd(const run *r, int b, int t, int head) {
-    size_t D = (size_t)(r->d.H * r->d.dh), n = (size_t)b * (size_t)r->seq.T + (size_t)t,
-           at = (size_t)(head * r->d.dh);
-    float *g = r->gates + n * 4 * D + 4 * at;
+static void units_bwd(const run *r, const slice *s, int b, int t, const float *dhn) {
+    size_t D = (size_t)(r->d.H * r->d.dh), n = token(r, b, t), at = s->at;
+    float *g = r->gates + n * 4 * D + (size_t)(s->head * 4 * r->d.dh + s->from);
     const float *tape = r->tape + n * 3 * D + at, *dy = r->dh.p + n * r->dh.ld + at, *c_old = NULL,
                 *n_old = NULL;
     const float bound = xl_rnn_bound(r->d.clip_bwd);
@@ -193,83 +390,84 @@ static void units_bwd(const run *r, int b, int t, int head) {
         n_old = r->d.lstm ? NULL : c_old + D;
     }
     if (r->d.lstm)
-        lstm_units_bwd(g, tape, D, r->d.dh, dy, part(r, 0, b, head), part(r, 1, b, head), c_old, bound);
+        lstm_units_bwd(g, tape, D, r->d.dh, s->count, dy, dhn, part(r, C, b, at), c_old, bound);
     else
-        slstm_units_bwd(g, r->h.p + n * r->h.ld + at, tape, D, r->d.dh, dy, part(r, 0, b, head),
-                        part(r, 1, b, head), part(r, 2, b, head), c_old, n_old, bound,
-                        xl_rnn_bound(r->d.clip));
+        slstm_units_bwd(g, r->h.p + n * r->h.ld + at, tape, D, r->d.dh, s->count, dy, dhn, part(r, C, b, at),
+                        part(r, N, b, at), c_old, n_old, bound, xl_rnn_bound(r->d.clip));
+    for (int slot = 0; r->dbias && slot < 4; slot++)
+        for (int e = 0; e < s->count; e++)
+            r->dbias[(size_t)slot * D + at + (size_t)e] += g[slot * r->d.dh + e];
+}
+
+/* Token T-1-step: from the gradient of the gates after it to that of its own. */
+static void backward_token(void *context, int index, int step) {
+    const run *r = context;
+    slice s = slice_of(r, index, 1);
+    int B = r->seq.B, T = r->seq.T, dh = r->d.dh, t = T - 1 - step;
+    size_t D = (size_t)(r->d.H * dh), head = (size_t)(s.head * 4 * dh),
+           size = (size_t)s.count * sizeof(float);
+    if (step > 0 && !r->d.cut)
+        multiply(&s, r->gates + (size_t)(t + 1) * 4 * D + head, (size_t)T * 4 * D, B, 4 * dh);
+    for (int b = 0; b < B; b++) {
+        float *dhn = s.product + (size_t)b * (size_t)s.ld,
+              *g = r->gates + token(r, b, t) * 4 * D + head + s.from;
+        int ends = step == 0 || is_reset(r, b, t + 1); /* nothing comes back from later */
+        if (ends || r->d.cut)
+            memset(dhn, 0, size);
+        for (int k = C; ends && k <= N; k++)
+            memset(part(r, k, b, s.at), 0, size);
+        if (alive(r, b, t))
+            units_bwd(r, &s, b, t, dhn);
+        for (int slot = 0; !alive(r, b, t) && slot < 4; slot++)
+            memset(g + slot * dh, 0, size);
+    }
+}
+
+static void backward_head(void *context, int index, int thread) {
+    (void)thread;
+    for (int step = 0; step < ((const run *)context)->seq.T; step++)
+        backward_token(context, index, step);
 }
 
 /* h of the token before, which the recurrent product saw: one matrix, so that dR is one product. */
-static void shift(const run *r, int b, int head) {
-    size_t D = (size_t)(r->d.H * r->d.dh), T = (size_t)r->seq.T, at = (size_t)(head * r->d.dh);
-    for (size_t t = 0; t < T; t++) {
-        float *to = r->shifted + ((size_t)b * T + t) * D + at;
-        const float *from = t > 0         ? r->h.p + ((size_t)b * T + t - 1) * r->h.ld + at
-                            : r->state.in ? r->state.in + (size_t)b * r->state.stride + at
-                                          : NULL;
-        if (from && alive(r, b, (int)t) && !is_reset(r, b, (int)t))
-            memcpy(to, from, (size_t)r->d.dh * sizeof *to);
-        else
-            memset(to, 0, (size_t)r->d.dh * sizeof *to);
-    }
-}
-
-static void gates_bwd(const run *r, int b, int t, int head) {
-    size_t D = (size_t)(r->d.H * r->d.dh), n = (size_t)b * (size_t)r->seq.T + (size_t)t, dh = (size_t)r->d.dh;
-    float *g = r->gates + n * 4 * D + (size_t)head * 4 * dh;
-    if (!alive(r, b, t)) {
-        memset(g, 0, 4 * dh * sizeof *g);
-        return;
-    }
-    units_bwd(r, b, t, head);
-    for (size_t slot = 0; r->dbias && slot < 4; slot++)
-        for (size_t e = 0; e < dh; e++)
-            r->dbias[slot * D + (size_t)head * dh + e] += g[slot * dh + e];
-}
-
-static void backward_head(void *context, int head, int thread) {
+static void shift(void *context, int b, int thread) {
     const run *r = context;
-    int B = r->seq.B, T = r->seq.T, dh = r->d.dh;
-    size_t D = (size_t)(r->d.H * dh);
-    const float *R = r->R + (size_t)head * 4 * (size_t)dh * (size_t)dh;
+    size_t D = (size_t)(r->d.H * r->d.dh);
     (void)thread;
-    for (int b = 0; b < B; b++) {
-        for (int k = 0; k < 3; k++)
-            memset(part(r, k, b, head), 0, (size_t)dh * sizeof(float));
-        shift(r, b, head);
+    for (int t = 0; t < r->seq.T; t++) {
+        float *to = r->shifted + token(r, b, t) * D;
+        const float *from = t > 0         ? r->h.p + token(r, b, t - 1) * r->h.ld
+                            : r->state.in ? r->state.in + (size_t)b * r->state.stride
+                                          : NULL;
+        if (from && alive(r, b, t) && !is_reset(r, b, t))
+            memcpy(to, from, D * sizeof *to);
+        else
+            memset(to, 0, D * sizeof *to);
     }
-    for (int t = T - 1; t >= 0; t--) {
-        for (int b = 0; b < B; b++)
-            gates_bwd(r, b, t, head);
-        if (!r->d.cut)
-            xl_gemm(0, 0, B, dh, 4 * dh, 1, r->gates + (size_t)t * 4 * D + (size_t)(head * 4 * dh),
-                    (size_t)T * 4 * D, R, (size_t)dh, 0, part(r, 0, 0, head), D);
-        for (int b = 0; b < B; b++)
-            for (int k = 0; is_reset(r, b, t) && k < 3; k++)
-                memset(part(r, k, b, head), 0, (size_t)dh * sizeof(float));
-    }
-    xl_gemm(1, 0, 4 * dh, dh, B * T, 1, r->gates + (size_t)(head * 4 * dh), 4 * D,
-            r->shifted + (size_t)(head * dh), D, 1, r->dR + (size_t)head * 4 * (size_t)dh * (size_t)dh,
-            (size_t)dh);
 }
 
 static void rnn_bwd(float *gates, float *dR, float *dbias, xl_view dh, xl_view h, const float *tape,
                     const float *R, xl_rnn d, xl_seq seq, xl_state state, float *scratch) {
-    size_t D = (size_t)(d.H * d.dh);
-    run r = {.h = h,
-             .dh = dh,
-             .gates = gates,
-             .tape = (float *)(uintptr_t)tape,
-             .dR = dR,
-             .dbias = dbias,
-             .R = R,
-             .d = d,
-             .seq = seq,
-             .state = state,
-             .s = scratch,
-             .shifted = scratch + 4 * (size_t)seq.B * D};
-    xl_parallel(d.H, backward_head, &r);
+    int rows = seq.B * seq.T, D = d.H * d.dh;
+    run r = begin((run){.h = h,
+                        .dh = dh,
+                        .gates = gates,
+                        .tape = (float *)(uintptr_t)tape,
+                        .dR = dR,
+                        .dbias = dbias,
+                        .R = R,
+                        .d = d,
+                        .seq = seq,
+                        .state = state},
+                  scratch);
+    if (seq.T > 1 && !d.cut)
+        xl_parallel(d.H * r.slices, pack_bwd, &r);
+    all_tokens(&r, backward_head, backward_token);
+    xl_parallel(seq.B, shift, &r);
+    for (int head = 0; head < d.H; head++)
+        xl_ops_cpu()->linear_dw(dR + (size_t)head * 4 * (size_t)d.dh * (size_t)d.dh, NULL,
+                                xl_cols(xl_rows(r.shifted, rows, D), head * d.dh, d.dh),
+                                xl_cols(xl_rows(gates, rows, 4 * D), head * 4 * d.dh, 4 * d.dh));
 }
 
 void XL_ISA_NAME(xl_install_rnn)(xl_ops *t) {

@@ -50,8 +50,20 @@ static inline float vec_tanh(float x) {
     return a < 0.625f ? near : far;
 }
 
-static inline float vec_log_sigmoid(float x) { /* few per token: libm's log1p is good enough */
-    return (x < 0 ? x : 0) - log1pf(expf(-fabsf(x)));
+/* log(1 + u), 0 <= u <= 1, is 2 artanh(u / (2 + u)): a polynomial in the square, with relative accuracy also
+ * near 0. */
+static inline float vec_log1p(float u) {
+    float s = u / (2.0f + u), w = s * s;
+    float p = 1.16195254e-1f;
+    p = p * w + 1.08516574e-1f;
+    p = p * w + 1.42962918e-1f;
+    p = p * w + 1.99998513e-1f;
+    p = p * w + 3.33333343e-1f;
+    return 2.0f * (s + s * w * p);
+}
+
+static inline float vec_log_sigmoid(float x) {
+    return (x < 0 ? x : 0) - vec_log1p(vec_exp(-fabsf(x)));
 }
 
 #endif

@@ -2,8 +2,11 @@
 #include "ops/ref/ref.h"
 
 size_t xl_rnn_scratch(xl_rnn d, xl_seq s) {
-    size_t D = (size_t)(d.H * d.dh), B = (size_t)s.B, N = B * (size_t)s.T;
-    return 10 * B * D + N * D + 1024; /* states and their gradients; the shifted h of a whole window */
+    size_t D = (size_t)(d.H * d.dh), B = (size_t)s.B, N = B * (size_t)s.T, filled = 16 * (size_t)d.H;
+    size_t states = 5 * B * D, products = B * (4 * D + filled), shifted = N * D;
+    size_t panels =
+        s.T > 1 ? 4 * (size_t)d.dh * (D + filled) : 0; /* R, packed; heads filled up by 16 units */
+    return states + products + shifted + panels + 1024;
 }
 
 static real sigmoid(real x) {
