@@ -1,5 +1,4 @@
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "model/trainer.h"
 #include "xlstm/optim.h"
@@ -52,7 +51,6 @@ static xlstm_status allocate(xlstm_optimizer *o) {
     if (!o->ranges || !o->first || (two && !o->second))
         return xl_no_memory(2 * bytes, "the optimizer's moments");
     find_ranges(o);
-    xl_log(XLSTM_LOG_INFO, "optimizer: %.1f MiB moments", xl_mib(two ? 2 * bytes : bytes));
     return XLSTM_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Every CPU op against the reference: random shapes, strided views, outputs full of dirt, ragged rows, resets
  * and state; and the same bits whatever the thread count. */
-#include "ops/ops.h"
+#include "ops/cpu/cpu.h"
 #include "support/random.h"
 #include <math.h>
 #include <setjmp.h>
@@ -245,9 +245,8 @@ static void case_mlstm(bench *b) {
                      d, seq, in, scratch);
 }
 
-static void case_rnn(bench *b) {
-    int B = (int)pick(b, 1, 4), T = (int)pick(b, 1, 20), H = (int)pick(b, 1, 3), dh = (int)pick(b, 1, 24),
-        D = H * dh;
+static void rnn_of_size(bench *b, int B, int T, int H, int dh) {
+    int D = H * dh;
     xl_rnn d = {.H = H,
                 .dh = dh,
                 .lstm = (int)pick(b, 0, 1),
@@ -256,8 +255,8 @@ static void case_rnn(bench *b) {
                 .clip_bwd = pick(b, 0, 2) ? 0 : 0.3f};
     xl_seq seq = some_seq(b, B, T);
     size_t n = (size_t)(B * T);
-    float *R = input(b, (size_t)(4 * D * dh), 0.3), *bias = input(b, (size_t)(4 * D), 1),
-          *scratch = take(b, xl_rnn_scratch(d, seq));
+    float *R = input(b, (size_t)(4 * D * dh), dh < 25 ? 0.3 : 1.5 / sqrt(dh)),
+          *bias = input(b, (size_t)(4 * D), 1), *scratch = take(b, xl_rnn_scratch(d, seq));
     xl_state state = some_state(b, B, (size_t)(4 * D));
     if (state.in)
         b->op->rnn(out_view(b, B * T, D, 0), input(b, n * 4 * (size_t)D, 1), NULL, R, bias, d,
@@ -272,6 +271,17 @@ static void case_rnn(bench *b) {
                    in_view(b, B * T, D, 1), h, tape, R, d, seq, in, scratch);
 }
 
+static void case_rnn(bench *b) {
+    int B = (int)pick(b, 1, 4), T = (int)pick(b, 1, 20), H = (int)pick(b, 1, 3);
+    rnn_of_size(b, B, T, H, (int)pick(b, 1, 24));
+}
+
+/* Wide enough for a head to be cut up among threads, and more streams than a tile has rows. */
+static void case_wide_rnn(bench *b) {
+    int B = (int)pick(b, 3, 14), T = (int)pick(b, 1, 8), H = (int)pick(b, 1, 2);
+    rnn_of_size(b, B, T, H, (int)pick(b, 90, 150));
+}
+
 static const struct {
     const char *name;
     one_case *run;
@@ -280,7 +290,7 @@ static const struct {
     {"linear", case_linear, 1e-5}, {"packed", case_packed, 1e-5},   {"heads", case_heads, 1e-5},
     {"conv", case_conv, 1e-5},     {"norm", case_norm, 2e-5},       {"gates", case_gates, 1e-5},
     {"loss", case_loss, 1e-5},     {"updates", case_updates, 1e-6}, {"attention", case_attention, 1e-5},
-    {"mlstm", case_mlstm, 2e-4},   {"rnn", case_rnn, 1e-4}};
+    {"mlstm", case_mlstm, 2e-4},   {"rnn", case_rnn, 1e-4},         {"wide rnn", case_wide_rnn, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 
 static void finish(bench *b) {
@@ -319,9 +329,16 @@ static void run_all(const xl_ops *first, int first_threads, const xl_ops *second
         }
 }
 
+/* Every instruction set that this machine has. */
 static void test_cpu_is_reference(void **state) {
     (void)state;
-    run_all(xl_ops_cpu(), 2, &xl_ops_ref, 2, 0);
+    for (int i = 0; i < XL_ISAS; i++) {
+        xl_ops table;
+        if (xl_cpu_table(&table, xl_isa_names[i]))
+            run_all(&table, 2, &xl_ops_ref, 2, 0);
+        else
+            print_message("this machine has no %s\n", xl_isa_names[i]);
+    }
 }
 
 static void test_threads_do_not_matter(void **state) {

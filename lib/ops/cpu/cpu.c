@@ -1,27 +1,50 @@
 #include "ops/cpu/cpu.h"
 #include <stdatomic.h>
+#include <string.h>
+
+const char *const xl_isa_names[XL_ISAS] = {"avx512", "avx2", "base"};
 
 typedef struct {
-    const char *name;
     void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *),
         (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
-        "cpu, " #name, xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,          \
+        xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
             xl_install_attention_##name, xl_install_packed_##name                                            \
     }
 
-static isa best_isa(void) {
+/* The kernels of a named instruction set, if this machine has it. */
+static int find_isa(isa *out, const char *name) {
+    int there = !strcmp(name, "base");
+    *out = ISA(base);
 #ifdef XL_X86
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        return ISA(avx512);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return ISA(avx2);
+    if (!strcmp(name, "avx512")) {
+        there = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512dq");
+        *out = ISA(avx512);
+    } else if (!strcmp(name, "avx2")) {
+        there = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        *out = ISA(avx2);
+    }
 #endif
-    return ISA(base);
+    return there;
+}
+
+int xl_cpu_table(xl_ops *table, const char *isa_name) {
+    isa set;
+    if (!find_isa(&set, isa_name))
+        return 0;
+    *table = xl_ops_ref;
+    table->name = "cpu";
+    xl_install_gemm(table);
+    set.pointwise(table);
+    set.mlstm(table);
+    set.rnn(table);
+    set.attention(table);
+    set.packed(table);
+    return 1;
 }
 
 const xl_ops *xl_ops_cpu(void) {
@@ -31,15 +54,8 @@ const xl_ops *xl_ops_cpu(void) {
     if (atomic_load(&ready) == 2)
         return &table;
     if (atomic_compare_exchange_strong(&ready, &expected, 1)) {
-        isa best = best_isa();
-        table = xl_ops_ref;
-        table.name = best.name;
-        xl_install_gemm(&table);
-        best.pointwise(&table);
-        best.mlstm(&table);
-        best.rnn(&table);
-        best.attention(&table);
-        best.packed(&table);
+        for (int i = 0; !xl_cpu_table(&table, xl_isa_names[i]); i++) {
+        }
         atomic_store(&ready, 2);
     }
     while (atomic_load(&ready) != 2) {

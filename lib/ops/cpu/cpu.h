@@ -30,6 +30,12 @@ XL_DECLARE_ISA(base)
 XL_DECLARE_ISA(avx2)
 XL_DECLARE_ISA(avx512)
 
+/* The instruction sets, best first; every machine has the last. xl_cpu_table() fills a table with the kernels
+ * of one and returns 1, or 0 where the machine does not have it. */
+enum { XL_ISAS = 3 };
+extern const char *const xl_isa_names[XL_ISAS];
+int xl_cpu_table(xl_ops *table, const char *isa);
+
 /* Some rows of a view. */
 static inline xl_view xl_some(xl_view v, int from, int count) {
     return (xl_view){v.p ? v.p + (size_t)from * v.ld : NULL, count, v.cols, v.ld};
