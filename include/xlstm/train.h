@@ -62,7 +62,8 @@ XLSTM_API xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *m
  *  @param trainer may be NULL */
 XLSTM_API void xlstm_trainer_free(xlstm_trainer *trainer);
 
-/** Loss only: no dropout, no gradient. Carried state moves on.
+/** Loss only: no dropout, no gradient. Carried state moves on. A loss that is not finite is a result like any
+ * other.
  *  @param trainer any
  *  @param batch with targets, or outputs
  *  @param loss receives what was found; may be NULL
@@ -75,7 +76,10 @@ XLSTM_API xlstm_status xlstm_trainer_evaluate(xlstm_trainer *trainer, const xlst
  *  @param trainer made with gradients
  *  @param batch with targets, or outputs
  *  @param loss receives what was found; may be NULL
- *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate() */
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate(); XLSTM_E_NUMERIC when the loss is not
+ * finite. Then `loss` and token_loss are filled in all the same, xlstm_last_error() names the training call
+ * and the first row and position, and carried state and dropout are where they were before the call. The
+ * gradients are not to be used: xlstm_optimizer_step() refuses them until they are zeroed */
 XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlstm_batch *batch,
                                               xlstm_loss *loss);
 /** Forward with the tape kept, for losses of your own: xlstm_trainer_backward_from() goes back from their

@@ -92,7 +92,7 @@ static xlstm_status own_from_json(xlstm_config *c, json_t *object, const char *w
     return xl_fields_read(own_table, XL_COUNT(own_table), c, object, where);
 }
 
-static json_t *own_to_json(const xlstm_config *c) {
+json_t *xl_config_to_own_json(const xlstm_config *c) {
     json_t *object = xl_fields_write(own_table, XL_COUNT(own_table), c), *names = json_array();
     for (int i = 0; i < c->num_blocks; i++)
         json_array_append_new(names, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
@@ -152,7 +152,7 @@ static int is_large(const xlstm_config *c) {
 
 xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
     XL_TRY(xlstm_config_check(c));
-    *out = is_paper(c) ? xl_paper_to_json(c) : is_large(c) ? xl_large_to_json(c) : own_to_json(c);
+    *out = is_paper(c) ? xl_paper_to_json(c) : is_large(c) ? xl_large_to_json(c) : xl_config_to_own_json(c);
     return *out ? XLSTM_OK : xl_no_memory(0, "a configuration");
 }
 
@@ -208,7 +208,8 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
     json_decref(object);
     xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {
-        fprintf(file.f, "%s\n", text);
+        xl_replace_put(&file, text, strlen(text));
+        xl_replace_put(&file, "\n", 1);
         status = xl_replace_commit(&file);
     }
     free(text);

@@ -9,6 +9,8 @@
 xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *where);
 /* *out is a new object. */
 xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out);
+/* In the library's own format, which has every field; of a configuration that need not be a whole model's. */
+json_t *xl_config_to_own_json(const xlstm_config *c);
 
 /* One per family; config_json.c chooses. */
 xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *where);

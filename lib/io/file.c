@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,28 +43,66 @@ void xl_map_close(xl_map *map) {
     *map = (xl_map){0};
 }
 
+/* Whether the open file still has this name: another writer may have renamed it while we waited. */
+static int has_name(int fd, const char *name) {
+    struct stat open_file, named;
+    return !fstat(fd, &open_file) && !lstat(name, &named) && open_file.st_ino == named.st_ino &&
+           open_file.st_dev == named.st_dev;
+}
+
+/* The lock goes with the process, however that ends. Where files cannot be locked, or have no lasting
+ * numbers, it is done without. */
+static int open_locked(const char *name) {
+    for (int tries = 1;; tries++) {
+        int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd < 0)
+            return -1;
+        while (flock(fd, LOCK_EX) && errno == EINTR)
+            ;
+        if (has_name(fd, name) || tries == 100)
+            return fd;
+        close(fd);
+    }
+}
+
+static FILE *open_empty(const char *name) {
+    int fd = open_locked(name);
+    FILE *f = fd < 0 || ftruncate(fd, 0) ? NULL : fdopen(fd, "wb");
+    if (!f && fd >= 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return f;
+}
+
 xlstm_status xl_replace_open(xl_replace *r, const char *path) {
-    size_t length = strlen(path) + 32;
-    *r = (xl_replace){NULL, xl_strdup(path), xl_alloc(length)};
+    size_t length = strlen(path) + sizeof ".tmp";
+    *r = (xl_replace){.path = xl_strdup(path), .beside = xl_alloc(length)};
     if (!r->path || !r->beside) {
         xl_replace_drop(r);
         return xl_no_memory(length, "a file name");
     }
-    snprintf(r->beside, length, "%s.%ld.tmp", path, (long)getpid());
-    r->f = fopen(r->beside, "wb");
+    snprintf(r->beside, length, "%s.tmp", path);
+    r->f = open_empty(r->beside);
     if (r->f)
         return XLSTM_OK;
     xlstm_status status = failed("write", r->beside);
-    r->beside[0] = 0;
     xl_replace_drop(r);
     return status;
 }
 
+void xl_replace_put(xl_replace *r, const void *bytes, size_t count) {
+    if (!r->error && count && fwrite(bytes, 1, count, r->f) != count)
+        r->error = errno ? errno : EIO;
+}
+
+/* Removed before the lock goes with closing: later the name may be another writer's. */
 void xl_replace_drop(xl_replace *r) {
-    if (r->f)
-        fclose(r->f);
-    if (r->beside && r->beside[0])
+    if (r->f) {
         unlink(r->beside);
+        fclose(r->f);
+    }
     xl_free(r->beside);
     xl_free(r->path);
     *r = (xl_replace){0};
@@ -86,17 +125,19 @@ static void sync_directory(const char *path) {
 }
 
 xlstm_status xl_replace_commit(xl_replace *r) {
-    xlstm_status status = XLSTM_OK;
-    if (ferror(r->f) || fflush(r->f) || fsync(fileno(r->f)))
-        status = failed("write", r->beside);
-    else if (rename(r->beside, r->path))
-        status = failed("replace it", r->path);
-    if (status == XLSTM_OK) {
-        sync_directory(r->path);
-        r->beside[0] = 0;
+    if (!r->error && (fflush(r->f) || fsync(fileno(r->f)) || rename(r->beside, r->path)))
+        r->error = errno;
+    if (r->error) {
+        xlstm_status status = xl_fail(XLSTM_E_IO, "%s: cannot write it: %s; what was there is unchanged",
+                                      r->path, strerror(r->error));
+        xl_replace_drop(r);
+        return status;
     }
+    sync_directory(r->path);
+    fclose(r->f);
+    r->f = NULL;
     xl_replace_drop(r);
-    return status;
+    return XLSTM_OK;
 }
 
 char *xl_path_join(const char *dir, const char *name) {
@@ -110,6 +151,11 @@ char *xl_path_join(const char *dir, const char *name) {
 int xl_path_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;
+}
+
+int xl_path_is_free(const char *path) {
+    struct stat st;
+    return stat(path, &st) && (errno == ENOENT || errno == ENOTDIR);
 }
 
 int xl_path_is_dir(const char *path) {

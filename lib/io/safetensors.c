@@ -4,8 +4,7 @@
 #include "base/half.h"
 #include "base/mem.h"
 #include "io/file.h"
-#include "io/json.h"
-#include "xlstm/tensors.h"
+#include "io/safetensors.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,6 +249,15 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name ? name : "(NULL)");
 }
 
+const char *xl_tensors_head_of(const xlstm_tensors *t, size_t *bytes) {
+    *bytes = t->map.size - t->data_size;
+    return t->map.data;
+}
+
+const json_t *xl_tensors_metadata(const xlstm_tensors *t) {
+    return json_object_get(t->header, "__metadata__");
+}
+
 /* ---- conversion ---- */
 
 /* Reads number i of a tensor whose data may lie at any address. */
@@ -369,16 +377,44 @@ static const xlstm_tensor *next_in_file(const xlstm_tensor *tensors, int count, 
     return NULL;
 }
 
-static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, int count) {
+static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, int count, json_t *metadata) {
     size_t at = 0, size = 8;
     int i = 0;
     for (int k = 0; k < count; k++)
         if (!xlstm_dtype_size(tensors[k].dtype))
             return xl_fail(XLSTM_E_ARGUMENT, "tensor %d to be written has an unknown dtype", k);
-    json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt"));
+    json_object_set_new(header, "__metadata__",
+                        metadata ? json_incref(metadata) : json_pack("{s:s}", "format", "pt"));
     for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
         XL_TRY(describe(header, t, &at));
     return XLSTM_OK;
+}
+
+/* Length, text, and blanks up to a multiple of 8. */
+static xlstm_status pack_header(char **head, size_t *bytes, const char *text) {
+    size_t length = strlen(text);
+    uint64_t padded = (length + 7) / 8 * 8;
+    *bytes = 8 + (size_t)padded;
+    *head = xl_alloc(*bytes);
+    if (!*head)
+        return xl_no_memory(*bytes, "a header");
+    memcpy(*head, &padded, 8);
+    memset(*head + 8, ' ', (size_t)padded);
+    memcpy(*head + 8, text, length);
+    return XLSTM_OK;
+}
+
+xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *tensors, int count,
+                             json_t *metadata) {
+    *head = NULL;
+    json_t *header = json_object();
+    xlstm_status status = build_header(header, tensors, count, metadata);
+    char *text = status == XLSTM_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (status == XLSTM_OK)
+        status = text ? pack_header(head, bytes, text) : xl_no_memory(0, "a header");
+    free(text);
+    return status;
 }
 
 static size_t tensor_bytes(const xlstm_tensor *t) {
@@ -388,35 +424,26 @@ static size_t tensor_bytes(const xlstm_tensor *t) {
     return bytes;
 }
 
-/* Write errors stay on the stream and are found by commit. */
-static void write_all(FILE *f, const char *text, const xlstm_tensor *tensors, int count) {
-    size_t length = strlen(text), size = 8;
-    uint64_t padded = (length + 7) / 8 * 8;
+xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
+                            int count) {
+    xl_replace file;
+    size_t size = 8;
     int i = 0;
-    fwrite(&padded, 1, 8, f);
-    fwrite(text, 1, length, f);
-    fwrite("        ", 1, (size_t)padded - length, f);
+    XL_TRY(xl_replace_open(&file, path));
+    xl_replace_put(&file, head, bytes);
     for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
-        if (tensor_bytes(t))
-            fwrite(t->data, 1, tensor_bytes(t), f);
+        xl_replace_put(&file, t->data, tensor_bytes(t));
+    return xl_replace_commit(&file);
 }
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
+    char *head = NULL;
+    size_t bytes = 0;
     if (!path || count < 0 || (count && !tensors))
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_write: NULL argument or negative count");
-    json_t *header = json_object();
-    xlstm_status status = build_header(header, tensors, count);
-    char *text = status == XLSTM_OK ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    xl_replace file;
-    if (status == XLSTM_OK && !text)
-        status = xl_no_memory(0, "a header");
+    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
     if (status == XLSTM_OK)
-        status = xl_replace_open(&file, path);
-    if (status == XLSTM_OK) {
-        write_all(file.f, text, tensors, count);
-        status = xl_replace_commit(&file);
-    }
-    free(text);
+        status = xl_tensors_put(path, head, bytes, tensors, count);
+    xl_free(head);
     return status;
 }

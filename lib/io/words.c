@@ -97,8 +97,8 @@ xlstm_status xlstm_tokenizer_save(const xlstm_tokenizer *t, const char *path) {
     xl_replace file;
     XL_TRY(xl_replace_open(&file, path));
     for (int i = 0; i < t->pieces.count; i++) {
-        fwrite(xl_piece(&t->pieces, i), 1, t->pieces.length[i], file.f);
-        fputc('\n', file.f);
+        xl_replace_put(&file, xl_piece(&t->pieces, i), t->pieces.length[i]);
+        xl_replace_put(&file, "\n", 1);
     }
     return xl_replace_commit(&file);
 }

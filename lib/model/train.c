@@ -299,21 +299,36 @@ static void note_memory(xlstm_trainer *tr) {
     tr->temp_used = tr->temp.peak > tr->temp_used ? tr->temp.peak : tr->temp_used;
 }
 
+/* Carried state and the count of calls stay where they were, so that the call may be left out of the run. */
+static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
+    int i = 0, last = tr->config.batch * tr->T - 1;
+    while (i < last && isfinite(tr->each[i]))
+        i++;
+    tr->bad_loss = 1;
+    return xl_fail(
+        XLSTM_E_NUMERIC,
+        "the loss is not finite (%g) in training call %llu, first at row %d, position %d; gradients are "
+        "not to be used: zero them before going on",
+        sum, (unsigned long long)tr->calls, i / tr->T, i % tr->T);
+}
+
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
     XL_TRY(take(tr, b, 1));
     double count = counted(tr), sum = 0;
     real scale = count > 0 ? (real)(1 / count) : 0;
     xl_call c = make_call(tr, xl_ops_best(), how);
     run(tr, &c, how, scale);
-    state_moves_on(tr);
     note_memory(tr);
-    tr->calls += how == TRAIN;
     size_t N = (size_t)xl_tokens(&c);
     c.op->sum(&sum, tr->each, N);
     if (b->token_loss)
         memcpy(b->token_loss, tr->each, N * sizeof(real));
     if (loss)
         *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
+    if (how == TRAIN && !isfinite(sum))
+        return refuse_loss(tr, sum);
+    state_moves_on(tr);
+    tr->calls += how == TRAIN;
     return XLSTM_OK;
 }
 
@@ -363,8 +378,10 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
 }
 
 void xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
-    if (tr && tr->grad)
-        xl_ops_best()->fill(tr->grad, tr->m->params.size, 0);
+    if (!tr || !tr->grad)
+        return;
+    xl_ops_best()->fill(tr->grad, tr->m->params.size, 0);
+    tr->bad_loss = 0;
 }
 
 xlstm_real *xlstm_trainer_gradients(xlstm_trainer *tr) {

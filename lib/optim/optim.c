@@ -1,22 +1,12 @@
 #include "base/error.h"
 #include "base/mem.h"
-#include "model/trainer.h"
-#include "xlstm/optim.h"
+#include "optim/optimizer.h"
 
-/* Neighbouring parameters with the same decay are updated in one call. */
-typedef struct {
-    size_t from, count;
-    int decay;
-} range;
+static const char *const kind_names[XLSTM_OPTIMIZER_KINDS] = {"adamw", "sgd"};
 
-struct xlstm_optimizer {
-    xlstm_module *m;
-    xlstm_optimizer_config config;
-    real *first, *second; /* moments at the parameters' offsets; SGD has no second */
-    range *ranges;
-    int range_count;
-    int64_t steps;
-};
+const char *xl_optimizer_name(const xlstm_optimizer *o) {
+    return o ? kind_names[o->config.kind] : "none";
+}
 
 void xlstm_optimizer_config_init(xlstm_optimizer_config *c, xlstm_optimizer_kind kind) {
     *c = (xlstm_optimizer_config){.struct_size = sizeof *c,
@@ -33,12 +23,12 @@ static void find_ranges(xlstm_optimizer *o) {
     const xl_layout *p = &o->m->params;
     for (int i = 0; i < p->count; i++) {
         const xl_param *item = &p->items[i];
-        range *last = o->range_count ? &o->ranges[o->range_count - 1] : NULL;
+        xl_range *last = o->range_count ? &o->ranges[o->range_count - 1] : NULL;
         if (last && last->decay == item->decay)
             last->count =
                 item->offset + item->count - last->from; /* the holes between hold zeros and stay so */
         else
-            o->ranges[o->range_count++] = (range){item->offset, item->count, item->decay};
+            o->ranges[o->range_count++] = (xl_range){item->offset, item->count, item->decay};
     }
 }
 
@@ -118,20 +108,45 @@ static void update(xlstm_optimizer *o, const real *grad, real lr, real gscale) {
     }
 }
 
+/* The first parameter whose gradient is to blame. */
+static const char *not_finite(const xlstm_optimizer *o, const real *grad) {
+    for (int i = 0; i < o->m->params.count; i++) {
+        const xl_param *p = &o->m->params.items[i];
+        double sum = 0;
+        xl_ops_best()->sumsq(&sum, grad + p->offset, p->count);
+        if (!isfinite(sum))
+            return p->name;
+    }
+    return "all parameters together";
+}
+
+/* *length: the gradient's. */
+static xlstm_status check_gradient(const xlstm_optimizer *o, xlstm_trainer *trainer, double *length) {
+    *length = xlstm_trainer_gradient_norm(trainer);
+    if (trainer->bad_loss)
+        return xl_fail(XLSTM_E_NUMERIC,
+                       "the loss was not finite at update %lld; weights and moments are unchanged",
+                       (long long)o->steps);
+    if (!isfinite(*length))
+        return xl_fail(XLSTM_E_NUMERIC,
+                       "the gradient of %s is not finite at update %lld; weights and moments are unchanged",
+                       not_finite(o, trainer->grad), (long long)o->steps);
+    return XLSTM_OK;
+}
+
 xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, float learning_rate,
                                   double *norm) {
     if (!o || !trainer || !trainer->grad || trainer->m != o->m)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "an optimizer step needs a trainer of the same module, made with gradients");
-    if (!(learning_rate >= 0))
-        return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must not be negative", (double)learning_rate);
-    double length = xlstm_trainer_gradient_norm(trainer);
+    if (!(learning_rate >= 0 && isfinite(learning_rate)))
+        return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative",
+                       (double)learning_rate);
+    double length;
+    xlstm_status status = check_gradient(o, trainer, &length);
     if (norm)
         *norm = length;
-    if (!(length < HUGE_VAL))
-        return xl_fail(XLSTM_E_NUMERIC,
-                       "the gradient norm is not finite at update %lld; weights are unchanged",
-                       (long long)o->steps);
+    XL_TRY(status);
     double clip = (double)o->config.clip;
     double scale = clip > 0 ? clip / (length + 1e-6) : 1; /* as PyTorch's clip_grad_norm_ */
     update(o, trainer->grad, (real)learning_rate, scale < 1 ? (real)scale : 1);

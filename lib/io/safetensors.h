@@ -1,0 +1,20 @@
+/* safetensors.h - what the public reader and writer keep to themselves: the header. */
+#ifndef XL_SAFETENSORS_H
+#define XL_SAFETENSORS_H
+
+#include "io/json.h"
+#include "xlstm/tensors.h"
+
+/* Writing in two steps, so that data may depend on the header. *head (xl_free() it) is all that goes before
+ * the data: length, JSON, blanks. It does not depend on what the tensors hold. metadata: texts, or NULL;
+ * borrowed. */
+xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *tensors, int count,
+                             json_t *metadata);
+xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
+                            int count);
+
+/* The same of an open file; NULL metadata where there is none. */
+const char *xl_tensors_head_of(const xlstm_tensors *file, size_t *bytes);
+const json_t *xl_tensors_metadata(const xlstm_tensors *file);
+
+#endif

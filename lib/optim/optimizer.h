@@ -1,0 +1,26 @@
+/* optimizer.h - what a checkpoint may see of an optimizer. */
+#ifndef XL_OPTIMIZER_H
+#define XL_OPTIMIZER_H
+
+#include "model/trainer.h"
+#include "xlstm/optim.h"
+
+/* Neighbouring parameters with the same decay are updated in one call. */
+typedef struct {
+    size_t from, count;
+    int decay;
+} xl_range;
+
+struct xlstm_optimizer {
+    xlstm_module *m;
+    xlstm_optimizer_config config;
+    real *first, *second; /* moments at the parameters' offsets; SGD has no second */
+    xl_range *ranges;
+    int range_count;
+    int64_t steps;
+};
+
+/* The rule's name; "none" for NULL. */
+const char *xl_optimizer_name(const xlstm_optimizer *o);
+
+#endif

@@ -1,0 +1,132 @@
+/* A loss or gradient that is not finite is said, with where it was, and changes neither weights, moments nor
+ * state; a run that leaves the bad batch out goes on as if it had not been there. */
+#include <math.h>
+#include "support/training_run.h"
+
+static char folder[64], before[96], after[96];
+static const int kind = TEST_KINDS - 1; /* the model over vectors */
+
+static void save(const training_run *r, const char *path) {
+    assert_int_equal(xlstm_checkpoint_save(path, r->tr, r->opt, NULL, 0), XLSTM_OK);
+}
+
+static void expect(xlstm_status status, const char *because) {
+    if (status != XLSTM_E_NUMERIC || !strstr(xlstm_last_error(), because))
+        fail_msg("expected \"%s\", got %d \"%s\"", because, status, xlstm_last_error());
+}
+
+static xlstm_status bad_batch(training_run *r, double number, xlstm_loss *loss) {
+    static xlstm_real x[RUN_B * RUN_T * 3], y[RUN_B * RUN_T * 2];
+    xlstm_batch b = {.struct_size = sizeof b, .inputs = x, .outputs = y};
+    memset(x, 0, sizeof x);
+    memset(y, 0, sizeof y);
+    y[(RUN_T + 2) * 2] = (xlstm_real)number;
+    return xlstm_trainer_backward(r->tr, &b, loss);
+}
+
+static void test_loss(void **state) {
+    (void)state;
+    const double bad[] = {NAN, INFINITY, -INFINITY, 1e30}; /* the last one's square is not finite */
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        training_run r, without;
+        xlstm_loss loss;
+        run_open(&r, kind, XLSTM_ADAMW, 7);
+        run_open(&without, kind, XLSTM_ADAMW, 7);
+        for (int at = 0; at < 3; at++) {
+            run_backward(&r, at);
+            run_update(&r);
+        }
+        save(&r, before);
+        expect(bad_batch(&r, bad[i], &loss), "training call 3, first at row 1, position 2");
+        assert_false(isfinite(loss.sum) || isfinite(loss.mean));
+        double norm = 0;
+        expect(xlstm_optimizer_step(r.opt, r.tr, 0.1f, &norm), "loss was not finite at update 3");
+        assert_int_equal(xlstm_optimizer_steps(r.opt), 3);
+        xlstm_trainer_zero_gradients(r.tr);
+        save(&r, after);
+        assert_true(same_files(before, after));
+        for (int at = 0; at < 5; at++) {
+            run_backward(&without, at);
+            run_update(&without);
+        }
+        for (int at = 3; at < 5; at++) {
+            run_backward(&r, at);
+            run_update(&r);
+        }
+        save(&r, before);
+        save(&without, after);
+        assert_true(same_files(before, after));
+        run_close(&r);
+        run_close(&without);
+    }
+}
+
+/* A loss that is infinite with gradients that are not: nothing but the mark holds the update back. */
+static void test_mark(void **state) {
+    (void)state;
+    training_run r;
+    run_open(&r, kind, XLSTM_SGD, 7);
+    bad_batch(&r, INFINITY, NULL);
+    memset(xlstm_trainer_gradients(r.tr), 0, sizeof(xlstm_real) * 4);
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
+        xlstm_module_parameter(r.m, i, &p);
+        memset(xlstm_trainer_gradients(r.tr) + p.offset, 0, p.count * sizeof(xlstm_real));
+    }
+    expect(xlstm_optimizer_step(r.opt, r.tr, 0.1f, NULL), "loss was not finite at update 0");
+    xlstm_trainer_zero_gradients(r.tr);
+    assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, 0.1f, NULL), XLSTM_OK);
+    run_close(&r);
+}
+
+static void test_gradient(void **state) {
+    (void)state;
+    for (int optimizer = 0; optimizer < XLSTM_OPTIMIZER_KINDS; optimizer++) {
+        training_run r;
+        run_open(&r, kind, (xlstm_optimizer_kind)optimizer, 7);
+        run_backward(&r, 0);
+        run_update(&r);
+        run_backward(&r, 1);
+        save(&r, before);
+        for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
+            xlstm_parameter p;
+            char because[256];
+            double norm = 0;
+            xlstm_module_parameter(r.m, i, &p);
+            xlstm_real *g = xlstm_trainer_gradients(r.tr) + p.offset + p.count - 1, was = *g;
+            *g = (xlstm_real)(i % 2 ? NAN : -INFINITY);
+            snprintf(because, sizeof because, "the gradient of %s is not finite at update 1", p.name);
+            expect(xlstm_optimizer_step(r.opt, r.tr, 0.1f, &norm), because);
+            assert_false(isfinite(norm));
+            *g = was;
+        }
+        save(&r, after);
+        assert_true(same_files(before, after)); /* gradients too */
+        run_close(&r);
+    }
+}
+
+static void test_rate(void **state) {
+    (void)state;
+    training_run r;
+    run_open(&r, kind, XLSTM_ADAMW, 7);
+    run_backward(&r, 0);
+    const float bad[] = {NAN, INFINITY, -1e-9f};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, bad[i], NULL), XLSTM_E_ARGUMENT);
+    run_update(&r);
+    run_close(&r);
+}
+
+int main(void) {
+    make_folder(folder, "not_finite");
+    snprintf(before, sizeof before, "%s/before", folder);
+    snprintf(after, sizeof after, "%s/after", folder);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss), cmocka_unit_test(test_mark),
+                                       cmocka_unit_test(test_gradient), cmocka_unit_test(test_rate)};
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(before);
+    unlink(after);
+    rmdir(folder);
+    return failures;
+}
