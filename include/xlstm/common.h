@@ -1,5 +1,6 @@
 /** @file
- * What every header needs: export macro, status codes, last error, version, threads.
+ * What every header needs: export macro, status codes, last error, version, threads,
+ * hooks for memory and log.
  *
  * @par Errors
  * What can fail returns an xlstm_status, and xlstm_last_error() then holds one sentence about it. The library
@@ -104,6 +105,52 @@ XLSTM_API xlstm_status xlstm_set_threads(int count);
 /** The number of threads in force.
  *  @return 1 to XLSTM_MAX_THREADS */
 XLSTM_API int xlstm_get_threads(void);
+
+/** Gives a block of memory, at any alignment and with any contents.
+ *  @param context what xlstm_set_allocator() was given
+ *  @param bytes its size, at least 1
+ *  @return the block; NULL when there is none: the call that wanted it then returns XLSTM_E_MEMORY */
+typedef void *xlstm_alloc_callback(void *context, size_t bytes);
+/** Takes a block back.
+ *  @param context what xlstm_set_allocator() was given
+ *  @param block exactly what the other function gave; never NULL */
+typedef void xlstm_free_callback(void *context, void *block);
+
+/** All memory of the library from functions of yours in place of the C library's aligned_alloc() and free().
+ * Set them before other threads call the library. They are called by whichever thread calls the library, so
+ * they must be safe for several threads if you use several; running sessions and trainers call neither. The
+ * library aligns blocks to 64 bytes itself, which adds 72 bytes to each.
+ *
+ * What the libraries below take is theirs: OpenBLAS and OpenMP their buffers and threads; jansson the JSON of
+ * a file while that is read or written. (It has one allocator per process, and your program may use jansson
+ * too, so this library leaves it alone.) Weights that are mapped from files are no allocations either.
+ *  @param alloc gives memory; NULL, with `free` NULL, for the C library's
+ *  @param free takes it back
+ *  @param context handed to both
+ *  @return XLSTM_E_ARGUMENT for one function without the other, or while anything that the library created is
+ * in use, which would go back to the wrong heap: nothing has changed then */
+XLSTM_API xlstm_status xlstm_set_allocator(xlstm_alloc_callback *alloc, xlstm_free_callback *free,
+                                           void *context);
+
+/** How much a sentence of the log matters. */
+typedef enum xlstm_log_level {
+    XLSTM_LOG_INFO,   /**< what was made, how large, for which kernels; what was opened */
+    XLSTM_LOG_WARNING /**< it works, but hardly as you want it */
+} xlstm_log_level;
+
+/** Is told what the library does.
+ *  @param context what xlstm_set_log() was given
+ *  @param level how much it matters
+ *  @param sentence without a line end; it is yours during the call, so copy it to keep it */
+typedef void xlstm_log_callback(void *context, xlstm_log_level level, const char *sentence);
+
+/** Who is told what the library does: which kernels it picked, how much memory a session or trainer planned,
+ * which files it mapped. A few sentences when something is created or opened, none while it runs; failures
+ * are not among them, see xlstm_last_error(). By itself the library prints nothing. The callback is called by
+ * whichever thread calls the library. Set it before other threads do.
+ *  @param callback NULL: nobody is told
+ *  @param context handed to the callback */
+XLSTM_API void xlstm_set_log(xlstm_log_callback *callback, void *context);
 
 /** Weights of a cell, a block or a model; see xlstm/module.h. */
 typedef struct xlstm_module xlstm_module;

@@ -1,12 +1,48 @@
 #include "base/mem.h"
+#include "base/error.h"
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { ALIGN = 64 };
+
+static struct {
+    xlstm_alloc_callback *alloc; /* NULL: the C library's */
+    xlstm_free_callback *free;
+    void *context;
+} heap;
+static atomic_long in_use; /* blocks: an allocator may only be changed while there are none */
 static _Thread_local long fail_at;
 
 void xl_alloc_fail_at(long n) {
     fail_at = n;
+}
+
+xlstm_status xlstm_set_allocator(xlstm_alloc_callback *alloc, xlstm_free_callback *free, void *context) {
+    if (!alloc != !free)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "an allocator needs both functions; give both, or NULL twice for the C library's");
+    if (atomic_load(&in_use))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "%ld blocks of the allocator before are in use; free all handles first, or set the "
+                       "allocator before the first is created",
+                       atomic_load(&in_use));
+    heap.alloc = alloc;
+    heap.free = free;
+    heap.context = context;
+    return XLSTM_OK;
+}
+
+/* The user's function promises no alignment: what it gave is noted in front of what is used. */
+static void *aligned_by_hand(size_t bytes) {
+    char *given = heap.alloc(heap.context, bytes + ALIGN + sizeof given);
+    if (!given)
+        return NULL;
+    uintptr_t at = ((uintptr_t)given + sizeof given + ALIGN - 1) / ALIGN * ALIGN;
+    char *p = given + (at - (uintptr_t)given);
+    memcpy(p - sizeof given, &given, sizeof given);
+    return p;
 }
 
 void *xl_alloc(size_t bytes) {
@@ -14,17 +50,27 @@ void *xl_alloc(size_t bytes) {
         return NULL;
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    size_t rounded = (bytes + 63) / 64 * 64;
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (rounded == 0)
-        rounded = 64;
-    void *p = aligned_alloc(64, rounded);
-    if (p)
-        memset(p, 0, rounded);
-    return p;
+        rounded = ALIGN;
+    void *p = heap.alloc ? aligned_by_hand(rounded) : aligned_alloc(ALIGN, rounded);
+    if (!p)
+        return NULL;
+    atomic_fetch_add(&in_use, 1);
+    return memset(p, 0, rounded);
 }
 
 void xl_free(void *p) {
-    free(p);
+    if (!p)
+        return;
+    void *given = p;
+    if (heap.free) {
+        memcpy(&given, (char *)p - sizeof given, sizeof given);
+        heap.free(heap.context, given);
+    } else {
+        free(given);
+    }
+    atomic_fetch_sub(&in_use, 1);
 }
 
 char *xl_strdup(const char *s) {

@@ -1,5 +1,6 @@
 #include "base/parallel.h"
 #include "base/error.h"
+#include "base/log.h"
 #include <stdatomic.h>
 
 #ifdef _OPENMP
@@ -28,6 +29,14 @@ xlstm_status xlstm_set_threads(int count) {
         return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count,
                        XLSTM_MAX_THREADS);
     atomic_store(&threads, count);
+#ifdef _OPENMP
+    if (count > omp_get_num_procs())
+        xl_log(XLSTM_LOG_WARNING, "%d threads on %d processors will wait for each other", count,
+               omp_get_num_procs());
+#else
+    if (count > 1)
+        xl_log(XLSTM_LOG_WARNING, "this build has no OpenMP: %d threads will be one", count);
+#endif
     return XLSTM_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "io/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@ static xlstm_status map_fd(xl_map *map, int fd, const char *path) {
     if (p == MAP_FAILED)
         return failed("map it", path);
     *map = (xl_map){p, (size_t)st.st_size};
+    xl_log(XLSTM_LOG_INFO, "mapped %s, %.1f MiB", path, xl_mib(map->size));
     return XLSTM_OK;
 }
 
@@ -108,20 +110,17 @@ void xl_replace_drop(xl_replace *r) {
     *r = (xl_replace){0};
 }
 
-/* The rename itself must reach the disk too; where directories cannot be synced that is no failure. */
-static void sync_directory(const char *path) {
-    char *dir = xl_strdup(path);
-    if (!dir)
-        return;
-    char *slash = strrchr(dir, '/');
+/* The rename itself must reach the disk too; where directories cannot be synced that is no failure. The path
+ * is cut where its directory ends: a copy could be refused, and the file would be less safe for it. */
+static void sync_directory(char *path) {
+    char *slash = strrchr(path, '/');
     if (slash)
-        slash[slash == dir] = 0;
-    int fd = open(slash ? dir : ".", O_RDONLY | O_CLOEXEC);
+        slash[slash == path] = 0;
+    int fd = open(slash ? path : ".", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
-    xl_free(dir);
 }
 
 xlstm_status xl_replace_commit(xl_replace *r) {

@@ -1,5 +1,6 @@
 #include "model/module.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include <stdio.h>
@@ -224,10 +225,13 @@ xlstm_status xl_module_take_packed(xlstm_module *m) {
 static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status) {
     if (status == XLSTM_OK)
         status = take_memory(m);
-    if (status == XLSTM_OK)
+    if (status == XLSTM_OK) {
         *out = m;
-    else
+        xl_log(XLSTM_LOG_INFO, "module: %zu parameters, %.1f MiB", xlstm_module_size(m),
+               xl_mib(xlstm_module_bytes(m)));
+    } else {
         xlstm_module_free(m);
+    }
     return status;
 }
 

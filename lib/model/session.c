@@ -1,5 +1,7 @@
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "model/module.h"
 #include "xlstm/session.h"
 #include <string.h>
@@ -45,6 +47,10 @@ static xlstm_status allocate(xlstm_session *s) {
     s->arena = (xl_arena){.base = xl_alloc(work), .size = work};
     if (!s->state || !s->tokens || !s->vectors || !s->arena.base)
         return xl_no_memory(state + work, "a session");
+    xl_log(XLSTM_LOG_INFO,
+           "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
+           "%d threads",
+           s->B, s->max, xl_mib(state), xl_mib(work), xl_ops_best()->name, xl_threads());
     return XLSTM_OK;
 }
 

@@ -1,7 +1,9 @@
 /* train.c - one call of the trainer: copy the batch, run the stack, then head and loss a block of rows at a
  * time, so that the logits of a whole batch never exist. */
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "model/trainer.h"
 #include <string.h>
 
@@ -157,6 +159,11 @@ static xlstm_status allocate(xlstm_trainer *tr) {
         (state && grad && !tr->state[1]) || !tr->tokens || !tr->targets || !tr->lengths || !tr->resets ||
         !tr->vectors || !tr->outputs || !tr->weights || !tr->each)
         return xl_no_memory(keep + temp + grad + 2 * state, "a trainer");
+    xl_log(XLSTM_LOG_INFO,
+           "trainer: %d x %d tokens, %.1f MiB tape, %.1f MiB temporary, %.1f MiB gradients, %.1f MiB state; "
+           "kernels %s, %d threads",
+           tr->config.batch, tr->config.time, xl_mib(keep), xl_mib(temp), xl_mib(grad),
+           xl_mib(tr->state[1] ? 2 * state : state), xl_ops_best()->name, xl_threads());
     return XLSTM_OK;
 }
 

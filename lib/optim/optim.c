@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "optim/optimizer.h"
 
@@ -41,6 +42,7 @@ static xlstm_status allocate(xlstm_optimizer *o) {
     if (!o->ranges || !o->first || (two && !o->second))
         return xl_no_memory(2 * bytes, "the optimizer's moments");
     find_ranges(o);
+    xl_log(XLSTM_LOG_INFO, "optimizer: %.1f MiB moments", xl_mib(two ? 2 * bytes : bytes));
     return XLSTM_OK;
 }
 

@@ -5,13 +5,14 @@
 const char *const xl_isa_names[XL_ISAS] = {"avx512", "avx2", "base"};
 
 typedef struct {
+    const char *name;
     void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *),
         (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
-        xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,                         \
+        "cpu, " #name, xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,          \
             xl_install_attention_##name, xl_install_packed_##name                                            \
     }
 
@@ -37,7 +38,7 @@ int xl_cpu_table(xl_ops *table, const char *isa_name) {
     if (!find_isa(&set, isa_name))
         return 0;
     *table = xl_ops_ref;
-    table->name = "cpu";
+    table->name = set.name;
     xl_install_gemm(table);
     set.pointwise(table);
     set.mlstm(table);

@@ -1,0 +1,24 @@
+#include "base/log.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static struct {
+    xlstm_log_callback *callback; /* NULL: nobody listens */
+    void *context;
+} listener;
+
+void xlstm_set_log(xlstm_log_callback *callback, void *context) {
+    listener.callback = callback;
+    listener.context = context;
+}
+
+void xl_log(xlstm_log_level level, const char *format, ...) {
+    char sentence[512];
+    va_list args;
+    if (!listener.callback)
+        return;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    listener.callback(listener.context, level, sentence);
+}
