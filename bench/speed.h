@@ -32,7 +32,8 @@ typedef struct {
     double bytes, planned;     /* of weights read for a token; memory of the trainer's plan */
     double rates[MAX_REPEATS]; /* units per second; sorted when it has ended */
     int samples;
-    double peak; /* bytes resident at most */
+    json_t *profile; /* NULL, or a list of ops */
+    double peak;     /* bytes resident at most */
 } child;
 
 /* program: NULL for this one, or an interpreter and its script. */

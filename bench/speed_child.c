@@ -82,6 +82,7 @@ void child_start(child *c, const char *program, const char *script) {
     c->parameters = json_number_value(json_object_get(j, "parameters"));
     c->flops = json_number_value(json_object_get(j, "flops"));
     c->bytes = json_number_value(json_object_get(j, "bytes"));
+    c->profile = json_incref(json_object_get(j, "profile"));
     c->planned = json_number_value(json_object_get(j, "planned"));
     if (!j)
         child_end(c);

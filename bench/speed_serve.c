@@ -169,6 +169,29 @@ static int warm_up(job *j) {
     return times;
 }
 
+/* One sample under the profile: FLOP of a unit of work, and time and work of every op. */
+static json_t *profile(job *j, int times, double *flops) {
+    double seconds, units;
+    json_t *ops = json_array();
+    xlstm_profile_op op;
+    *flops = 0;
+    if (!j->m)
+        return ops;
+    xlstm_profile_start();
+    sample(j, times, &seconds, &units);
+    xlstm_profile_stop();
+    for (int i = 0; i < xlstm_profile_count(); i++) {
+        check(xlstm_profile_get(i, &op));
+        *flops += op.flops / units;
+        if (op.calls)
+            json_array_append_new(ops, json_pack("{s:s,s:f,s:f,s:f,s:f}", "op", op.name, "calls",
+                                                 (double)op.calls / times, "share", op.seconds / seconds,
+                                                 "flops", op.flops / op.seconds, "bytes_per_second",
+                                                 op.bytes / op.seconds));
+    }
+    return ops;
+}
+
 static void prepare(job *j) {
     check(xlstm_set_threads(j->r.threads));
     if (!strcmp(j->r.measure, "sgemm")) {
@@ -214,6 +237,7 @@ static void say(json_t *j) {
 
 int serve(void) {
     job j = {0};
+    double flops;
     request *r = &j.r;
     json_t *asked = read_line();
     if (json_unpack(asked, "{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:F}", "model", &r->model, "measure",
@@ -223,8 +247,10 @@ int serve(void) {
         die("--serve is for the program itself: it reads requests as bench/speed.h has them");
     prepare(&j);
     int times = warm_up(&j);
-    say(json_pack("{s:b,s:f,s:f,s:f}", "ready", 1, "parameters", j.m ? (double)xlstm_module_size(j.m) : 0.0,
-                  "bytes", j.m ? weight_bytes(&j) : 0.0, "planned", j.planned));
+    json_t *ops = profile(&j, times, &flops);
+    say(json_pack("{s:b,s:o,s:f,s:f,s:f,s:f}", "ready", 1, "profile", ops, "flops", flops, "parameters",
+                  j.m ? (double)xlstm_module_size(j.m) : 0.0, "bytes", j.m ? weight_bytes(&j) : 0.0,
+                  "planned", j.planned));
     for (int c = getchar(); c != EOF; c = getchar()) {
         double seconds, units;
         if (c != '\n')

@@ -22,7 +22,7 @@ typedef struct {
 
 typedef struct {
     list models, measures, shapes, weights, lengths;
-    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling;
+    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling, profile;
     double seconds;
     const char *peers, *script, *csv, *json;
 } settings;
@@ -60,6 +60,7 @@ enum {
     OPT_REPEATS,
     OPT_SECONDS,
     OPT_SCALING,
+    OPT_PROFILE,
     OPT_PEERS,
     OPT_SCRIPT,
     OPT_CSV,
@@ -88,6 +89,8 @@ static const struct argp_option argp_options[] = {
     {"lengths", OPT_LENGTHS, "LIST", 0,
      "cost against length: these times, with as many streams as fill the longest", 1},
     {"scaling", OPT_SCALING, NULL, 0, "compare the threads given with one thread", 1},
+    {"profile", OPT_PROFILE, NULL, 0,
+     "where the time goes: share, GFLOP/s and GB/s of each operation, in one sample of its own", 1},
     {NULL, 0, NULL, 0, "Sizes, in place of those of the shapes:", 2},
     {"width", OPT_WIDTH, "N", 0, "embedding width", 2},
     {"blocks", OPT_BLOCKS, "N", 0, "blocks", 2},
@@ -193,6 +196,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         return 0;
     case OPT_SCALING:
         s->scaling = 1;
+        return 0;
+    case OPT_PROFILE:
+        s->profile = 1;
         return 0;
     case OPT_PEERS:
         s->peers = arg;
@@ -378,6 +384,33 @@ static void print_row(const report *r, const row *rows, int i) {
     fflush(stdout);
 }
 
+static int by_share(const void *a, const void *b) {
+    double x = json_number_value(json_object_get(*(json_t *const *)a, "share"));
+    double y = json_number_value(json_object_get(*(json_t *const *)b, "share"));
+    return (x < y) - (x > y);
+}
+
+static void print_profile(const child *c) {
+    size_t n = json_array_size(c->profile);
+    json_t **ops = need(n * sizeof *ops);
+    double rest = 1;
+    for (size_t i = 0; i < n; i++)
+        ops[i] = json_array_get(c->profile, i);
+    qsort(ops, n, sizeof *ops, by_share);
+    for (size_t i = 0; i < n; i++) {
+        double share = json_number_value(json_object_get(ops[i], "share"));
+        printf("    %-18s %9.1f%% %9.0f calls        ", json_string_value(json_object_get(ops[i], "op")),
+               100 * share, json_number_value(json_object_get(ops[i], "calls")));
+        cell(8, 1, json_number_value(json_object_get(ops[i], "flops")) / 1e9, "");
+        cell(14, 1, json_number_value(json_object_get(ops[i], "bytes_per_second")) / 1e9, "");
+        putchar('\n');
+        rest -= share;
+    }
+    if (n)
+        printf("    %-18s %9.1f%%\n", "between them", 100 * rest);
+    free(ops);
+}
+
 static json_t *row_json(const report *r, const row *rows, int i) {
     const row *w = &rows[i];
     const child *c = &w->c;
@@ -404,6 +437,8 @@ static void write_csv(FILE *f, const json_t *j, int head) {
     json_t *value, *row = (json_t *)(uintptr_t)j;
     const char *comma = "";
     json_object_foreach(row, key, value) {
+        if (!strcmp(key, "profile"))
+            continue;
         size_t n = json_array_size(value);
         fputs(comma, f);
         comma = ",";
@@ -426,13 +461,18 @@ static void finish_group(report *r, row *rows, int count) {
     run_group(r->s, rows, count);
     for (int i = 0; i < count; i++) {
         print_row(r, rows, i);
+        if (r->s->profile)
+            print_profile(&rows[i].c);
         json_t *j = row_json(r, rows, i);
+        if (r->s->profile)
+            json_object_set(j, "profile", rows[i].c.profile);
         if (r->csv && !json_array_size(r->rows))
             write_csv(r->csv, j, 1);
         if (r->csv)
             write_csv(r->csv, j, 0);
         json_array_append_new(r->rows, j);
         free(rows[i].c.failure);
+        json_decref(rows[i].c.profile);
     }
 }
 

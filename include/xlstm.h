@@ -10,6 +10,7 @@
 #include "xlstm/io.h"
 #include "xlstm/module.h"
 #include "xlstm/optim.h"
+#include "xlstm/profile.h"
 #include "xlstm/sample.h"
 #include "xlstm/session.h"
 #include "xlstm/tensors.h"

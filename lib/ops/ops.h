@@ -116,7 +116,7 @@ typedef struct {
 
 typedef struct xl_ops {
     const char *name;
-#define OP(name, args) void(*name) args;
+#define OP(name, args, ...) void(*name) args;
 #include "ops/ops.def"
 #undef OP
 } xl_ops;
@@ -126,7 +126,8 @@ extern const xl_ops xl_ops_null; /* touches nothing: for planning */
 #ifndef XLSTM_DOUBLE
 const xl_ops *xl_ops_cpu(void); /* float kernels over CBLAS, best for this machine */
 #endif
-const xl_ops *xl_ops_best(void);
+const xl_ops *xl_ops_best(void);               /* what everything runs on; traced while a profile is taken */
+const xl_ops *xl_ops_traced(const xl_ops *op); /* op itself, or its tracer while a profile is taken */
 
 /* Reals of scratch that the ops may use: the same for every backend, for xl_threads() threads. */
 size_t xl_attention_scratch(xl_attention d, xl_seq seq);

@@ -104,6 +104,8 @@ speed --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/ou
 speed --shapes d256 --models slstm --measure train --scaling --threads 2 >"$work/out"
 grep -qE '^slstm train .*[0-9]x$' "$work/out"
 grep -q '^  one thread of 2 ' "$work/out"
+speed --shapes d256 --models slstm --measure train --profile >"$work/out"
+awk '/^    [a-z]/ { seen = 1; sum += $(NF < 4 ? NF : 2) } END { exit !(seen && sum > 99 && sum < 101) }' "$work/out"
 refused "unknown" "$bin/xlstm-speed" --models gru
 refused "unknown" "$bin/xlstm-speed" --measure rain
 refused "is empty" "$bin/xlstm-speed" --shapes ,

@@ -4,7 +4,7 @@
 
 #include "ops/ops.h"
 
-#define OP(name, args) void xl_ref_##name args;
+#define OP(name, args, ...) void xl_ref_##name args;
 #include "ops/ops.def"
 #undef OP
 
