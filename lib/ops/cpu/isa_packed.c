@@ -52,39 +52,28 @@ static inline float add_up(const floats *v) {
     return sums[0];
 }
 
-/* sums[r] += row r of w times x, of which the first `whole` numbers are in the order above; four rows at
- * once, so that four sums are under way. */
+/* sums[r] += row r of w times x, of which the first `whole` numbers are in the order above. One row after the
+ * other, so that memory is read as it lies; four sums are under way along the row. */
 #define DOTS(type, from, G, ADD, value)                                                                      \
     static void rows_##type(float *sums, const from *w, size_t ld, int rows, const float *x, int n) {        \
-        int r = 0, whole = n / (G * LANES) * (G * LANES);                                                    \
-        for (; r + 4 <= rows; r += 4) {                                                                      \
-            const from *w0 = w + (size_t)r * ld, *w1 = w0 + ld, *w2 = w1 + ld, *w3 = w2 + ld;                \
+        enum { STEP = G * LANES };                                                                           \
+        int whole = n / STEP * STEP;                                                                         \
+        for (int r = 0; r < rows; r++, w += ld) {                                                            \
             floats s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                   \
-            for (int i = 0; i < whole; i += G * LANES) {                                                     \
-                __builtin_prefetch(w0 + i + 4 * ld);                                                         \
-                __builtin_prefetch(w1 + i + 4 * ld);                                                         \
-                __builtin_prefetch(w2 + i + 4 * ld);                                                         \
-                __builtin_prefetch(w3 + i + 4 * ld);                                                         \
-                ADD(s0, w0 + i, x + i);                                                                      \
-                ADD(s1, w1 + i, x + i);                                                                      \
-                ADD(s2, w2 + i, x + i);                                                                      \
-                ADD(s3, w3 + i, x + i);                                                                      \
+            int i = 0;                                                                                       \
+            for (; i + 4 * STEP <= whole; i += 4 * STEP) {                                                   \
+                ADD(s0, w + i, x + i);                                                                       \
+                ADD(s1, w + i + STEP, x + i + STEP);                                                         \
+                ADD(s2, w + i + 2 * STEP, x + i + 2 * STEP);                                                 \
+                ADD(s3, w + i + 3 * STEP, x + i + 3 * STEP);                                                 \
             }                                                                                                \
+            for (; i < whole; i += STEP)                                                                     \
+                ADD(s0, w + i, x + i);                                                                       \
+            s0 = (s0 + s1) + (s2 + s3);                                                                      \
             sums[r] += add_up(&s0);                                                                          \
-            sums[r + 1] += add_up(&s1);                                                                      \
-            sums[r + 2] += add_up(&s2);                                                                      \
-            sums[r + 3] += add_up(&s3);                                                                      \
+            for (; i < n; i++)                                                                               \
+                sums[r] += value(w[i]) * x[i];                                                               \
         }                                                                                                    \
-        for (; r < rows; r++) {                                                                              \
-            const from *w0 = w + (size_t)r * ld;                                                             \
-            floats s = {0};                                                                                  \
-            for (int i = 0; i < whole; i += G * LANES)                                                       \
-                ADD(s, w0 + i, x + i);                                                                       \
-            sums[r] += add_up(&s);                                                                           \
-        }                                                                                                    \
-        for (r = 0; r < rows; r++)                                                                           \
-            for (int i = whole; i < n; i++)                                                                  \
-                sums[r] += value(w[(size_t)r * ld + (size_t)i]) * x[i];                                      \
     }                                                                                                        \
     static void widen_##type(float *to, const from *w, int n) {                                              \
         for (int i = 0; i < n; i++)                                                                          \
