@@ -133,6 +133,14 @@ static void heads_rows(void *context, int index, int thread) {
                 a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld);
 }
 
+/* One block: with few rows reading it is all the time there is. */
+static void heads_few(void *context, int j, int thread) {
+    const blocks *a = context;
+    (void)thread;
+    linear(xl_cols(a->y, j * a->s.ystep, a->s.out), xl_cols(a->x, j * a->s.in, a->s.in),
+           a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, a->b ? a->b + j * a->s.out : NULL);
+}
+
 static void heads_dx_rows(void *context, int index, int thread) {
     const blocks *a = context;
     int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
@@ -219,7 +227,10 @@ static int small(xl_heads s) {
 
 static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
-    xl_parallel(tiles(y.rows, TILE_ROWS), small(s) ? small_rows : heads_rows, &a);
+    if (y.rows <= FEW_ROWS && !small(s))
+        xl_parallel(s.n, heads_few, &a);
+    else
+        xl_parallel(tiles(y.rows, TILE_ROWS), small(s) ? small_rows : heads_rows, &a);
 }
 
 static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
