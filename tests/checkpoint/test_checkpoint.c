@@ -146,7 +146,8 @@ static void test_damage_is_named(void **state) {
     run_close(&r);
 }
 
-/* A file whose checksums are right and whose header says something else. value NULL: nothing. */
+/* A file whose checksums are right and whose header says something else; value NULL: says nothing. A tensor
+ * called `key` gets another name. */
 static void forge(const char *key, const char *value) {
     xlstm_tensors *file;
     xlstm_tensor t[200];
@@ -155,16 +156,21 @@ static void forge(const char *key, const char *value) {
     size_t bytes;
     int count;
     assert_int_equal(xlstm_tensors_open(&file, path), XLSTM_OK);
+    json_t *about = json_deep_copy(xl_tensors_metadata(file));
     count = xlstm_tensors_count(file);
     assert_true(count <= 200);
     for (int i = 0; i < count; i++) {
+        char was[160], is[160];
         assert_int_equal(xlstm_tensors_get(file, i, &t[i]), XLSTM_OK);
         if (!strcmp(t[i].name, "header.crc32"))
             t[i].data = &crc;
-        if (!strcmp(t[i].name, key)) /* a tensor: gets another name */
-            t[i].name = value;
+        if (strcmp(t[i].name, key))
+            continue;
+        t[i].name = value;
+        snprintf(was, sizeof was, "crc32.%s", key);
+        snprintf(is, sizeof is, "crc32.%s", value);
+        json_object_set(about, is, json_object_get(about, was));
     }
-    json_t *about = json_deep_copy(xl_tensors_metadata(file));
     if (value)
         json_object_set_new(about, key, json_string(value));
     else
@@ -199,6 +205,8 @@ static void test_forged(void **state) {
         {"optimizer", "lion", "the optimizer is lion there and adamw here", XLSTM_E_CONFIG},
         {"crc32.state", NULL, "state is damaged", XLSTM_E_FORMAT},
         {"crc32.user", "00000000", "user is damaged", XLSTM_E_FORMAT},
+        {"user", "other", "lacks the tensor user", XLSTM_E_FORMAT},
+        {"state", "other", "state is missing there", XLSTM_E_CONFIG},
     };
     training_run r;
     run_open(&r, TEST_KINDS - 1, XLSTM_ADAMW, 7);
@@ -214,6 +222,20 @@ static void test_forged(void **state) {
 }
 
 /* ---- other runs ---- */
+
+/* All that this module has is there, and more. */
+static void test_more_parameters(void **state) {
+    (void)state;
+    training_run r;
+    tiny_open(&r, 1, 1, 1, XLSTM_ADAMW);
+    save_to(&r, path);
+    forge("first.weight_ih_l0", "weights.more");
+    training_run no_optimizer = r;
+    no_optimizer.opt = NULL;
+    refused(&no_optimizer, XLSTM_E_CONFIG, "the number of parameters is 5 there and 4 here");
+    run_close(&r);
+    unlink(path);
+}
 
 static void test_other_models(void **state) {
     (void)state;
@@ -327,6 +349,21 @@ static void test_peek(void **state) {
     info.struct_size = sizeof info;
     assert_int_equal(xlstm_checkpoint_peek(path, &info, own, 0), XLSTM_OK);
     assert_true(info.user_bytes == 0 && xlstm_checkpoint_load(path, r.tr, r.opt, own, 0) == XLSTM_OK);
+    run_close(&r);
+    unlink(path);
+}
+
+/* A forward from before the load has no backward after it. */
+static void test_no_tape_stays(void **state) {
+    (void)state;
+    training_run r;
+    static xlstm_real x[RUN_B * RUN_T * 16];
+    xlstm_batch b = {.struct_size = sizeof b, .inputs = x, .outputs = x};
+    run_open(&r, 0, XLSTM_ADAMW, 7);
+    save_to(&r, path);
+    assert_int_equal(xlstm_trainer_forward(r.tr, &b, NULL), XLSTM_OK);
+    assert_int_equal(xlstm_checkpoint_load(path, r.tr, r.opt, NULL, 0), XLSTM_OK);
+    expect(xlstm_trainer_backward_from(r.tr, x, NULL), XLSTM_E_ARGUMENT, "no forward");
     run_close(&r);
     unlink(path);
 }
@@ -562,6 +599,8 @@ int main(void) {
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_more_parameters),
+        cmocka_unit_test(test_no_tape_stays),
         cmocka_unit_test(test_other_models),
         cmocka_unit_test(test_other_settings),
         cmocka_unit_test(test_other_sizes),
