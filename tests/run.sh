@@ -2,6 +2,7 @@
 # Installs what is missing, builds, and runs all tests. With --sanitize: under ASAN and UBSAN. With --valgrind:
 # a training step of every kind of module, sessions and generation under valgrind. With --clang: by clang and its
 # OpenMP. With --plain: without OpenMP and without BLAS. With --threads: sessions that share a module, under TSAN.
+# With --baseline: on the instructions alone that every machine of this architecture has.
 # With --docs: the API reference, in which nothing may lack its documentation; it is left in build-docs/docs/html.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,6 +13,7 @@ case "${1:-}" in
 --plain) preset=plain ;;
 --threads) preset=tsan ;;
 --docs) preset=docs more=doxygen ;;
+--baseline) export XLSTM_BACKEND=base ;;
 "" | --valgrind) ;;
 *)
     echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads | --docs]" >&2

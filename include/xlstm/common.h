@@ -106,6 +106,21 @@ XLSTM_API xlstm_status xlstm_set_threads(int count);
  *  @return 1 to XLSTM_MAX_THREADS */
 XLSTM_API int xlstm_get_threads(void);
 
+/** Names of the backends, whether or not this machine has them: "avx512", "avx2", "base" (kernels compiled
+ * for those instruction sets, base being what every machine of the architecture has) and "ref" (plain loops).
+ *  @param index 0, 1, ...
+ *  @return the name, not to be freed; NULL behind the last */
+XLSTM_API const char *xlstm_backend_name(int index);
+/** What later calls compute with; for tests and measurements. Set it before other threads call the library.
+ *  Before the first call of this, creating a session, a trainer or an optimizer looks at the environment
+ * variable XLSTM_BACKEND for a name, and fails where this would.
+ *  @param name one of the names, or "auto" or NULL: the best that this machine has
+ *  @return XLSTM_E_ARGUMENT for an unknown name, or one that this machine does not have: nothing has changed
+ * then */
+XLSTM_API xlstm_status xlstm_set_backend(const char *name);
+/** @return the name of what calls compute with, not to be freed */
+XLSTM_API const char *xlstm_get_backend(void);
+
 /** Gives a block of memory, at any alignment and with any contents.
  *  @param context what xlstm_set_allocator() was given
  *  @param bytes its size, at least 1

@@ -190,6 +190,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
     *out = NULL;
     XL_TRY(check_config(module, config));
+    XL_TRY(xl_ops_ready());
     if (config->gradients)
         XL_TRY(xl_module_needs_reals(module, "a trainer with gradients"));
     xlstm_trainer *tr = xl_alloc(sizeof *tr);

@@ -1,8 +1,15 @@
 #include "ops/ops.h"
+#include "base/error.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#ifndef XLSTM_DOUBLE
+#include "ops/cpu/cpu.h"
+#endif
 
 /* The null backend: one empty function per op, generated from the list. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#define OP(name, args, ...)                                                                                       \
+#define OP(name, args, ...)                                                                                  \
     static void null_##name args {}
 #include "ops/ops.def"
 #undef OP
@@ -14,10 +21,75 @@ const xl_ops xl_ops_null = {
 #undef OP
 };
 
-const xl_ops *xl_ops_best(void) {
-#ifdef XLSTM_DOUBLE
-    return xl_ops_traced(&xl_ops_ref);
-#else
-    return xl_ops_traced(xl_ops_cpu());
+/* ---- which one is used ---- */
+
+static const xl_ops *_Atomic chosen; /* NULL: nobody chose yet */
+
+const char *xlstm_backend_name(int index) {
+#ifndef XLSTM_DOUBLE
+    if (index >= 0 && index < XL_ISAS)
+        return xl_isa_names[index];
+    index -= XL_ISAS;
 #endif
+    return index == 0 ? "ref" : NULL;
 }
+
+static const xl_ops *backend(int index) {
+#ifndef XLSTM_DOUBLE
+    if (index < XL_ISAS)
+        return xl_cpu_isa(index);
+#endif
+    (void)index;
+    return &xl_ops_ref;
+}
+
+static const xl_ops *best(void) {
+    const xl_ops *op = NULL;
+    for (int i = 0; !op; i++)
+        op = backend(i);
+    return op;
+}
+
+static const xl_ops *in_use(void) {
+    const xl_ops *op = atomic_load(&chosen);
+    return op ? op : best();
+}
+
+xlstm_status xlstm_set_backend(const char *name) {
+    const xl_ops *op = !name || !strcmp(name, "auto") ? best() : NULL;
+    const char *one;
+    char there[64] = "auto";
+    for (int i = 0; !op && (one = xlstm_backend_name(i)); i++) {
+        const xl_ops *this = backend(i);
+        if (this)
+            strcat(strcat(there, ", "), one);
+        op = this && !strcmp(name, one) ? this : NULL;
+    }
+    if (!op)
+        return xl_fail(XLSTM_E_ARGUMENT, "backend \"%s\" is unknown or not for this machine; it has %s", name,
+                       there);
+    atomic_store(&chosen, op);
+    return XLSTM_OK;
+}
+
+const char *xlstm_get_backend(void) {
+    const char *name = NULL;
+    for (int i = 0; !name; i++)
+        name = backend(i) == in_use() ? xlstm_backend_name(i) : NULL;
+    return name;
+}
+
+xlstm_status xl_ops_ready(void) {
+    const char *wanted = atomic_load(&chosen) ? NULL : getenv("XLSTM_BACKEND");
+    return wanted && *wanted ? xlstm_set_backend(wanted) : XLSTM_OK;
+}
+
+const xl_ops *xl_ops_best(void) {
+    return xl_ops_traced(in_use());
+}
+
+#ifndef XLSTM_DOUBLE
+const xl_ops *xl_ops_cpu(void) {
+    return in_use();
+}
+#endif

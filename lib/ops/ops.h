@@ -124,10 +124,11 @@ typedef struct xl_ops {
 extern const xl_ops xl_ops_ref;  /* plain loops: the specification */
 extern const xl_ops xl_ops_null; /* touches nothing: for planning */
 #ifndef XLSTM_DOUBLE
-const xl_ops *xl_ops_cpu(void); /* float kernels over CBLAS, best for this machine */
+const xl_ops *xl_ops_cpu(void); /* the float kernels in use, for those that call others */
 #endif
-const xl_ops *xl_ops_best(void);               /* what everything runs on; traced while a profile is taken */
+const xl_ops *xl_ops_best(void); /* by xlstm_set_backend(), else the best; traced while a profile is taken */
 const xl_ops *xl_ops_traced(const xl_ops *op); /* op itself, or its tracer while a profile is taken */
+xlstm_status xl_ops_ready(void); /* creators of what runs ask first: fails when XLSTM_BACKEND names none */
 
 /* Reals of scratch that the ops may use: the same for every backend, for xl_threads() threads. */
 size_t xl_attention_scratch(xl_attention d, xl_seq seq);

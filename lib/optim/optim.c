@@ -66,6 +66,7 @@ xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
                        "xlstm_optimizer_create: out is NULL; give the address of a pointer");
     *out = NULL;
     XL_TRY(check(module, config));
+    XL_TRY(xl_ops_ready());
     xlstm_optimizer *o = xl_alloc(sizeof *o);
     if (!o)
         return xl_no_memory(sizeof *o, "an optimizer");

@@ -329,28 +329,41 @@ static void run_all(const xl_ops *first, int first_threads, const xl_ops *second
         }
 }
 
-/* Every instruction set that this machine has. */
+/* Runs it with every instruction set that this machine has. */
+static void on_every_isa(void (*run)(const xl_ops *)) {
+    for (int i = 0; i < XL_ISAS; i++)
+        if (xl_cpu_isa(i)) {
+            assert_int_equal(xlstm_set_backend(xl_isa_names[i]),
+                             XLSTM_OK); /* ops that call others find its */
+            run(xl_cpu_isa(i));
+        } else {
+            print_message("this machine has no %s\n", xl_isa_names[i]);
+        }
+    xlstm_set_backend("auto");
+}
+
+static void is_reference(const xl_ops *op) {
+    run_all(op, 2, &xl_ops_ref, 2, 0);
+}
+
 static void test_cpu_is_reference(void **state) {
     (void)state;
-    for (int i = 0; i < XL_ISAS; i++) {
-        xl_ops table;
-        if (xl_cpu_table(&table, xl_isa_names[i]))
-            run_all(&table, 2, &xl_ops_ref, 2, 0);
-        else
-            print_message("this machine has no %s\n", xl_isa_names[i]);
-    }
+    on_every_isa(is_reference);
+}
+
+static void same_bits(const xl_ops *op) {
+    run_all(op, 1, op, 3, 1);
 }
 
 static void test_threads_do_not_matter(void **state) {
     (void)state;
-    run_all(xl_ops_cpu(), 1, xl_ops_cpu(), 3, 1);
+    on_every_isa(same_bits);
 }
 
 /* 16,384 tokens against the recurrence in double. */
-static void test_mlstm_does_not_drift(void **state) {
+static void does_not_drift(const xl_ops *op) {
     enum { T = 16384, K = 8 };
-    (void)state;
-    bench b = {.op = xl_ops_cpu(), .seed = 5};
+    bench b = {.op = op, .seed = 5};
     xl_mlstm d = {1, K, K, 64, 1e-6f, 0};
     xl_seq seq = {.B = 1, .T = T};
     xl_view q = in_view(&b, T, K, 1), k = in_view(&b, T, K, 1), v = in_view(&b, T, K, 1),
@@ -384,6 +397,11 @@ static void test_mlstm_does_not_drift(void **state) {
     if (!(worst <= 1e-4 * top))
         fail_msg("after 16,384 tokens h is off by %g of %g", worst, top);
     finish(&b);
+}
+
+static void test_mlstm_does_not_drift(void **state) {
+    (void)state;
+    on_every_isa(does_not_drift);
 }
 
 int main(void) {

@@ -33,10 +33,7 @@ static int find_isa(isa *out, const char *name) {
     return there;
 }
 
-int xl_cpu_table(xl_ops *table, const char *isa_name) {
-    isa set;
-    if (!find_isa(&set, isa_name))
-        return 0;
+static void fill(xl_ops *table, isa set) {
     *table = xl_ops_ref;
     table->name = set.name;
     xl_install_gemm(table);
@@ -45,21 +42,20 @@ int xl_cpu_table(xl_ops *table, const char *isa_name) {
     set.rnn(table);
     set.attention(table);
     set.packed(table);
-    return 1;
 }
 
-const xl_ops *xl_ops_cpu(void) {
-    static xl_ops table;
-    static atomic_int ready; /* 0: not begun, 1: one thread fills it, 2: done */
+const xl_ops *xl_cpu_isa(int index) {
+    static xl_ops tables[XL_ISAS];
+    static atomic_int ready; /* 0: not begun, 1: one thread fills them, 2: done */
     int expected = 0;
-    if (atomic_load(&ready) == 2)
-        return &table;
-    if (atomic_compare_exchange_strong(&ready, &expected, 1)) {
-        for (int i = 0; !xl_cpu_table(&table, xl_isa_names[i]); i++) {
-        }
+    isa set;
+    if (atomic_load(&ready) != 2 && atomic_compare_exchange_strong(&ready, &expected, 1)) {
+        for (int i = 0; i < XL_ISAS; i++)
+            if (find_isa(&set, xl_isa_names[i]))
+                fill(&tables[i], set);
         atomic_store(&ready, 2);
     }
     while (atomic_load(&ready) != 2) {
     }
-    return &table;
+    return tables[index].name ? &tables[index] : NULL;
 }

@@ -30,11 +30,11 @@ XL_DECLARE_ISA(base)
 XL_DECLARE_ISA(avx2)
 XL_DECLARE_ISA(avx512)
 
-/* The instruction sets, best first; every machine has the last. xl_cpu_table() fills a table with the kernels
- * of one and returns 1, or 0 where the machine does not have it. */
+/* The instruction sets, best first, and the kernels of each: NULL where the machine does not have it. Every
+ * machine has the last. */
 enum { XL_ISAS = 3 };
 extern const char *const xl_isa_names[XL_ISAS];
-int xl_cpu_table(xl_ops *table, const char *isa);
+const xl_ops *xl_cpu_isa(int index);
 
 /* Some rows of a view. */
 static inline xl_view xl_some(xl_view v, int from, int count) {
