@@ -160,8 +160,10 @@ static void sample(job *j, int times, double *seconds, double *units) {
 static int warm_up(job *j) {
     double seconds, units;
     int times = 1;
+    if (!j->work)
+        return 1;
     sample(j, 1, &seconds, &units);
-    for (int round = 0; round < 3 && j->work && seconds < j->r.seconds; round++) {
+    for (int round = 0; round < 3 && seconds < j->r.seconds; round++) {
         sample(j, times, &seconds, &units);
         if (seconds < j->r.seconds)
             times = (int)ceil(j->r.seconds * times / seconds);

@@ -306,7 +306,10 @@ static double most(const child *c) {
     return c->failure || !c->samples ? NAN : c->rates[c->samples - 1];
 }
 
+/* Twice each: what counts is the best, and reading is the best of five by itself. */
 static void measure_machine(report *r) {
+    settings twice = *r->s;
+    twice.repeats = 2;
     row *rows = need(2 * sizeof *rows);
     static const char *const names[] = {"sgemm", "read"};
     for (int i = 0; i < 2; i++)
@@ -315,7 +318,7 @@ static void measure_machine(report *r) {
                                    .weights = "real",
                                    .threads = r->s->threads,
                                    .seconds = r->s->seconds};
-    run_group(r->s, rows, 2);
+    run_group(&twice, rows, 2);
     r->sgemm = most(&rows[0].c);
     r->read = most(&rows[1].c);
     free(rows);

@@ -65,6 +65,17 @@ done
 "$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 8 -t 0 --only-new --threads 1 | cmp - "$work/whole"
 "$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --save-state "$work/state" >"$work/out"
 "$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --state "$work/state" >"$work/out"
+# Smaller weights change its perplexity by little, threads not at all.
+"$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,bf16,int8 --window 16 >"$work/out"
+awk '$1 == "real" || $1 == "bf16" || $1 == "int8" { n++; if ($3 + 0 > 1 || $3 + 0 < -1 || $2 < 2) bad = 1; mb[n] = $4 }
+    END { exit !(n == 3 && !bad && mb[2] < mb[1] && mb[3] < mb[2]) }' "$work/out"
+"$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --window 16 --threads 1 >"$work/alone"
+head -2 "$work/out" | cmp - "$work/alone"
+refused "needed" "$examples/xlstm-perplexity" "$work/saved/xlstm"
+refused "cannot be read" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$work/no/text"
+refused "need two each" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --streams 60000
+refused "use real, bf16 or int8" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights int4
+
 refused "one of" "$examples/xlstm-generate" "$work/saved/xlstm"
 refused "whole number" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --top-k many
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
