@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compiles every ```c block of the pages. What a block is, it says itself:
 # - with a main(): a program, which is also run and has to end with 0;
-# - with a file's name in a comment as its first line, such as "/* lib/layer/mine.c": that file of the library;
+# - with a file's name in a comment as its first line, such as "/* lib/layer/mine.c": that file of the library
+#   (on a page with ```diff blocks, patches.sh does that instead: the file may need what they add);
 # - anything else: statements, which stand in a function that has the usual handles (fragment.h).
 # usage: snippets.sh LIBRARY.so PAGE.md...   (CC, CFLAGS: compiler and its flags)
 set -eu
@@ -42,7 +43,8 @@ for block in "$work"/[0-9]*.c; do
         programs=$((programs + 1))
         program "$block" || status=1
     elif sed -n 2p "$block" | grep -q '^/\* lib/'; then
-        $cc -I"$source/lib" -fno-math-errno -fsyntax-only "$block" || status=1
+        page=$(sed -n '1s/^#line [0-9]* "\(.*\)"$/\1/p' "$block")
+        grep -q '^```diff$' "$page" || $cc -I"$source/lib" -fno-math-errno -fsyntax-only "$block" || status=1
     else
         statements "$block" || status=1
     fi
