@@ -574,7 +574,8 @@ int main(int argc, char **argv) {
     char *beside = s.csv ? need(strlen(s.csv) + 5) : NULL;
     if (s.csv && (sprintf(beside, "%s.tmp", s.csv), !(r.csv = fopen(beside, "w"))))
         die("%s cannot be written (%s)", beside, strerror(errno));
-    signal(SIGPIPE, SIG_IGN); /* a child that is gone is noticed when it does not answer */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
+    signal(SIGPIPE, SIG_IGN);              /* a child that is gone is noticed when it does not answer */
     measure_machine(&r);
     print_machine(&r);
     for (int i = 0; i < s.shapes.count; i++)
