@@ -464,10 +464,11 @@ static void rnn_bwd(float *gates, float *dR, float *dbias, xl_view dh, xl_view h
         xl_parallel(d.H * r.slices, pack_bwd, &r);
     all_tokens(&r, backward_head, backward_token);
     xl_parallel(seq.B, shift, &r);
-    for (int head = 0; head < d.H; head++)
-        xl_ops_cpu()->linear_dw(dR + (size_t)head * 4 * (size_t)d.dh * (size_t)d.dh, NULL,
-                                xl_cols(xl_rows(r.shifted, rows, D), head * d.dh, d.dh),
-                                xl_cols(xl_rows(gates, rows, 4 * D), head * 4 * d.dh, 4 * d.dh));
+    xl_view before = xl_rows(r.shifted, rows, D), dg = xl_rows(gates, rows, 4 * D);
+    if (d.H == 1) /* is cut into tiles; several heads are tasks */
+        xl_ops_cpu()->linear_dw(dR, NULL, before, dg);
+    else
+        xl_ops_cpu()->heads_dw(dR, NULL, before, dg, (xl_heads){d.H, d.dh, 4 * d.dh, 4 * d.dh});
 }
 
 void XL_ISA_NAME(xl_install_rnn)(xl_ops *t) {
