@@ -1,3 +1,7 @@
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include "base/mem.h"
 #include "base/error.h"
 #include <stdatomic.h>
@@ -5,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, HUGE_PAGE = 1 << 21 };
 
 static struct {
     xlstm_alloc_callback *alloc; /* NULL: the C library's */
@@ -13,6 +17,7 @@ static struct {
     void *context;
 } heap;
 static atomic_long in_use; /* blocks: an allocator may only be changed while there are none */
+
 static _Thread_local long fail_at;
 
 void xl_alloc_fail_at(long n) {
@@ -45,6 +50,19 @@ static void *aligned_by_hand(size_t bytes) {
     return p;
 }
 
+/* Rows of a large matrix lie pages apart: with small pages, finding them is most of what a column walk costs.
+ */
+static void *from_library(size_t bytes) {
+    size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : ALIGN;
+    size_t rounded = (bytes + align - 1) / align * align;
+    void *p = aligned_alloc(align, rounded);
+#ifdef MADV_HUGEPAGE
+    if (p && align == HUGE_PAGE)
+        madvise(p, rounded, MADV_HUGEPAGE); /* a wish: without it all works as before */
+#endif
+    return p;
+}
+
 void *xl_alloc(size_t bytes) {
     if (fail_at > 0 && --fail_at == 0)
         return NULL;
@@ -53,7 +71,7 @@ void *xl_alloc(size_t bytes) {
     size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (rounded == 0)
         rounded = ALIGN;
-    void *p = heap.alloc ? aligned_by_hand(rounded) : aligned_alloc(ALIGN, rounded);
+    void *p = heap.alloc ? aligned_by_hand(rounded) : from_library(rounded);
     if (!p)
         return NULL;
     atomic_fetch_add(&in_use, 1);

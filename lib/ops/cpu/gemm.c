@@ -3,14 +3,8 @@
  * count. */
 #include "ops/cpu/cpu.h"
 
-enum {
-    TILE_ROWS = 256,
-    TILE_COLS = 512,
-    ENOUGH_TILES = 8,
-    SMALL_BLOCK = 16,
-    FEW_ROWS = 4,
-    BIG_PRODUCT = 1 << 26
-};
+enum { TILE_ROWS = 256, TILE_COLS = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
+enum { SUM_COLS = 512, SMALL_BLOCK = 16, FEW_ROWS = 4 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -36,21 +30,19 @@ static void product_tile(void *context, int index, int thread) {
             p->ldc);
 }
 
+/* BLAS brings every tile's two sides into an order of its own first, so tiles are as large as leaves each
+ * thread some; wide ones do better than high ones. */
 static void multiply(product p) {
     if (p.M < 1 || p.N < 1 || p.K < 1)
         return;
-    double work = (double)p.M * p.N * p.K; /* a small product is not worth a second thread */
-    p.rows = TILE_ROWS;
-    p.cols = TILE_COLS;
-    while (work > BIG_PRODUCT && tiles(p.M, p.rows) * tiles(p.N, p.cols) < ENOUGH_TILES) {
-        if (p.rows > 32 && p.M > p.rows / 2)
-            p.rows /= 2;
-        else if (p.cols > 64)
-            p.cols /= 2;
-        else if (p.rows > 32)
-            p.rows /= 2;
+    p.rows = p.M < TILE_ROWS ? p.M : TILE_ROWS;
+    p.cols = p.N < TILE_COLS ? p.N : TILE_COLS;
+    while (tiles(p.M, p.rows) * tiles(p.N, p.cols) < ENOUGH_TILES &&
+           (double)p.rows * p.cols * p.K > 2.0 * SMALL_TILE) {
+        if (p.rows > TILE_ROWS / 2 || p.cols < TILE_ROWS)
+            p.rows = (p.rows + 1) / 2;
         else
-            break;
+            p.cols = (p.cols + 1) / 2;
     }
     p.columns = tiles(p.N, p.cols);
     xl_parallel(tiles(p.M, p.rows) * p.columns, product_tile, &p);
@@ -92,7 +84,7 @@ static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
 static void column_sums(void *context, int index, int thread) {
     const bias *a = context;
     (void)thread;
-    int from = index * TILE_COLS, to = from + TILE_COLS < a->v.cols ? from + TILE_COLS : a->v.cols;
+    int from = index * SUM_COLS, to = from + SUM_COLS < a->v.cols ? from + SUM_COLS : a->v.cols;
     for (int n = 0; n < a->v.rows; n++) {
         const float *dy = a->v.p + (size_t)n * a->v.ld;
         for (int o = from; o < to; o++)
@@ -105,7 +97,7 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
     multiply(
         (product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0, 0, 0});
     if (db)
-        xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
+        xl_parallel(tiles(dy.cols, SUM_COLS), column_sums, &sums);
 }
 
 /* ---- block-diagonal
