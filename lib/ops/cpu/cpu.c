@@ -6,14 +6,14 @@ const char *const xl_isa_names[XL_ISAS] = {"avx512", "avx2", "base"};
 
 typedef struct {
     const char *name;
-    void (*pointwise)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *), (*attention)(xl_ops *),
-        (*packed)(xl_ops *);
+    void (*pointwise)(xl_ops *), (*heads)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *),
+        (*attention)(xl_ops *), (*packed)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
-        "cpu, " #name, xl_install_pointwise_##name, xl_install_mlstm_##name, xl_install_rnn_##name,          \
-            xl_install_attention_##name, xl_install_packed_##name                                            \
+        "cpu, " #name, xl_install_pointwise_##name, xl_install_heads_##name, xl_install_mlstm_##name,        \
+            xl_install_rnn_##name, xl_install_attention_##name, xl_install_packed_##name                     \
     }
 
 /* The kernels of a named instruction set, if this machine has it. */
@@ -38,6 +38,7 @@ static void fill(xl_ops *table, isa set) {
     table->name = set.name;
     xl_install_gemm(table);
     set.pointwise(table);
+    set.heads(table);
     set.mlstm(table);
     set.rnn(table);
     set.attention(table);

@@ -15,6 +15,10 @@ void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float
                    const float *B, size_t ldb, float beta, float *C, size_t ldc);
 void xl_blas_one_thread(void);
 void xl_install_gemm(xl_ops *table);
+/* The block-diagonal ops for blocks that are large enough for BLAS. */
+void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);
+void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);
+void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s);
 
 #define XL_PASTE2(a, b) a##_##b
 #define XL_PASTE(a, b) XL_PASTE2(a, b)
@@ -22,6 +26,7 @@ void xl_install_gemm(xl_ops *table);
 
 #define XL_DECLARE_ISA(isa)                                                                                  \
     void xl_install_pointwise_##isa(xl_ops *);                                                               \
+    void xl_install_heads_##isa(xl_ops *);                                                                   \
     void xl_install_mlstm_##isa(xl_ops *);                                                                   \
     void xl_install_rnn_##isa(xl_ops *);                                                                     \
     void xl_install_attention_##isa(xl_ops *);                                                               \

@@ -4,7 +4,7 @@
 #include "ops/cpu/cpu.h"
 
 enum { TILE_ROWS = 256, TILE_COLS = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
-enum { SUM_COLS = 512, SMALL_BLOCK = 16, FEW_ROWS = 4 };
+enum { SUM_COLS = 512, FEW_ROWS = 4 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -154,88 +154,22 @@ static void heads_dw_block(void *context, int j, int thread) {
             a->db[j * a->s.out + o] += a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)];
 }
 
-/* Blocks of 4 x 4 are loops: BLAS would spend its time on being called. With in == out == n written out, the
- * compiler turns the rows into vector code. */
-static void small_rows(void *context, int index, int thread) {
-    const blocks *a = context;
-    int from = index * TILE_ROWS, to = from + TILE_ROWS < a->y.rows ? from + TILE_ROWS : a->y.rows;
-    int in = a->s.in, out = a->s.out;
-    (void)thread;
-    for (int n = from; n < to; n++) {
-        const float *x = a->x.p + (size_t)n * a->x.ld;
-        float *y = a->y.p + (size_t)n * a->y.ld;
-        for (int j = 0; j < a->s.n; j++)
-            for (int o = 0; o < out; o++) {
-                const float *w = a->W + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
-                float sum = a->b ? a->b[j * out + o] : 0;
-                for (int c = 0; c < in; c++)
-                    sum += w[c] * x[j * in + c];
-                y[j * a->s.ystep + o] = sum;
-            }
-    }
-}
-
-static void small_dx_rows(void *context, int index, int thread) {
-    const blocks *a = context;
-    int from = index * TILE_ROWS, to = from + TILE_ROWS < a->y.rows ? from + TILE_ROWS : a->y.rows;
-    int in = a->s.in, out = a->s.out;
-    (void)thread;
-    for (int n = from; n < to; n++) {
-        float *x = a->x.p + (size_t)n * a->x.ld;
-        const float *y = a->y.p + (size_t)n * a->y.ld;
-        for (int j = 0; j < a->s.n; j++)
-            for (int c = 0; c < in; c++) {
-                float sum = a->add ? x[j * in + c] : 0;
-                for (int o = 0; o < out; o++)
-                    sum += y[j * a->s.ystep + o] *
-                           a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
-                x[j * in + c] = sum;
-            }
-    }
-}
-
-/* Some blocks over all rows, in order. */
-static void small_dw_blocks(void *context, int index, int thread) {
-    const blocks *a = context;
-    int in = a->s.in, out = a->s.out, from = index * 32, to = from + 32 < a->s.n ? from + 32 : a->s.n;
-    (void)thread;
-    for (int n = 0; n < a->y.rows; n++) {
-        const float *x = a->x.p + (size_t)n * a->x.ld, *y = a->y.p + (size_t)n * a->y.ld;
-        for (int j = from; j < to; j++)
-            for (int o = 0; o < out; o++) {
-                float d = y[j * a->s.ystep + o],
-                      *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
-                for (int c = 0; c < in; c++)
-                    dw[c] += d * x[j * in + c];
-                if (a->db)
-                    a->db[j * out + o] += d;
-            }
-    }
-}
-
-static int small(xl_heads s) {
-    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK;
-}
-
-static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
+void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
-    if (y.rows <= FEW_ROWS && !small(s))
+    if (y.rows <= FEW_ROWS)
         xl_parallel(s.n, heads_few, &a);
     else
-        xl_parallel(tiles(y.rows, TILE_ROWS), small(s) ? small_rows : heads_rows, &a);
+        xl_parallel(tiles(y.rows, TILE_ROWS), heads_rows, &a);
 }
 
-static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
+void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
     blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add};
-    xl_parallel(tiles(dy.rows, TILE_ROWS), small(s) ? small_dx_rows : heads_dx_rows, &a);
+    xl_parallel(tiles(dy.rows, TILE_ROWS), heads_dx_rows, &a);
 }
 
-static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
+void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
     blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
-    if (small(s))
-        xl_parallel(tiles(s.n, 32), small_dw_blocks, &a);
-    else
-        xl_parallel(s.n, heads_dw_block, &a);
+    xl_parallel(s.n, heads_dw_block, &a);
 }
 
 void xl_install_gemm(xl_ops *t) {
@@ -243,7 +177,4 @@ void xl_install_gemm(xl_ops *t) {
     t->linear = linear;
     t->linear_dx = linear_dx;
     t->linear_dw = linear_dw;
-    t->heads = heads;
-    t->heads_dx = heads_dx;
-    t->heads_dw = heads_dw;
 }

@@ -2,6 +2,7 @@
  * with many rows, tiles of the matrix are turned into floats and handed to BLAS. */
 #include "base/half.h"
 #include "ops/cpu/cpu.h"
+#include "ops/cpu/vec.h"
 #include <string.h>
 
 enum { FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
@@ -12,17 +13,12 @@ typedef struct {
     const float *b;
 } product;
 
-/* Vectors of 16 numbers, which the compiler cuts to the size that the instruction set has. A smaller number
- * is taken from its 32-bit word by shifts: word k of 16 holds numbers G k .. G k + G - 1, so x is brought
- * into that order first and no number has to change its place. */
-enum { LANES = 16 };
-typedef float floats __attribute__((vector_size(4 * LANES)));
+/* A smaller number is taken from its 32-bit word by shifts: word k of 16 holds numbers G k .. G k + G - 1, so
+ * x is brought into that order first and no number has to change its place. */
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
-typedef float floats_anywhere __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef uint32_t words_anywhere __attribute__((vector_size(4 * LANES), aligned(1)));
 
-#define FLOATS(p) (*(const floats_anywhere *)(const void *)(p))
 #define WORDS(p) (*(const words_anywhere *)(const void *)(p))
 #define INTS(w) __builtin_convertvector((ints)(w) >> 24, floats)
 

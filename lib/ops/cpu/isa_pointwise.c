@@ -3,7 +3,12 @@
 #include "ops/cpu/vec.h"
 #include "base/rng.h"
 
-enum { NUMBERS = 1 << 14, SLICE = 1 << 15, WIDE = 64 };
+enum { NUMBERS = 1 << 14, SLICE = 1 << 15, WIDE = 64, MOMENTS = 1 << 11, PIECE = 1 << 16, PIECES = 64 };
+enum { CONV_ROWS = 64, MAX_TAPS = 64 }; /* a configuration has no more taps */
+
+typedef struct {
+    double mean, rstd;
+} moments;
 
 typedef struct {
     xl_view v[8];
@@ -17,6 +22,7 @@ typedef struct {
     xl_seq seq;
     xl_state state;
     uint64_t key;
+    moments *moments; /* [rows, groups] */
 } job;
 
 static int rows_of(const job *j) {
@@ -49,10 +55,6 @@ static double sum_of(const float *x, int n) {
     return s;
 }
 
-typedef struct {
-    double mean, rstd;
-} moments;
-
 static moments moments_of(const float *x, int n, const xl_norm *norm) {
     double mean = norm->rms ? 0 : sum_of(x, n) / n, s = 0;
 #pragma omp simd reduction(+ : s)
@@ -71,6 +73,7 @@ static void norm_rows(void *context, int index, int thread) {
                     *b = j->b ? j->b + g * W : NULL;
         float *y = at(j->v[0], n) + g * W;
         moments m = moments_of(x, W, &j->norm);
+#pragma omp simd
         for (int i = 0; i < W; i++)
             y[i] = (float)(((double)x[i] - m.mean) * m.rstd * (w ? (double)w[i] + one : 1) +
                            (b ? (double)b[i] : 0));
@@ -83,8 +86,8 @@ static void norm(xl_view y, xl_view x, const float *w, const float *b, xl_norm n
 }
 
 /* dx = rstd (d - mean(d) - xhat mean(d xhat)), d = dy w */
-static void norm_dx_row(const job *j, float *dx, const float *dy, const float *x, const float *w, int W) {
-    moments m = moments_of(x, W, &j->norm);
+static void norm_dx_row(const job *j, float *dx, const float *dy, const float *x, const float *w, int W,
+                        moments m) {
     double one = j->norm.plus_one ? 1 : 0, mean_d = 0, mean_dx = 0;
 #pragma omp simd reduction(+ : mean_d, mean_dx)
     for (int i = 0; i < W; i++) {
@@ -94,42 +97,64 @@ static void norm_dx_row(const job *j, float *dx, const float *dy, const float *x
     }
     mean_d = j->norm.rms ? 0 : mean_d / W;
     mean_dx /= W;
+#pragma omp simd
     for (int i = 0; i < W; i++) {
         double d = (double)dy[i] * (w ? (double)w[i] + one : 1), hat = ((double)x[i] - m.mean) * m.rstd;
         dx[i] = (float)(m.rstd * (d - mean_d - hat * mean_dx) + (j->add ? (double)dx[i] : 0));
     }
 }
 
+/* The moments of some rows, and dx from them. */
 static void norm_dx_rows(void *context, int index, int thread) {
     const job *j = context;
-    int W = j->v[0].cols / j->norm.groups;
+    int G = j->norm.groups, W = j->v[0].cols / G;
     FOR_ROWS(j, n)
-    for (int g = 0; g < j->norm.groups; g++)
-        norm_dx_row(j, at(j->v[0], n) + g * W, at(j->v[1], n) + g * W, at(j->v[2], n) + g * W,
-                    j->a ? j->a + g * W : NULL, W);
-}
-
-static void norm_dw_group(void *context, int g, int thread) {
-    const job *j = context;
-    int W = j->v[0].cols / j->norm.groups;
-    (void)thread;
-    for (int n = 0; n < j->v[0].rows; n++) {
-        const float *dy = at(j->v[1], n) + g * W, *x = at(j->v[2], n) + g * W;
-        moments m = moments_of(x, W, &j->norm);
-        float *dw = j->da ? j->da + g * W : NULL, *db = j->db ? j->db + g * W : NULL;
-        for (int i = 0; dw && i < W; i++)
-            dw[i] += (float)((double)dy[i] * ((double)x[i] - m.mean) * m.rstd);
-        for (int i = 0; db && i < W; i++)
-            db[i] += dy[i];
+    for (int g = 0; g < G; g++) {
+        const float *x = at(j->v[2], n) + g * W;
+        moments m = j->moments[n * G + g] = moments_of(x, W, &j->norm);
+        norm_dx_row(j, at(j->v[0], n) + g * W, at(j->v[1], n) + g * W, x, j->a ? j->a + g * W : NULL, W, m);
     }
 }
 
+static void norm_dw_columns(void *context, int index, int thread) {
+    const job *j = context;
+    int from = index * WIDE, to = from + WIDE < j->v[0].cols ? from + WIDE : j->v[0].cols;
+    int G = j->norm.groups, W = j->v[0].cols / G;
+    (void)thread;
+    for (int first = from, last; first < to; first = last) { /* columns of one group */
+        int g = first / W;
+        last = (g + 1) * W < to ? (g + 1) * W : to;
+        for (int n = 0; n < j->v[0].rows; n++) {
+            const float *dy = at(j->v[1], n), *x = at(j->v[2], n);
+            moments m = j->moments[n * G + g];
+#pragma omp simd
+            for (int i = first; i < last; i++)
+                j->da[i] += (float)((double)dy[i] * ((double)x[i] - m.mean) * m.rstd);
+#pragma omp simd
+            for (int i = first; i < (j->db ? last : first); i++)
+                j->db[i] += dy[i];
+        }
+    }
+}
+
+/* Some rows at a time, so that their moments need no memory that grows: dx row by row, then dw column by
+ * column. */
 static void norm_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, const float *w, xl_norm n,
                      int add) {
-    job j = {.v = {dx, dy, x}, .a = w, .da = dw, .db = db, .norm = n, .add = add};
-    if (dw || db) /* before dx, which may be added to in place of dy's owner */
-        xl_parallel(n.groups, norm_dw_group, &j);
-    by_rows(&j, norm_dx_rows);
+    moments known[MOMENTS];
+    if (n.groups > MOMENTS) {
+        xl_ref_norm_bwd(dx, dw, db, dy, x, w, n, add);
+        return;
+    }
+    job j = {.a = w, .da = dw, .db = db, .norm = n, .add = add, .moments = known};
+    int step = MOMENTS / n.groups;
+    for (int from = 0; from < x.rows; from += step) {
+        int rows = x.rows - from < step ? x.rows - from : step;
+        j.v[0] = xl_some(dx, from, rows), j.v[1] = xl_some(dy, from, rows), j.v[2] = xl_some(x, from, rows);
+        by_rows(&j, norm_dx_rows);
+        if (dw)
+            xl_parallel((x.cols + WIDE - 1) / WIDE, norm_dw_columns, &j);
+    }
 }
 
 /* ---- gates
@@ -200,38 +225,30 @@ static void skip_gate(xl_view y, xl_view h, xl_view c, xl_view z, const float *s
     by_rows(&j, skip_gate_rows);
 }
 
-static void skip_gate_bwd_rows(void *context, int index, int thread) {
-    const job *j = context;
-    FOR_ROWS(j, n) {
-        float *dh = at(j->v[0], n), *dc = at(j->v[1], n), *dz = at(j->v[2], n);
-        const float *dy = at(j->v[3], n), *h = at(j->v[4], n), *c = at(j->v[5], n), *z = at(j->v[6], n),
-                    *skip = j->a;
-        for (int i = 0; i < j->v[0].cols; i++) {
-            float s = vec_sigmoid(z[i]), inner = dy[i] * z[i] * s;
-            dh[i] = inner;
-            dc[i] = inner * skip[i];
-            dz[i] = dy[i] * (h[i] + skip[i] * c[i]) * (s + z[i] * s * (1 - s));
-        }
-    }
-}
-
-/* dskip = sum over rows of dh c, for some columns */
-static void skip_columns(void *context, int index, int thread) {
+/* Some columns of all rows, so that dskip = sum over rows of dh c needs no sum across threads. */
+static void skip_gate_bwd_columns(void *context, int index, int thread) {
     const job *j = context;
     int from = index * WIDE, to = from + WIDE < j->v[0].cols ? from + WIDE : j->v[0].cols;
     (void)thread;
     for (int n = 0; n < j->v[0].rows; n++) {
-        const float *dh = at(j->v[0], n), *c = at(j->v[5], n);
-        for (int i = from; i < to; i++)
-            j->da[i] += dh[i] * c[i];
+        float *dh = at(j->v[0], n), *dc = at(j->v[1], n), *dz = at(j->v[2], n), *dskip = j->da;
+        const float *dy = at(j->v[3], n), *h = at(j->v[4], n), *c = at(j->v[5], n), *z = at(j->v[6], n),
+                    *skip = j->a;
+#pragma omp simd
+        for (int i = from; i < to; i++) {
+            float s = vec_sigmoid(z[i]), inner = dy[i] * z[i] * s;
+            dh[i] = inner;
+            dc[i] = inner * skip[i];
+            dskip[i] += inner * c[i];
+            dz[i] = dy[i] * (h[i] + skip[i] * c[i]) * (s + z[i] * s * (1 - s));
+        }
     }
 }
 
 static void skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, float *dskip, xl_view dy, xl_view h, xl_view c,
                           xl_view z, const float *skip) {
     job j = {.v = {dh, dc, dz, dy, h, c, z}, .a = skip, .da = dskip};
-    by_rows(&j, skip_gate_bwd_rows);
-    xl_parallel((dh.cols + WIDE - 1) / WIDE, skip_columns, &j);
+    xl_parallel((dh.cols + WIDE - 1) / WIDE, skip_gate_bwd_columns, &j);
 }
 
 /* ---- convolution
@@ -250,31 +267,45 @@ static const float *past(const job *j, int b, int t, int back) {
     return j->state.in + (size_t)b * j->state.stride + (size_t)(j->K - 1 + t - back) * (size_t)C;
 }
 
+/* The taps of channels from .. from + n, each tap side by side. */
+static void taps_of(float taps[MAX_TAPS][WIDE], const job *j, int from, int n) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < j->K; k++)
+            taps[k][i] = j->a[(size_t)(from + i) * (size_t)j->K + (size_t)k];
+}
+
 /* Pre-activations of token t for channels from .. from + n */
-static void conv_token(const job *j, float *y, int b, int t, int from, int n) {
+static void conv_token(const job *j, float *y, float taps[MAX_TAPS][WIDE], int b, int t, int from, int n) {
     for (int i = 0; i < n; i++)
         y[i] = j->b ? j->b[from + i] : 0;
     for (int k = 0; k < j->K; k++) {
-        const float *x = past(j, b, t, j->K - 1 - k);
-        for (int i = 0; x && i < n; i++)
-            y[i] += j->a[(size_t)(from + i) * (size_t)j->K + (size_t)k] * x[from + i];
+        const float *x = past(j, b, t, j->K - 1 - k), *w = taps[k];
+#pragma omp simd
+        for (int i = 0; i < (x ? n : 0); i++)
+            y[i] += w[i] * x[from + i];
     }
 }
 
-static void conv_rows(void *context, int index, int thread) {
+/* A tile of CONV_ROWS tokens and WIDE channels. */
+static void conv_tile(void *context, int index, int thread) {
     const job *j = context;
-    int T = j->seq.T;
-    FOR_ROWS(j, n) {
-        float *y = at(j->v[0], n);
-        int b = n / T, t = n % T, padding = j->seq.lengths && t >= j->seq.lengths[b];
+    int T = j->seq.T, C = j->v[0].cols, slices = (C + WIDE - 1) / WIDE;
+    int from = index % slices * WIDE, n = C - from < WIDE ? C - from : WIDE;
+    int first = index / slices * CONV_ROWS, rows = j->v[0].rows;
+    float taps[MAX_TAPS][WIDE], a[WIDE];
+    (void)thread;
+    taps_of(taps, j, from, n);
+    for (int row = first; row < rows && row < first + CONV_ROWS; row++) {
+        float *y = at(j->v[0], row) + from;
+        int b = row / T, t = row % T, padding = j->seq.lengths && t >= j->seq.lengths[b];
         if (padding) {
-            for (int i = 0; i < j->v[0].cols; i++)
-                y[i] = 0;
+            memset(y, 0, (size_t)n * sizeof *y);
             continue;
         }
-        conv_token(j, y, b, t, 0, j->v[0].cols);
-        for (int i = 0; i < j->v[0].cols; i++)
-            y[i] *= vec_sigmoid(y[i]);
+        conv_token(j, a, taps, b, t, from, n);
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            y[i] = a[i] * vec_sigmoid(a[i]);
     }
 }
 
@@ -296,43 +327,57 @@ static void conv_keep(void *context, int b, int thread) {
 
 static void conv(xl_view y, xl_view x, const float *w, const float *b, int K, xl_seq seq, xl_state state) {
     job j = {.v = {y, x}, .a = w, .b = b, .K = K, .seq = seq, .state = state};
-    by_rows(&j, conv_rows);
+    xl_parallel((y.rows + CONV_ROWS - 1) / CONV_ROWS * ((y.cols + WIDE - 1) / WIDE), conv_tile, &j);
     if (state.out)
         xl_parallel(seq.B, conv_keep, &j);
+}
+
+/* The gradient d of token t's pre-activations goes to its inputs and to the taps. */
+static void conv_token_bwd(const job *j, const float *d, float taps[MAX_TAPS][WIDE],
+                           float sums[MAX_TAPS][WIDE], int b, int t, int from, int n) {
+    for (int k = 0; k < j->K; k++) {
+        int back = j->K - 1 - k;
+        const float *x = past(j, b, t, back), *w = taps[k];
+        float *dw = sums[k];
+        if (!x)
+            continue;
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            dw[i] += d[i] * x[from + i];
+        float *dx = t - back >= 0 ? at(j->v[0], b * j->seq.T + t - back) + from : NULL;
+#pragma omp simd
+        for (int i = 0; i < (dx ? n : 0); i++)
+            dx[i] += d[i] * w[i];
+    }
 }
 
 /* Some channels of the whole batch, in order of tokens: dx, dw and db need no sums across threads. */
 static void conv_bwd_channels(void *context, int index, int thread) {
     const job *j = context; /* v: dx, x, dy */
-    int from = index * WIDE, n = j->v[1].cols - from < WIDE ? j->v[1].cols - from : WIDE, T = j->seq.T,
-        K = j->K;
+    int from = index * WIDE, n = j->v[1].cols - from < WIDE ? j->v[1].cols - from : WIDE, T = j->seq.T;
+    float taps[MAX_TAPS][WIDE], sums[MAX_TAPS][WIDE] = {{0}}, bias[WIDE] = {0}, d[WIDE];
     (void)thread;
+    taps_of(taps, j, from, n);
     for (int row = 0; !j->add && row < j->v[0].rows; row++)
-        for (int i = 0; i < n; i++)
-            at(j->v[0], row)[from + i] = 0;
+        memset(at(j->v[0], row) + from, 0, (size_t)n * sizeof(float));
     for (int b = 0; b < j->seq.B; b++)
         for (int t = 0; t < (j->seq.lengths ? j->seq.lengths[b] : T); t++) {
-            float d[WIDE];
-            conv_token(j, d, b, t, from, n);
+            conv_token(j, d, taps, b, t, from, n);
             const float *dy = at(j->v[2], b * T + t) + from;
+#pragma omp simd
             for (int i = 0; i < n; i++) {
                 float s = vec_sigmoid(d[i]);
                 d[i] = dy[i] * (s + d[i] * s * (1 - s));
-                if (j->db)
-                    j->db[from + i] += d[i];
+                bias[i] += d[i];
             }
-            for (int k = 0; k < K; k++) {
-                int back = K - 1 - k;
-                const float *x = past(j, b, t, back);
-                if (!x)
-                    continue;
-                for (int i = 0; i < n; i++)
-                    j->da[(size_t)(from + i) * (size_t)K + (size_t)k] += d[i] * x[from + i];
-                float *dx = t - back >= 0 ? at(j->v[0], b * T + t - back) + from : NULL;
-                for (int i = 0; dx && i < n; i++)
-                    dx[i] += d[i] * j->a[(size_t)(from + i) * (size_t)K + (size_t)k];
-            }
+            conv_token_bwd(j, d, taps, sums, b, t, from, n);
         }
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < j->K; k++)
+            j->da[(size_t)(from + i) * (size_t)j->K + (size_t)k] += sums[k][i];
+        if (j->db)
+            j->db[from + i] += bias[i];
+    }
 }
 
 static void conv_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, const float *w, const float *b,
@@ -420,6 +465,17 @@ static void add(xl_view y, xl_view x) {
     by_rows(&j, add_rows);
 }
 
+static void copy_rows(void *context, int index, int thread) {
+    const job *j = context;
+    FOR_ROWS(j, n)
+    memcpy(at(j->v[0], n), at(j->v[1], n), (size_t)j->v[0].cols * sizeof(float));
+}
+
+static void copy(xl_view y, xl_view x) {
+    job j = {.v = {y, x}};
+    by_rows(&j, copy_rows);
+}
+
 static void dropout_rows(void *context, int index, int thread) {
     const job *j = context;
     float scale = 1 / (1 - j->value);
@@ -465,6 +521,34 @@ static void adamw(float *w, const float *g, float *m, float *v, size_t count, xl
     xl_parallel((int)((count + SLICE - 1) / SLICE), adamw_slice, &u);
 }
 
+typedef struct {
+    const float *g;
+    size_t count;
+    double sums[PIECES];
+} squares;
+
+static void sumsq_piece(void *context, int index, int thread) {
+    squares *s = context;
+    size_t from = (size_t)index * PIECE, to = s->count - from < PIECE ? s->count : from + PIECE;
+    double sum = 0;
+    (void)thread;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = from; i < to; i++)
+        sum += (double)s->g[i] * (double)s->g[i];
+    s->sums[index] = sum;
+}
+
+static void sumsq(double *sum, const float *g, size_t count) {
+    enum { BATCH = PIECE * PIECES };
+    for (size_t from = 0; from < count; from += BATCH) {
+        squares s = {.g = g + from, .count = count - from < BATCH ? count - from : BATCH};
+        int pieces = (int)((s.count + PIECE - 1) / PIECE);
+        xl_parallel(pieces, sumsq_piece, &s);
+        for (int i = 0; i < pieces; i++)
+            *sum += s.sums[i];
+    }
+}
+
 void XL_ISA_NAME(xl_install_pointwise)(xl_ops *t) {
     t->norm = norm;
     t->norm_bwd = norm_bwd;
@@ -476,6 +560,8 @@ void XL_ISA_NAME(xl_install_pointwise)(xl_ops *t) {
     t->conv_bwd = conv_bwd;
     t->xent = xent;
     t->add = add;
+    t->copy = copy;
+    t->sumsq = sumsq;
     t->dropout = dropout;
     t->adamw = adamw;
 }

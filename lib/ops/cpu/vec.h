@@ -7,6 +7,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Vectors of 16 numbers, which the compiler cuts to the size that the instruction set has. */
+enum { LANES = 16 };
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef float floats_anywhere __attribute__((vector_size(4 * LANES), aligned(4)));
+#define FLOATS(p) (*(const floats_anywhere *)(const void *)(p))
+#define FLOATS_AT(p) (*(floats_anywhere *)(void *)(p))
+
 static inline float vec_bits(int32_t i) {
     float f;
     memcpy(&f, &i, sizeof f);

@@ -1,0 +1,220 @@
+/* Block-diagonal products with small blocks: BLAS would spend its time on being called. Blocks of 4 x 4,
+ * which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap c of each is one
+ * multiplication of its weights by the vector in which every block's number c stands in all its four places.
+ */
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/vec.h"
+
+enum { SMALL_BLOCK = 16, ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
+
+typedef struct {
+    xl_view y, x; /* outputs' side and inputs' side */
+    const float *W, *b;
+    float *dW, *db;
+    xl_heads s;
+    int add, back; /* back: 1 for the gradient of x */
+} blocks;
+
+static int pieces(int n, int size) {
+    return (n + size - 1) / size;
+}
+
+/* ---- any small block
+ * ------------------------------------------------------------------------------------------- */
+
+static void any_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * ROWS, to = from + ROWS < a->y.rows ? from + ROWS : a->y.rows;
+    int in = a->s.in, out = a->s.out;
+    (void)thread;
+    for (int n = from; n < to; n++) {
+        const float *x = a->x.p + (size_t)n * a->x.ld;
+        float *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = 0; j < a->s.n; j++)
+            for (int o = 0; o < out; o++) {
+                const float *w = a->W + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+                float sum = a->b ? a->b[j * out + o] : 0;
+                for (int c = 0; c < in; c++)
+                    sum += w[c] * x[j * in + c];
+                y[j * a->s.ystep + o] = sum;
+            }
+    }
+}
+
+static void any_dx_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    int from = index * ROWS, to = from + ROWS < a->y.rows ? from + ROWS : a->y.rows;
+    int in = a->s.in, out = a->s.out;
+    (void)thread;
+    for (int n = from; n < to; n++) {
+        float *x = a->x.p + (size_t)n * a->x.ld;
+        const float *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = 0; j < a->s.n; j++)
+            for (int c = 0; c < in; c++) {
+                float sum = a->add ? x[j * in + c] : 0;
+                for (int o = 0; o < out; o++)
+                    sum += y[j * a->s.ystep + o] *
+                           a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
+                x[j * in + c] = sum;
+            }
+    }
+}
+
+/* Some blocks over all rows, in order. */
+static void any_dw_blocks(void *context, int index, int thread) {
+    const blocks *a = context;
+    int in = a->s.in, out = a->s.out, from = index * B, to = from + B < a->s.n ? from + B : a->s.n;
+    (void)thread;
+    for (int n = 0; n < a->y.rows; n++) {
+        const float *x = a->x.p + (size_t)n * a->x.ld, *y = a->y.p + (size_t)n * a->y.ld;
+        for (int j = from; j < to; j++)
+            for (int o = 0; o < out; o++) {
+                float d = y[j * a->s.ystep + o],
+                      *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+                for (int c = 0; c < in; c++)
+                    dw[c] += d * x[j * in + c];
+                if (a->db)
+                    a->db[j * out + o] += d;
+            }
+    }
+}
+
+/* ---- blocks of 4 x 4
+ * ------------------------------------------------------------------------------------------- */
+
+#define SPREAD(x, c)                                                                                         \
+    __builtin_shufflevector(x, x, c, c, c, c, 4 + c, 4 + c, 4 + c, 4 + c, 8 + c, 8 + c, 8 + c, 8 + c,        \
+                            12 + c, 12 + c, 12 + c, 12 + c)
+
+/* 16 numbers, or the n that are left of a row and zeros. */
+static inline void load(floats *v, const float *p, int n) {
+    if (n >= LANES) {
+        *v = FLOATS(p);
+        return;
+    }
+    *v = (floats){0};
+    memcpy(v, p, (size_t)n * sizeof *p);
+}
+
+static inline void store(float *p, const floats *v, int n) {
+    if (n >= LANES)
+        FLOATS_AT(p) = *v;
+    else
+        memcpy(p, v, (size_t)n * sizeof *p);
+}
+
+/* The four taps of every 16 columns; of the last columns those that are there. */
+static void taps_of(float *taps, const float *W, int cols, int back) {
+    for (int i = 0; i < cols; i++)
+        for (int c = 0; c < B; c++)
+            taps[i / LANES * B * LANES + c * LANES + i % LANES] =
+                back ? W[i / B * B * B + c * B + i % B] : W[i * B + c];
+}
+
+/* Some rows of y = x W', or of dx = dy W: the same with the blocks transposed. */
+static void four_rows(void *context, int index, int thread) {
+    const blocks *a = context;
+    float taps[SLICE * B] = {0};
+    xl_view to = a->back ? a->x : a->y, from = a->back ? a->y : a->x;
+    int last = (index + 1) * ROWS < to.rows ? (index + 1) * ROWS : to.rows, cols = a->s.n * B;
+    (void)thread;
+    for (int at = 0; at < cols; at += SLICE) {
+        int width = cols - at < SLICE ? cols - at : SLICE;
+        taps_of(taps, a->W + (size_t)at * B, width, a->back);
+        for (int n = index * ROWS; n < last; n++) {
+            const float *x = from.p + (size_t)n * from.ld + at;
+            float *y = to.p + (size_t)n * to.ld + at;
+            for (int i = 0; i < width; i += LANES) {
+                const float *w = taps + i * B;
+                floats v, sum = {0};
+                load(&v, x + i, width - i);
+                if (a->add)
+                    load(&sum, y + i, width - i);
+                else if (a->b)
+                    load(&sum, a->b + at + i, width - i);
+                sum += FLOATS(w) * SPREAD(v, 0);
+                sum += FLOATS(w + LANES) * SPREAD(v, 1);
+                sum += FLOATS(w + 2 * LANES) * SPREAD(v, 2);
+                sum += FLOATS(w + 3 * LANES) * SPREAD(v, 3);
+                store(y + i, &sum, width - i);
+            }
+        }
+    }
+}
+
+/* The gradient of `width` columns' blocks, at most WIDE: dW[o][c] = sum dy_o x_c with c along the lanes. */
+static inline void four_dw(const blocks *a, int at, int width) {
+    floats sums[GROUPS][B] = {{{0}}}, bias[GROUPS] = {{0}};
+    for (int n = 0; n < a->y.rows; n++) {
+        const float *x = a->x.p + (size_t)n * a->x.ld + at, *dy = a->y.p + (size_t)n * a->y.ld + at;
+        for (int g = 0; g < GROUPS && g * LANES < width; g++) {
+            floats d, v;
+            load(&d, dy + g * LANES, width - g * LANES);
+            load(&v, x + g * LANES, width - g * LANES);
+            sums[g][0] += SPREAD(d, 0) * v;
+            sums[g][1] += SPREAD(d, 1) * v;
+            sums[g][2] += SPREAD(d, 2) * v;
+            sums[g][3] += SPREAD(d, 3) * v;
+            bias[g] += d;
+        }
+    }
+    for (int i = 0; i < width; i++) {
+        for (int o = 0; o < B; o++)
+            a->dW[(size_t)(at + i) / B * B * B + (size_t)(o * B + i % B)] += sums[i / LANES][o][i % LANES];
+        if (a->db)
+            a->db[at + i] += bias[i / LANES][i % LANES];
+    }
+}
+
+static void four_dw_columns(void *context, int index, int thread) {
+    const blocks *a = context;
+    int at = index * WIDE, width = a->s.n * B - at;
+    (void)thread;
+    if (width >= WIDE) /* its sums stay in registers */
+        four_dw(a, at, WIDE);
+    else
+        four_dw(a, at, width);
+}
+
+/* ---- the ops
+ * --------------------------------------------------------------------------------------------------- */
+
+static int small(xl_heads s) {
+    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK;
+}
+
+static int four(xl_heads s) {
+    return s.in == B && s.out == B && s.ystep == B;
+}
+
+static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
+    blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
+    if (small(s))
+        xl_parallel(pieces(y.rows, ROWS), four(s) ? four_rows : any_rows, &a);
+    else
+        xl_gemm_heads(y, x, W, b, s);
+}
+
+static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
+    blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .back = 1};
+    if (small(s))
+        xl_parallel(pieces(dy.rows, ROWS), four(s) ? four_rows : any_dx_rows, &a);
+    else
+        xl_gemm_heads_dx(dx, dy, W, s, add);
+}
+
+static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
+    blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
+    if (four(s))
+        xl_parallel(pieces(s.n * B, WIDE), four_dw_columns, &a);
+    else if (small(s))
+        xl_parallel(pieces(s.n, B), any_dw_blocks, &a);
+    else
+        xl_gemm_heads_dw(dW, db, x, dy, s);
+}
+
+void XL_ISA_NAME(xl_install_heads)(xl_ops *t) {
+    t->heads = heads;
+    t->heads_dx = heads_dx;
+    t->heads_dw = heads_dw;
+}
