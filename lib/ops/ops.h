@@ -63,6 +63,9 @@ typedef struct {
     int H, dh, window;
 } xl_attention;
 
+/* Scores are worked on in blocks of so many queries and keys. */
+enum { XL_ATTENTION_ROWS = 64, XL_ATTENTION_COLS = 512 };
+
 static inline size_t xl_attention_state(xl_attention d) { /* one stream */
     return 2 + 2 * (size_t)d.window * (size_t)(d.H * d.dh);
 }

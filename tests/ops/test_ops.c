@@ -209,10 +209,9 @@ static void case_updates(bench *b) {
     *output(b, 1, 0) = (float)sum;
 }
 
-static void case_attention(bench *b) {
-    int B = (int)pick(b, 1, 3), T = (int)pick(b, 1, 20), H = (int)pick(b, 1, 3), dh = 2 * (int)pick(b, 1, 8),
-        D = H * dh;
-    xl_attention d = {H, dh, (int)pick(b, 1, 12)};
+static void attention_of_size(bench *b, int B, int T, int H, int dh, int window) {
+    int D = H * dh;
+    xl_attention d = {H, dh, window};
     xl_seq seq = some_seq(b, B, T);
     xl_view q = in_view(b, B * T, D, 1), k = in_view(b, B * T, D, 1), v = in_view(b, B * T, D, 1);
     xl_view y = out_view(b, B * T, D, 0);
@@ -221,8 +220,28 @@ static void case_attention(bench *b) {
     b->op->attention(y, lse, q, k, v, d, seq, (xl_state){0}, scratch);
     xl_view dq = out_view(b, B * T, D, 0), dk = out_view(b, B * T, D, 0), dv = out_view(b, B * T, D, 0);
     b->op->attention_bwd(dq, dk, dv, in_view(b, B * T, D, 1), y, lse, q, k, v, d, seq, scratch);
-    b->op->attention(out_view(b, B * T, D, 0), NULL, q, k, v, d, seq, some_state(b, B, xl_attention_state(d)),
-                     scratch);
+    xl_state state = some_state(b, B, xl_attention_state(d)), none = {0};
+    if (state.in) { /* tokens before, so that rings are full or turn over; then from one state into another */
+        xl_state other = {state.in, output(b, (size_t)B * xl_attention_state(d), 1), state.stride};
+        b->op->attention(out_view(b, B * T, D, 0), NULL, q, v, k, d, (xl_seq){.B = B, .T = T}, state,
+                         scratch);
+        b->op->rope(out_view(b, B * T, D, 1), H, -1, seq, (xl_state){state.in, NULL, state.stride});
+        b->op->attention(out_view(b, B * T, D, 0), NULL, q, k, v, d, seq, other, scratch);
+        xl_state half = {.in = other.out, .out = other.out, .stride = state.stride};
+        b->op->attention(out_view(b, B * T, D, 0), NULL, k, q, v, d, seq, half, scratch);
+    }
+    b->op->attention(out_view(b, B * T, D, 0), NULL, q, k, v, d, seq, state.in ? state : none, scratch);
+}
+
+static void case_attention(bench *b) {
+    int B = (int)pick(b, 1, 3), T = (int)pick(b, 1, 20), H = (int)pick(b, 1, 3), dh = 2 * (int)pick(b, 1, 8);
+    attention_of_size(b, B, T, H, dh, (int)pick(b, 1, 12));
+}
+
+/* More queries and keys than a block holds. */
+static void case_long_attention(bench *b) {
+    int T = (int)pick(b, 60, 700);
+    attention_of_size(b, 1, T, (int)pick(b, 1, 2), 2 * (int)pick(b, 1, 5), (int)pick(b, 50, 900));
 }
 
 static void case_mlstm(bench *b) {
@@ -292,11 +311,13 @@ static const struct {
     const char *name;
     one_case *run;
     double tolerance; /* of the largest number of an output */
-} cases[] = {
-    {"linear", case_linear, 1e-5}, {"packed", case_packed, 1e-5},   {"heads", case_heads, 1e-5},
-    {"conv", case_conv, 1e-5},     {"norm", case_norm, 2e-5},       {"gates", case_gates, 1e-5},
-    {"loss", case_loss, 1e-5},     {"updates", case_updates, 1e-6}, {"attention", case_attention, 1e-5},
-    {"mlstm", case_mlstm, 2e-4},   {"rnn", case_rnn, 1e-4},         {"wide rnn", case_wide_rnn, 1e-4}};
+} cases[] = {{"linear", case_linear, 1e-5},       {"packed", case_packed, 1e-5},
+             {"heads", case_heads, 1e-5},         {"conv", case_conv, 1e-5},
+             {"norm", case_norm, 2e-5},           {"gates", case_gates, 1e-5},
+             {"loss", case_loss, 1e-5},           {"updates", case_updates, 1e-6},
+             {"attention", case_attention, 1e-5}, {"long attention", case_long_attention, 1e-5},
+             {"mlstm", case_mlstm, 2e-4},         {"rnn", case_rnn, 1e-4},
+             {"wide rnn", case_wide_rnn, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 
 static void finish(bench *b) {

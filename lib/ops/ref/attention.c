@@ -181,10 +181,9 @@ void xl_ref_attention_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view dy, xl_vie
     }
 }
 
-/* Per thread, for blocks of 64 queries: scores, keys and values side by side, and four blocks of rows. An
- * endless window means no more than the call itself. */
+/* Per thread a block of scores and one of their gradients. */
 size_t xl_attention_scratch(xl_attention d, xl_seq seq) {
-    size_t T = (size_t)seq.T, dh = (size_t)d.dh;
-    size_t span = (d.window > 1 << 20 ? T : (size_t)d.window) + T;
-    return (size_t)xl_threads() * (64 * span + 2 * span * dh + 64 * dh * 4);
+    size_t rows = seq.T < XL_ATTENTION_ROWS ? (size_t)seq.T : XL_ATTENTION_ROWS;
+    (void)d;
+    return (size_t)xl_threads() * 2 * rows * XL_ATTENTION_COLS;
 }
