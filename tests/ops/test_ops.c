@@ -125,7 +125,7 @@ static void case_heads(bench *b) {
     int N = (int)pick(b, 1, 300), n = (int)pick(b, 1, 9), in = (int)pick(b, 1, 24), out = (int)pick(b, 1, 24);
     int add = (int)pick(b, 0, 1);
     if (pick(b, 0, 1)) /* the official package's */
-        n = (int)pick(b, 1, 150), in = out = 4;
+        n = (int)pick(b, 1, 150), in = out = 4, N = pick(b, 0, 2) ? N : 1 + N % 9;
     xl_heads s = {n, in, out, out};
     xl_view x = in_view(b, N, n * in, 1), dy = in_view(b, N, n * out, 1);
     float *W = input(b, (size_t)(n * in * out), 1), *bias = input(b, (size_t)(n * out), 1);

@@ -5,7 +5,7 @@
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
-enum { SMALL_BLOCK = 16, ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
+enum { FEW_ROWS = 8, SMALL_BLOCK = 16, ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
 
 typedef struct {
     xl_view y, x; /* outputs' side and inputs' side */
@@ -142,6 +142,38 @@ static void four_rows(void *context, int index, int thread) {
     }
 }
 
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define BLOCK_OF(x, j)                                                                                       \
+    __builtin_shufflevector(x, x, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,       \
+                            4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,  \
+                            4 * j + 3)
+
+/* 16 columns of one row with the weights as they lie: too few rows to turn them first. All four products of
+ * four blocks are summed by adding neighbours twice. */
+static void four_blocks(float *y, const float *x, const float *W, const float *b) {
+    floats v = FLOATS(x), p0 = FLOATS(W) * BLOCK_OF(v, 0), p1 = FLOATS(W + LANES) * BLOCK_OF(v, 1);
+    floats p2 = FLOATS(W + 2 * LANES) * BLOCK_OF(v, 2), p3 = FLOATS(W + 3 * LANES) * BLOCK_OF(v, 3);
+    floats low = EVENS(p0, p1) + ODDS(p0, p1), high = EVENS(p2, p3) + ODDS(p2, p3);
+    floats sums = EVENS(low, high) + ODDS(low, high);
+    FLOATS_AT(y) = b ? sums + FLOATS(b) : sums;
+}
+
+static void few_rows(const blocks *a) {
+    int cols = a->s.n * B, whole = cols / LANES * LANES;
+    blocks rest = *a; /* the last columns */
+    rest.s.n = (cols - whole) / B;
+    rest.x = xl_cols(a->x, whole, cols - whole);
+    rest.y = xl_cols(a->y, whole, cols - whole);
+    rest.W = a->W + (size_t)whole * B;
+    rest.b = a->b ? a->b + whole : NULL;
+    for (int n = 0; n < a->y.rows; n++)
+        for (int i = 0; i < whole; i += LANES)
+            four_blocks(a->y.p + (size_t)n * a->y.ld + i, a->x.p + (size_t)n * a->x.ld + i,
+                        a->W + (size_t)i * B, a->b ? a->b + i : NULL);
+    any_rows(&rest, 0, 0);
+}
+
 /* The gradient of `width` columns' blocks, at most WIDE: dW[o][c] = sum dy_o x_c with c along the lanes. */
 static inline void four_dw(const blocks *a, int at, int width) {
     floats sums[GROUPS][B] = {{{0}}}, bias[GROUPS] = {{0}};
@@ -189,7 +221,9 @@ static int four(xl_heads s) {
 
 static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
-    if (small(s))
+    if (four(s) && y.rows < FEW_ROWS)
+        few_rows(&a);
+    else if (small(s))
         xl_parallel(pieces(y.rows, ROWS), four(s) ? four_rows : any_rows, &a);
     else
         xl_gemm_heads(y, x, W, b, s);

@@ -150,6 +150,34 @@ static void forward_chunk(const run *r, chunk *c, float *S) {
     advance_state(r, c, S, m[L - 1]);
 }
 
+/* A chunk of one token, as in generation: the state is read and written once. */
+static void forward_token(const run *r, chunk *c, float *S) {
+    int dk = c->dk, dv = c->dv;
+    float *n = S + (size_t)dk * (size_t)dv, *h = c->h, den = 0;
+    double m_in = (double)n[dk], largest = m_in > c->bi[0] ? m_in : c->bi[0];
+    float m = (float)(c->b[0] + largest), decay = vec_exp((float)(c->b[0] + m_in - (double)m));
+    float in = vec_exp((float)(c->b[0] + c->bi[0] - (double)m)) / sqrtf((float)dk);
+    memset(h, 0, (size_t)dv * sizeof *h);
+    for (int a = 0; a < dk; a++) {
+        float *C = S + (size_t)a * (size_t)dv, k = in * c->k[a], q = c->q[a];
+        const float *v = c->v;
+        n[a] = decay * n[a] + k;
+        den += q * n[a];
+#pragma omp simd
+        for (int e = 0; e < dv; e++) {
+            C[e] = decay * C[e] + k * v[e];
+            h[e] += q * C[e];
+        }
+    }
+    float bound = vec_exp(-m), size = fabsf(den), N = (size > bound ? size : bound) + r->d.eps;
+    scaled_row(h, 1 / N, h, dv);
+    n[dk] = m;
+    if (r->m) {
+        r->m[c->gate] = m;
+        r->den[c->gate] = den;
+    }
+}
+
 static void clear_padding(xl_view v, const run *r, int b, int head, int width) {
     for (int t = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; t < r->seq.T; t++) {
         float *p = v.p + ((size_t)b * (size_t)r->seq.T + (size_t)t) * v.ld + (size_t)(head * width);
@@ -184,7 +212,10 @@ static void forward_head(void *context, int index, int thread) {
         if (r->borders && start % r->d.L == 0)
             memcpy(border(r, b, head, start), S, r->size * sizeof *S);
         open_chunk(r, &c, b, head, start, end);
-        forward_chunk(r, &c, S);
+        if (c.L == 1)
+            forward_token(r, &c, S);
+        else
+            forward_chunk(r, &c, S);
     }
     clear_padding(r->h, r, b, head, r->d.dv);
     for (int t = end; t < r->seq.T && r->m; t++) {

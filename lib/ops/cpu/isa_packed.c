@@ -5,7 +5,7 @@
 #include "ops/cpu/vec.h"
 #include <string.h>
 
-enum { FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
+enum { AHEAD = 4096, FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
 
 typedef struct {
     xl_view y, x;
@@ -49,7 +49,8 @@ static inline float add_up(const floats *v) {
 }
 
 /* sums[r] += row r of w times x, of which the first `whole` numbers are in the order above. One row after the
- * other, so that memory is read as it lies; four sums are under way along the row. */
+ * other, so that memory is read as it lies; four sums are under way along the row. What is AHEAD is fetched:
+ * what the processor fetches by itself stops at the end of a page. */
 #define DOTS(type, from, G, ADD, value)                                                                      \
     static void rows_##type(float *sums, const from *w, size_t ld, int rows, const float *x, int n) {        \
         enum { STEP = G * LANES };                                                                           \
@@ -58,6 +59,8 @@ static inline float add_up(const floats *v) {
             floats s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                   \
             int i = 0;                                                                                       \
             for (; i + 4 * STEP <= whole; i += 4 * STEP) {                                                   \
+                for (int line = 0; line < 4; line++)                                                         \
+                    __builtin_prefetch((const char *)(w + i) + AHEAD + 64 * line);                           \
                 ADD(s0, w + i, x + i);                                                                       \
                 ADD(s1, w + i + STEP, x + i + STEP);                                                         \
                 ADD(s2, w + i + 2 * STEP, x + i + 2 * STEP);                                                 \

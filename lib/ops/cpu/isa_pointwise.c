@@ -327,7 +327,12 @@ static void conv_keep(void *context, int b, int thread) {
 
 static void conv(xl_view y, xl_view x, const float *w, const float *b, int K, xl_seq seq, xl_state state) {
     job j = {.v = {y, x}, .a = w, .b = b, .K = K, .seq = seq, .state = state};
-    xl_parallel((y.rows + CONV_ROWS - 1) / CONV_ROWS * ((y.cols + WIDE - 1) / WIDE), conv_tile, &j);
+    int tiles = (y.rows + CONV_ROWS - 1) / CONV_ROWS * ((y.cols + WIDE - 1) / WIDE);
+    if ((double)y.rows * y.cols < NUMBERS) /* one token is not worth a second thread */
+        for (int i = 0; i < tiles; i++)
+            conv_tile(&j, i, 0);
+    else
+        xl_parallel(tiles, conv_tile, &j);
     if (state.out)
         xl_parallel(seq.B, conv_keep, &j);
 }
