@@ -142,8 +142,6 @@ static void four_rows(void *context, int index, int thread) {
     }
 }
 
-#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
-#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 #define BLOCK_OF(x, j)                                                                                       \
     __builtin_shufflevector(x, x, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,       \
                             4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,  \

@@ -332,7 +332,18 @@ static void backward_incoming(const run *r, chunk *c, const float *S, float *dq)
     xl_gemm(1, 0, dk, dv, L, 1, c->q, r->q.ld, c->y, (size_t)dv, 1, c->next, (size_t)dv);
 }
 
-/* Through the state after the chunk, whose gradient is G: adds to dk, dv and to the gradient of the state
+/* next = decay G; returns G . S, both [n]. */
+static float decayed(float *next, float decay, const float *G, const float *S, int n) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++) {
+        next[i] = decay * G[i];
+        sum += G[i] * S[i];
+    }
+    return sum;
+}
+
+/* Through the state after the chunk, whose gradient is G: adds to dk, dv; begins the gradient of the state
  * before. Returns what belongs to the last cumulative log f. */
 static float backward_outgoing(const run *r, chunk *c, float m_in, const float *S_out, float *dk, float *dv) {
     int L = c->L, K = c->dk, V = c->dv;
@@ -351,12 +362,10 @@ static float backward_outgoing(const run *r, chunk *c, float m_in, const float *
     float decay = vec_exp((float)(last + (double)m_in)), sum = 0;
     for (int a = 0; a < K; a++) {
         size_t at = (size_t)a * (size_t)V;
-        axpy(c->next + at, decay, c->G + at, V);
-        sum += dot(c->G + at, S_out + at, V);
+        sum += decayed(c->next + at, decay, c->G + at, S_out + at, V);
     }
     size_t n = (size_t)K * (size_t)V;
-    axpy(c->next + n, decay, G_n, K);
-    return sum + dot(G_n, S_out + n, K);
+    return sum + decayed(c->next + n, decay, G_n, S_out + n, K);
 }
 
 /* di and df; returns the gradient of the stabiliser before the chunk. */
@@ -403,17 +412,20 @@ static void backward_head(void *context, int index, int thread) {
         float *dv = r->dv.p + c.n0 * r->dv.ld + (size_t)(head * c.dv);
         const float *S = fresh || start % r->d.L ? NULL : border(r, b, head, start);
         float m_in = S ? S[r->size - 1] : r->m0, at_end = 0;
-        memset(c.next, 0, wide * sizeof *c.next);
         weights_and_scores(r, &c, r->m + c.gate, (size_t)r->d.H);
         gradients_of_sums(r, &c, head, S, dq);
         gradients_of_normalisers(r, &c, S, dq);
         backward_pairs(r, &c, dq, dk, dv, S != NULL);
         if (has_G)
             at_end = backward_outgoing(r, &c, m_in, border(r, b, head, end), dk, dv);
+        else
+            memset(c.next, 0, wide * sizeof *c.next);
         if (S)
             backward_incoming(r, &c, S, dq);
         dm = backward_gates(r, &c, head, at_end, dm, m_in, dq, dk);
-        memcpy(c.G, c.next, wide * sizeof *c.G);
+        float *done = c.G;
+        c.G = c.next;
+        c.next = done;
         has_G = !fresh;
         dm = fresh ? 0 : dm;
     }

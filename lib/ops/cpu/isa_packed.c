@@ -85,11 +85,21 @@ DOTS(int8, int8_t, 4, ADD_INT8, (float))
 /* x in the order of the matrix's words, G numbers to a word; what is left over stays as it is. */
 static void reorder(float *to, const float *x, int n, int G) {
     int whole = n / (G * LANES) * (G * LANES);
-    for (int i = 0; i < whole; i += G * LANES)
-        for (int g = 0; g < G; g++)
-            for (int k = 0; k < LANES; k++)
-                to[i + g * LANES + k] = x[i + k * G + g];
-    memcpy(to + whole, x + whole, (size_t)(n - whole) * sizeof *x);
+    for (int i = 0; i < whole; i += G * LANES, to += G * LANES, x += G * LANES) {
+        floats a = FLOATS(x), b = FLOATS(x + LANES), even = EVENS(a, b), odd = ODDS(a, b);
+        if (G == 2) {
+            FLOATS_AT(to) = even;
+            FLOATS_AT(to + LANES) = odd;
+            continue;
+        }
+        a = FLOATS(x + 2 * LANES), b = FLOATS(x + 3 * LANES);
+        floats even2 = EVENS(a, b), odd2 = ODDS(a, b);
+        FLOATS_AT(to) = EVENS(even, even2);
+        FLOATS_AT(to + LANES) = EVENS(odd, odd2);
+        FLOATS_AT(to + 2 * LANES) = ODDS(even, even2);
+        FLOATS_AT(to + 3 * LANES) = ODDS(odd, odd2);
+    }
+    memcpy(to, x, (size_t)(n - whole) * sizeof *x);
 }
 
 static void add_rows(float *sums, const xl_matrix *W, int from, int rows, int col, const float *x, int n) {
@@ -113,8 +123,10 @@ static void few_task(void *context, int index, int thread) {
         float sums[TASK_ROWS] = {0}, *y = p->y.p + (size_t)n * p->y.ld + from;
         for (int c = 0; c < p->W.cols; c += FEW_COLS) {
             int cols = p->W.cols - c < FEW_COLS ? p->W.cols - c : FEW_COLS;
-            reorder(x, p->x.p + (size_t)n * p->x.ld + c, cols, numbers_in_word[p->W.type]);
-            add_rows(sums, &p->W, from, rows, c, x, cols);
+            const float *given = p->x.p + (size_t)n * p->x.ld + c;
+            if (numbers_in_word[p->W.type] > 1)
+                reorder(x, given, cols, numbers_in_word[p->W.type]);
+            add_rows(sums, &p->W, from, rows, c, numbers_in_word[p->W.type] > 1 ? x : given, cols);
         }
         for (int r = 0; r < rows; r++)
             y[r] = sums[r] * (p->W.scale ? p->W.scale[from + r] : 1) + (p->b ? p->b[from + r] : 0);

@@ -13,6 +13,9 @@ typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef float floats_anywhere __attribute__((vector_size(4 * LANES), aligned(4)));
 #define FLOATS(p) (*(const floats_anywhere *)(const void *)(p))
 #define FLOATS_AT(p) (*(floats_anywhere *)(void *)(p))
+/* Every second number of two vectors, from the first and from the second on. */
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 
 static inline float vec_bits(int32_t i) {
     float f;
