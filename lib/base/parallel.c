@@ -44,6 +44,17 @@ int xlstm_get_threads(void) {
     return xl_threads();
 }
 
+int xl_openmp_limit(int count) {
+#ifdef _OPENMP
+    int before = omp_get_max_threads();
+    omp_set_num_threads(count);
+    return before;
+#else
+    (void)count;
+    return 0;
+#endif
+}
+
 void xl_parallel(int count, xl_task *task, void *context) {
 #ifdef _OPENMP
     int n = xl_threads();

@@ -13,4 +13,8 @@ void xl_parallel(int count, xl_task *task, void *context);
 typedef void xl_step(void *context, int index, int step);
 void xl_parallel_steps(int count, int steps, xl_step *step, void *context);
 
+/* How many threads OpenMP may use in what this thread calls from now on, until it is set back; returns what
+ * it was before, 0 in a build without OpenMP. For a library below that would start threads of its own. */
+int xl_openmp_limit(int count);
+
 #endif
