@@ -3,8 +3,8 @@
  * count. */
 #include "ops/cpu/cpu.h"
 
-enum { TILE_ROWS = 256, TILE_COLS = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
-enum { SUM_COLS = 512, FEW_ROWS = 4 };
+enum { TILE_ROWS = 256, TILE_WIDTH = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
+enum { TILE_COLS = 512, FEW_ROWS = 4 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -36,7 +36,7 @@ static void multiply(product p) {
     if (p.M < 1 || p.N < 1 || p.K < 1)
         return;
     p.rows = p.M < TILE_ROWS ? p.M : TILE_ROWS;
-    p.cols = p.N < TILE_COLS ? p.N : TILE_COLS;
+    p.cols = p.N < TILE_WIDTH ? p.N : TILE_WIDTH;
     while (tiles(p.M, p.rows) * tiles(p.N, p.cols) < ENOUGH_TILES &&
            (double)p.rows * p.cols * p.K > 2.0 * SMALL_TILE) {
         if (p.rows > TILE_ROWS / 2 || p.cols < TILE_ROWS)
@@ -84,7 +84,7 @@ static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
 static void column_sums(void *context, int index, int thread) {
     const bias *a = context;
     (void)thread;
-    int from = index * SUM_COLS, to = from + SUM_COLS < a->v.cols ? from + SUM_COLS : a->v.cols;
+    int from = index * TILE_COLS, to = from + TILE_COLS < a->v.cols ? from + TILE_COLS : a->v.cols;
     for (int n = 0; n < a->v.rows; n++) {
         const float *dy = a->v.p + (size_t)n * a->v.ld;
         for (int o = from; o < to; o++)
@@ -97,7 +97,7 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
     multiply(
         (product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0, 0, 0});
     if (db)
-        xl_parallel(tiles(dy.cols, SUM_COLS), column_sums, &sums);
+        xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
 }
 
 /* ---- block-diagonal
