@@ -1,68 +1,120 @@
-/* bench.h - what both programs share: options, presets, models of equal size, training, results. */
+/* bench.h - what the programs that compare models share: options, presets, models of equal size, and the
+ * engine that trains them. A program is a table of presets and a task; bench_main() does the rest. */
 #ifndef BENCH_H
 #define BENCH_H
 
 #include "program.h"
-#include <jansson.h>
+#include "result.h"
 
-enum { MAX_MODELS = 16 };
+enum { MAX_MODELS = 16, MAX_GRID = 8, MODEL_KINDS = 4, PRESETS = 4, FIRST_LOSSES = 50 };
+
+/* Learning rates to choose from, for xlstm, lstm, lstm-res, transformer; each list ends with 0. */
+typedef float rate_grids[MODEL_KINDS][MAX_GRID];
+
+/* Sizes of a comparison; options replace single ones. */
+typedef struct {
+    int width, blocks, heads;
+    int64_t steps, search_steps; /* of a run; of a run that only chooses the learning rate */
+    int batch, window;           /* window: longest row */
+    int evaluations;
+    size_t train_size, valid_size, test_size; /* at most, sequences or tokens; 0: all there are */
+    float weight_decay, dropout;
+    int embedding_dropout;
+    rate_grids grids;
+} preset;
 
 typedef struct {
-    const char *preset, *models, *mix, *out, *data, *save;
-    int width, blocks, heads, steps, batch, window, threads;
-    double lr, dropout;
+    const char *preset, *models, *mix, *out, *data, *save, *checkpoint, *export, *task;
+    char *command; /* as it was called */
+    preset p;      /* as chosen */
+    int threads, seeds, resume;
     uint64_t seed;
+    double limit_seconds, checkpoint_every; /* negative: none */
 } options;
 
 /* One row of the table. */
 typedef struct {
     char name[48]; /* as given: xlstm, xlstm@1:0, lstm, ... */
+    int kind;      /* of rate_grids */
     xlstm_config config;
     size_t core, embedding;
     double off_target; /* core size against the first xlstm's, in per cent */
-    int carries;       /* recurrent: state goes on from window to window while training */
-    float lr;
+    int carries;       /* recurrent: its state may go on from batch to batch */
 } row_model;
 
 /* Fills `rows` from the options; the first xlstm sets the size that the others are matched to. `base` has the
  * ends (vocabulary or input and output size) set. */
-int make_models(const options *o, const char *models, const xlstm_config *base, row_model rows[MAX_MODELS]);
+int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_MODELS]);
 
-/* A training in progress, quiet unless on a terminal. */
+/* A task has its data and says which of it each step and each test uses. Everything is a function of the seed
+ * and the step, so that a run can go on anywhere. */
+typedef struct task task;
+struct task {
+    const result_kind *kind;
+    int batch, time; /* streams and longest window of a training step */
+    int carry;       /* windows of a stream follow each other: recurrent models carry their state */
+    /* Where each of the batch's rows begins in the training data. @return whether all rows begin anew */
+    int (*rows)(task *t, uint64_t seed, int64_t step, int64_t *rows);
+    /* The batch of these rows; its arrays are the task's and last until the next call. */
+    xlstm_batch (*batch_of)(task *t, const int64_t *rows);
+    double (*validate)(task *t, xlstm_module *m); /* mean loss over the validation set */
+    json_t *(*test)(task *t, xlstm_module *m);    /* the columns of `kind`, and lists of numbers for plots */
+    json_t *(*describe)(const task *t);           /* sizes and checksums of the data */
+    /* The data as tensors for programs in other languages. @return how many */
+    int (*tensors)(const task *t, xlstm_tensor *out);
+    void (*keep_words)(const task *t,
+                       const char *dir); /* puts beside a saved model what its tokens are, or NULL */
+};
+
 typedef struct {
-    const char *name;
-    int steps;
-    double started, shown, tokens, loss;
-} progress;
-void progress_show(progress *p, int step, double loss, double tokens);
-void progress_end(progress *p);
+    const char *doc, *default_models, *default_mix;
+    int takes_data, takes_task, takes_window;
+    const preset *(*presets)(const options *o); /* PRESETS of them: smoke, quick, full, thesis */
+    task *(*open)(const options *o);            /* prints what it is about, too */
+    void (*config)(const options *o, const task *t, xlstm_config *base);
+    void (*close)(task *t);
+} program;
 
-/* A trained model's weights, kept aside. */
-typedef struct {
-    xlstm_real *copy;
-    double best;
-} checkpoint;
-void checkpoint_offer(checkpoint *c, const xlstm_module *m,
-                      double value); /* keeps the weights if value is lower */
-void checkpoint_restore(const checkpoint *c, xlstm_module *m);
-void checkpoint_free(checkpoint *c);
+void parse_options(options *o, int argc, char **argv, const program *p);
+int bench_main(int argc, char **argv, const program *p);
 
-/* A NaN or infinity is null in JSON. */
-json_t *number(double value);
-json_t *describe_row(const row_model *r);
-json_t *describe_run(const options *o, const char *task);
-/* Opens the result file for a trial so that a bad path is found before hours of work. */
-void check_writable(const char *path);
+/* A pure function of its three numbers; what orders and offsets are drawn from. */
+static inline uint64_t mixed(uint64_t a, uint64_t b, uint64_t c) { /* splitmix64's finaliser over each */
+    uint64_t in[3] = {a, b, c}, z = 0;
+    for (int i = 0; i < 3; i++) {
+        z += in[i] + 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        z ^= z >> 31;
+    }
+    return z;
+}
+
 /* The folder `dir`/`name`, made if it is not there; free it. */
 char *make_folder(const char *dir, const char *name);
-void write_json(const char *path, json_t *root); /* written beside, then renamed; NULL path: nowhere */
+/* "DIR/NAMEending"; free it. */
+char *join(const char *dir, const char *name, const char *ending);
 
-/* Common options by argp; `program` describes the task. */
+/* ---- the engine (run.c) ---- */
+
+/* One run to be made. */
 typedef struct {
-    const char *doc, *default_models;
-    int has_data;
-} program;
-void parse_options(options *o, int argc, char **argv, const program *p);
-int preset_index(const options *o); /* 0 smoke, 1 quick, 2 full, 3 thesis */
+    const options *o;
+    task *t;
+    const row_model *row;
+    uint64_t seed;
+    float lr;
+    int64_t steps;
+    const char *folder; /* of its result; NULL: it is kept nowhere */
+    char name[128];     /* of its files */
+    int search;         /* only chooses the learning rate: the test set is not touched */
+    json_t *searched;   /* what led to `lr`; borrowed */
+    double deadline;    /* by now(); stop there */
+} run_plan;
+
+/* The result, to be released with json_decref(); NULL when the deadline or a signal came first. */
+json_t *run_execute(const run_plan *plan);
+/* Writes what a program in another language needs to make the same run: weights, data, order, setup. */
+void run_export(const run_plan *plan);
 
 #endif

@@ -62,6 +62,6 @@ else
     echo "bench/run.sh: no corpus could be had; give --data DIR with train.txt, valid.txt and test.txt" >&2
     exit 2
 fi
-build/bench/xlstm-lm --data "$data" --out build/lm.json "$@"
+build/bench/xlstm-lm --data "$data" --out build/results --resume "$@"
 echo
-build/bench/xlstm-nns --out build/nns.json "$@"
+build/bench/xlstm-nns --out build/results --resume "$@"

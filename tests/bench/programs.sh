@@ -1,5 +1,5 @@
 #!/bin/sh
-# The two programs as a user runs them: smoke runs with valid JSON, and one sentence with exit code 2 for bad input.
+# The programs as a user runs them: smoke runs with valid JSON, and one sentence with exit code 2 for bad input.
 # usage: programs.sh FOLDER_OF_BENCH FOLDER_OF_EXAMPLES
 set -eu
 bin=$1
@@ -37,20 +37,24 @@ refused() { # what it should say, then the command
     fi
 }
 
-accepted() { # result file, then the command
-    file=$1
-    shift
-    "$@" --out "$file" >"$work/out"
-    grep -q '"schema": 1' "$file" && grep -q '"models"' "$file"
-    ! grep -qiE '\b(nan|inf|infinity)\b' "$file"
-    ! [ -e "$file.tmp" ]
+accepted() { # folder for results, how many there must be, then the command
+    folder=$1 many=$2
+    shift 2
+    "$@" --out "$folder" >"$work/out"
+    [ "$(ls "$folder" | wc -l)" -eq "$many" ] # no checkpoint and nothing half written stays
+    for file in "$folder"/*.json; do
+        grep -q '"schema": 2' "$file"
+        ! grep -qiE '\b(nan|inf|infinity)\b' "$file"
+    done
 }
 
-accepted "$work/lm.json" "$bin/xlstm-lm" --preset smoke --data "$corpus"
+accepted "$work/lm" 4 "$bin/xlstm-lm" --preset smoke --data "$corpus"
 grep -q "^corpus $corpus" "$work/out"
-grep '"core_off_target_percent"' "$work/lm.json" | awk -F '[:,]' '$2 > 2 || $2 < -2 { exit 1 }' # sizes are matched
-accepted "$work/lm1.json" env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke --models xlstm@0:1 --threads 1
-accepted "$work/nns.json" "$bin/xlstm-nns" --preset smoke
+cat "$work/lm"/*.json | grep '"core_off_target_percent"' | awk -F '[:,]' '$2 > 2 || $2 < -2 { exit 1 }' # sizes are matched
+accepted "$work/lm1" 1 env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke --models xlstm@0:1 --threads 1
+accepted "$work/nns" 5 "$bin/xlstm-nns" --preset smoke
+accepted "$work/parity" 5 "$bin/xlstm-tasks" --task parity --preset smoke
+accepted "$work/mqar" 4 "$bin/xlstm-tasks" --task mqar --preset smoke --models xlstm@1:0,lstm --seeds 2
 
 # A trained model continues a text of its own words.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
@@ -133,7 +137,14 @@ refused "mix" "$bin/xlstm-nns" --mix seven
 refused "option" "$bin/xlstm-nns" --nonsense
 refused "whole number" "$bin/xlstm-nns" --steps -3
 refused "whole number" "$bin/xlstm-nns" --steps 10x
-refused "cannot be written" "$bin/xlstm-nns" --out "$work/no/such/folder.json"
+refused "cannot be made" "$bin/xlstm-nns" --out "$work/no/such/folder"
+refused "is there already" "$bin/xlstm-nns" --preset smoke --out "$work/nns"
+refused "no task" "$bin/xlstm-tasks"
+refused "unknown" "$bin/xlstm-tasks" --task sorting
+refused "no such task" "$bin/xlstm-tasks" --task mqar --preset thesis
+refused "need --out" "$bin/xlstm-nns" --resume
+refused "both given" "$bin/xlstm-nns" --lr 1e-3 --lr-grid 1e-3,1e-2
+refused "give a number" "$bin/xlstm-nns" --lr-grid 1e-3,fast
 refused "not an option" "$bin/xlstm-nns" word
 refused "divide" "$bin/xlstm-nns" --preset smoke --width 17 --heads 4
 refused "no corpus" env -u XLSTM_DATA "$bin/xlstm-lm"

@@ -1,0 +1,312 @@
+#include "result.h"
+#include "program.h"
+#include <math.h>
+#include <unistd.h>
+
+/* ---- what each task's results hold ---- */
+
+static const result_kind kinds[] = {
+    {"lm",
+     "language modelling",
+     "test perplexity by how often the target occurs in train",
+     0,
+     {{"rare.perplexity", "rare<100", 1},
+      {"medium.perplexity", "100-999", 1},
+      {"frequent.perplexity", ">=1000", 1},
+      {"overall.perplexity", "overall", 1}}},
+    {"nns",
+     "nearest-neighbour search",
+     "test mean squared error; constant predictor 0.08333, oracle 0; last position also by length",
+     0,
+     {{"last", "last", 5},
+      {"length_2_16", "2-16", 5},
+      {"length_17_32", "17-32", 5},
+      {"length_33_48", "33-48", 5},
+      {"length_49_64", "49-64", 5},
+      {"all", "all", 5}}},
+    {"parity",
+     "parity",
+     "test accuracy in per cent by length; trained on lengths to 40; guessing 50",
+     1,
+     {{"length_1_40", "1-40", 2},
+      {"length_41_80", "41-80", 2},
+      {"length_81_160", "81-160", 2},
+      {"length_161_256", "161-256", 2},
+      {"longer", "41-256", 2}}},
+    {"mqar",
+     "multi-query associative recall",
+     "test accuracy in per cent by pairs to remember",
+     1,
+     {{"pairs_4", "4", 2},
+      {"pairs_8", "8", 2},
+      {"pairs_16", "16", 2},
+      {"pairs_32", "32", 2},
+      {"all", "all", 2}}},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+const result_kind *result_kind_at(int index) {
+    return index >= 0 && index < KINDS ? &kinds[index] : NULL;
+}
+
+const result_kind *result_kind_find(const char *task) {
+    for (int i = 0; i < KINDS; i++)
+        if (!strcmp(task, kinds[i].name))
+            return &kinds[i];
+    return NULL;
+}
+
+int result_columns(const result_kind *kind) {
+    int n = 0;
+    while (n < RESULT_COLUMNS && kind->columns[n].path)
+        n++;
+    return n;
+}
+
+/* ---- looking things up ---- */
+
+json_t *result_at(const json_t *result, const char *path) {
+    json_t *at = (json_t *)(uintptr_t)result;
+    while (at && *path) {
+        size_t n = strcspn(path, ".");
+        at = json_object_getn(at, path, n);
+        path += n + (path[n] == '.');
+    }
+    return at;
+}
+
+double result_number(const json_t *result, const char *path) {
+    const json_t *at = result_at(result, path);
+    return json_is_number(at) ? json_number_value(at) : NAN;
+}
+
+const char *result_text(const json_t *result, const char *path) {
+    const char *text = json_string_value(result_at(result, path));
+    return text ? text : "";
+}
+
+/* ---- reading ---- */
+
+/* Types of fields: s text, i whole number, n number, N number or null, I whole number or null, o object, a
+ * list, O object or null, b true or false. */
+static int is_type(const json_t *j, char type) {
+    switch (type) {
+    case 's':
+        return json_is_string(j);
+    case 'i':
+        return json_is_integer(j);
+    case 'I':
+        return json_is_integer(j) || json_is_null(j);
+    case 'n':
+        return json_is_number(j);
+    case 'N':
+        return json_is_number(j) || json_is_null(j);
+    case 'o':
+        return json_is_object(j);
+    case 'O':
+        return json_is_object(j) || json_is_null(j);
+    case 'a':
+        return json_is_array(j);
+    default:
+        return json_is_boolean(j);
+    }
+}
+
+typedef struct {
+    const char *path;
+    char type;
+} field;
+
+static const field every_result[] = {
+    {"command", 's'},
+    {"setup", 'o'},
+    {"setup.task", 's'},
+    {"setup.preset", 's'},
+    {"setup.seed", 'i'},
+    {"setup.data", 'o'},
+    {"setup.model", 'o'},
+    {"setup.model.name", 's'},
+    {"setup.model.width", 'i'},
+    {"setup.model.blocks", 'a'},
+    {"setup.model.core_parameters", 'i'},
+    {"setup.model.embedding_parameters", 'i'},
+    {"setup.training", 'o'},
+    {"setup.training.steps", 'i'},
+    {"setup.training.batch", 'i'},
+    {"setup.training.learning_rate", 'n'},
+    {"setup.training.search", 'b'},
+    {"learning_rate_search", 'a'},
+    {"evaluations", 'a'},
+    {"first_losses", 'a'},
+    {"outcome", 'o'},
+    {"outcome.diverged", 'I'},
+    {"outcome.best_step", 'i'},
+    {"outcome.best_valid_loss", 'N'},
+    {"outcome.train_tokens", 'n'},
+    {"outcome.test", 'O'},
+    {"machine", 'o'},
+    {"machine.cpu", 's'},
+    {"machine.threads", 'i'},
+    {"machine.library", 's'},
+    {"machine.commit", 's'},
+    {"machine.seconds", 'n'},
+    {"machine.tokens_per_second", 'N'},
+    {"machine.peak_memory_kib", 'i'},
+};
+
+static const field every_point[] = {
+    {"step", 'i'}, {"tokens", 'n'}, {"train_loss", 'N'}, {"valid_loss", 'N'}, {"seconds", 'n'},
+};
+
+static int has_fields(const json_t *j, const field *fields, size_t count, char *why) {
+    for (size_t i = 0; i < count; i++)
+        if (!is_type(result_at(j, fields[i].path), fields[i].type)) {
+            snprintf(why, RESULT_WHY, "\"%s\" is absent or of a wrong type", fields[i].path);
+            return 0;
+        }
+    return 1;
+}
+
+static int all_numbers(const json_t *list) {
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!is_type(json_array_get(list, i), 'N'))
+            return 0;
+    return 1;
+}
+
+/* Lists of numbers are plotted, so that is what every list of a test holds. */
+static int has_test(const json_t *test, const result_kind *kind, char *why) {
+    const char *key;
+    json_t *value;
+    for (int i = 0; i < result_columns(kind); i++) {
+        field f = {kind->columns[i].path, 'N'};
+        if (!has_fields(test, &f, 1, why))
+            return 0;
+    }
+    json_object_foreach((json_t *)(uintptr_t)test, key,
+                        value) if (json_is_array(value) && !all_numbers(value)) {
+        snprintf(why, RESULT_WHY, "\"outcome.test.%.100s\" holds something that is no number", key);
+        return 0;
+    }
+    return 1;
+}
+
+static result_status check_result(const json_t *j, char *why) {
+    const json_t *schema = result_at(j, "schema");
+    if (!json_is_object(j) || !json_is_integer(schema)) {
+        snprintf(why, RESULT_WHY, "it is no result: \"schema\" is absent");
+        return RESULT_DAMAGED;
+    }
+    if (json_integer_value(schema) != RESULT_SCHEMA) {
+        snprintf(why, RESULT_WHY,
+                 "it has schema version %lld and these programs read version %d; run it again",
+                 (long long)json_integer_value(schema), RESULT_SCHEMA);
+        return RESULT_OTHER_SCHEMA;
+    }
+    if (!has_fields(j, every_result, sizeof every_result / sizeof *every_result, why))
+        return RESULT_DAMAGED;
+    const result_kind *kind = result_kind_find(result_text(j, "setup.task"));
+    if (!kind) {
+        snprintf(why, RESULT_WHY, "task \"%.100s\" is unknown", result_text(j, "setup.task"));
+        return RESULT_DAMAGED;
+    }
+    const json_t *points = result_at(j, "evaluations"), *test = result_at(j, "outcome.test");
+    for (size_t i = 0; i < json_array_size(points); i++)
+        if (!has_fields(json_array_get(points, i), every_point, sizeof every_point / sizeof *every_point,
+                        why))
+            return RESULT_DAMAGED;
+    if (!all_numbers(result_at(j, "first_losses"))) {
+        snprintf(why, RESULT_WHY, "\"first_losses\" holds something that is no number");
+        return RESULT_DAMAGED;
+    }
+    return json_is_null(test) || has_test(test, kind, why) ? RESULT_OK : RESULT_DAMAGED;
+}
+
+result_status result_parse(json_t **out, const char *text, size_t size, char why[RESULT_WHY]) {
+    json_error_t error;
+    json_t *j = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    *out = NULL;
+    why[0] = 0;
+    if (!j) {
+        snprintf(why, RESULT_WHY, "it is no JSON: line %d: %s", error.line, error.text);
+        return RESULT_DAMAGED;
+    }
+    result_status status = check_result(j, why);
+    if (status == RESULT_OK)
+        *out = j;
+    else
+        json_decref(j);
+    return status;
+}
+
+result_status result_read(json_t **out, const char *path, char why[RESULT_WHY]) {
+    size_t size;
+    char *text = read_file(path, &size);
+    *out = NULL;
+    if (!text) {
+        result_status status = errno == ENOENT ? RESULT_MISSING : RESULT_UNREADABLE;
+        snprintf(why, RESULT_WHY, "it cannot be read (%s)", strerror(errno));
+        return status;
+    }
+    result_status status = result_parse(out, text, size, why);
+    free(text);
+    return status;
+}
+
+/* ---- writing ---- */
+
+json_t *number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static char *beside(const char *path) {
+    char *name = need(strlen(path) + 5);
+    sprintf(name, "%s.tmp", path);
+    return name;
+}
+
+static int write_all(FILE *f, const json_t *root) {
+    return !json_dumpf(root, f, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) && fputc('\n', f) != EOF &&
+           !fflush(f) && !fsync(fileno(f));
+}
+
+void write_json(const char *path, json_t *root) {
+    if (path) {
+        char *name = beside(path);
+        FILE *f = fopen(name, "w");
+        int good = f && write_all(f, root);
+        if (f)
+            good &= !fclose(f);
+        if (!good || rename(name, path))
+            die("%s cannot be written (%s)", path, strerror(errno));
+        free(name);
+    }
+    json_decref(root);
+}
+
+void check_writable(const char *path) {
+    if (!path)
+        return;
+    char *name = beside(path);
+    FILE *f = fopen(name, "w");
+    int reason = errno;
+    if (f) {
+        fclose(f);
+        remove(name);
+    }
+    free(name);
+    if (!f)
+        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(reason));
+}
+
+void result_set_aside(const char *path, const char *why) {
+    char *aside = need(strlen(path) + 32);
+    sprintf(aside, "%s.damaged", path);
+    for (int i = 2; access(aside, F_OK) == 0; i++)
+        sprintf(aside, "%s.damaged.%d", path, i);
+    if (rename(path, aside))
+        die("%s is damaged (%s) and cannot be renamed to %s (%s)", path, why, aside, strerror(errno));
+    fprintf(stderr, "%s: %s is damaged (%s); it is kept as %s and the run is made again\n",
+            program_invocation_short_name, path, why, aside);
+    free(aside);
+}

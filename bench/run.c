@@ -1,0 +1,480 @@
+/* run.c - the engine: trains one model on one task, keeps the best weights by validation, tests them once,
+ * and can stop and go on at any step. Everything that decides the numbers is in "setup"; two runs of one
+ * setup give the same "outcome", whatever stops, threads and machines lie between. */
+#include "bench.h"
+#include "xlstm/checkpoint.h"
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const double clip = 1, final_fraction = 0.05;
+
+/* A run under way. What stands behind `step` is kept in a checkpoint beside the trainer and the optimizer. */
+typedef struct {
+    const run_plan *plan;
+    json_t *setup;
+    xlstm_module *m;
+    xlstm_trainer *tr;
+    xlstm_optimizer *opt;
+    int64_t *rows;            /* [batch] */
+    char *checkpoint;         /* its file, or NULL */
+    double saved;             /* when, by now() */
+    size_t weights;           /* numbers in the module */
+    xlstm_real *best_weights; /* [weights], by validation */
+
+    int64_t step, best_step, diverged;
+    double best, tokens, seconds, evaluating; /* seconds of training, of validating */
+    double loss_sum, loss_count;              /* since the last validation */
+    int64_t peak_kib;
+    json_t *points, *first_losses;
+} run;
+
+/* ---- stopping ---- */
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number) {
+    (void)number;
+    if (signalled)
+        _exit(130); /* asked twice */
+    signalled = 1;
+}
+
+static void listen_to_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int must_stop(const run *r) {
+    return signalled || now() >= r->plan->deadline;
+}
+
+/* ---- progress ---- */
+
+typedef struct {
+    double started, shown, tokens, loss;
+    int64_t first_step;
+} progress;
+
+static void progress_show(progress *p, const run *r, double loss, double tokens) {
+    double t = now();
+    int64_t steps = r->plan->steps, done = r->step - p->first_step;
+    p->tokens += tokens;
+    p->loss = p->loss > 0 ? 0.95 * p->loss + 0.05 * loss : loss;
+    if (!isatty(STDERR_FILENO) || (t - p->shown < 0.5 && r->step < steps))
+        return;
+    double used = t - p->started, left = used / (double)done * (double)(steps - r->step);
+    fprintf(stderr, "\r%-28s step %6lld/%lld  loss %8.4f  %8.0f tokens/s  %d:%02d left ", r->plan->name,
+            (long long)r->step, (long long)steps, p->loss, p->tokens / used, (int)left / 60, (int)left % 60);
+    p->shown = t;
+}
+
+static void progress_end(void) {
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%93s\r", "");
+}
+
+/* ---- describing ---- */
+
+static json_t *describe_model(const row_model *r) {
+    const xlstm_config *c = &r->config;
+    json_t *kinds = json_array();
+    for (int i = 0; i < c->num_blocks; i++)
+        json_array_append_new(kinds, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
+    return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:b, s:b, s:I, s:I, s:f}", "name",
+                     r->name, "blocks", kinds, "width", c->embedding_dim, "heads", c->num_heads, "ffn_inner",
+                     c->ffn_inner, "mlstm_inner", c->mlstm_inner, "context_length", c->context_length,
+                     "tied_embedding", c->tie_weights, "dropout", (double)c->dropout, "embedding_dropout",
+                     c->embedding_dropout, "carries_state", r->carries, "core_parameters",
+                     (json_int_t)r->core, "embedding_parameters", (json_int_t)r->embedding,
+                     "core_off_target_percent", r->off_target);
+}
+
+static int64_t warmup_of(int64_t steps) {
+    return steps / 20 + 1;
+}
+
+static int64_t every_of(const run_plan *p) {
+    int64_t every = p->steps / p->o->p.evaluations;
+    return every > 0 ? every : 1;
+}
+
+static json_t *describe_training(const run_plan *p) {
+    return json_pack("{s:I, s:i, s:i, s:s, s:f, s:s, s:I, s:f, s:f, s:f, s:I, s:b, s:b}", "steps",
+                     (json_int_t)p->steps, "batch", p->t->batch, "window", p->t->time, "optimizer",
+                     "AdamW, betas 0.9 and 0.95, eps 1e-8", "learning_rate", (double)p->lr, "schedule",
+                     "linear warm-up, then cosine to 5 % of the peak", "warmup_steps",
+                     (json_int_t)warmup_of(p->steps), "final_fraction", final_fraction, "weight_decay",
+                     (double)p->o->p.weight_decay, "clip", clip, "validation_every", (json_int_t)every_of(p),
+                     "carries_state", p->t->carry && p->row->carries, "search", p->search);
+}
+
+static json_t *describe_setup(const run_plan *p) {
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "task", p->t->kind->name, "preset", p->o->preset,
+                     "seed", (json_int_t)p->seed, "model", describe_model(p->row), "training",
+                     describe_training(p), "data", p->t->describe(p->t));
+}
+
+static json_t *cpu_name(void) {
+    char line[256];
+    json_t *name = NULL;
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && !name && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+            line[strcspn(line, "\n")] = 0;
+            name = json_string(strchr(line, ':') + 2);
+        }
+    if (f)
+        fclose(f);
+    return name ? name : json_string("unknown");
+}
+
+/* The process's highest memory since the run began: Linux starts the count anew when 5 is written there. */
+static void restart_peak(void) {
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5", f);
+        fclose(f);
+    }
+}
+
+static int64_t peak_kib(void) {
+    char line[256];
+    long long peak = 0;
+    struct rusage usage;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %lld", &peak) == 1)
+            break;
+    if (f)
+        fclose(f);
+    getrusage(RUSAGE_SELF, &usage);
+    return peak ? peak : usage.ru_maxrss;
+}
+
+static void note_peak(run *r) {
+    int64_t peak = peak_kib();
+    r->peak_kib = peak > r->peak_kib ? peak : r->peak_kib;
+}
+
+static json_t *describe_machine(const run *r) {
+    return json_pack("{s:o, s:i, s:s, s:s, s:f, s:f, s:o, s:I}", "cpu", cpu_name(), "threads",
+                     xlstm_get_threads(), "library", xlstm_version(), "commit", XLSTM_COMMIT, "seconds",
+                     r->seconds, "seconds_validating", r->evaluating, "tokens_per_second",
+                     number(r->tokens / r->seconds), "peak_memory_kib", (json_int_t)r->peak_kib);
+}
+
+static json_t *describe_result(const run *r, json_t *test) {
+    json_t *outcome = json_pack("{s:o, s:I, s:o, s:f, s:o}", "diverged",
+                                r->diverged < 0 ? json_null() : json_integer(r->diverged), "best_step",
+                                (json_int_t)r->best_step, "best_valid_loss", number(r->best), "train_tokens",
+                                r->tokens, "test", test);
+    return json_pack("{s:i, s:s, s:O, s:o, s:O, s:O, s:o, s:o}", "schema", RESULT_SCHEMA, "command",
+                     r->plan->o->command, "setup", r->setup, "outcome", outcome, "evaluations", r->points,
+                     "first_losses", r->first_losses, "learning_rate_search",
+                     r->plan->searched ? json_incref(r->plan->searched) : json_array(), "machine",
+                     describe_machine(r));
+}
+
+/* ---- checkpoints: JSON of what stands in `run`, then the best weights ---- */
+
+static json_t *position(const run *r) {
+    return json_pack("{s:O, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:O, s:O}", "setup", r->setup,
+                     "step", (json_int_t)r->step, "best_step", (json_int_t)r->best_step, "diverged",
+                     (json_int_t)r->diverged, "best", number(r->best), "tokens", r->tokens, "seconds",
+                     r->seconds, "evaluating", r->evaluating, "loss_sum", r->loss_sum, "loss_count",
+                     r->loss_count, "peak_kib", (json_int_t)r->peak_kib, "points", r->points, "first_losses",
+                     r->first_losses);
+}
+
+static void save(run *r) {
+    if (!r->checkpoint)
+        return;
+    note_peak(r);
+    json_t *j = position(r);
+    char *text = json_dumps(j, JSON_REAL_PRECISION(17)); /* every double comes back as it was */
+    size_t length = strlen(text) + 1, weights = r->weights * sizeof *r->best_weights;
+    char *user = need(length + weights);
+    memcpy(user, text, length);
+    memcpy(user + length, r->best_weights, weights);
+    check(xlstm_checkpoint_save(r->checkpoint, r->tr, r->opt, user, length + weights));
+    free(user);
+    free(text);
+    json_decref(j);
+    r->saved = now();
+}
+
+static void take_position(run *r, const json_t *j) {
+    r->step = json_integer_value(result_at(j, "step"));
+    r->best_step = json_integer_value(result_at(j, "best_step"));
+    r->diverged = json_integer_value(result_at(j, "diverged"));
+    r->best = json_is_null(result_at(j, "best")) ? INFINITY : result_number(j, "best");
+    r->tokens = result_number(j, "tokens");
+    r->seconds = result_number(j, "seconds");
+    r->evaluating = result_number(j, "evaluating");
+    r->loss_sum = result_number(j, "loss_sum");
+    r->loss_count = result_number(j, "loss_count");
+    r->peak_kib = json_integer_value(result_at(j, "peak_kib"));
+    json_decref(r->points);
+    json_decref(r->first_losses);
+    r->points = json_incref(result_at(j, "points"));
+    r->first_losses = json_incref(result_at(j, "first_losses"));
+}
+
+static int same_setup(const json_t *mine, const json_t *other) {
+    char *a = json_dumps(mine, JSON_SORT_KEYS | JSON_REAL_PRECISION(9)),
+         *b = json_dumps(other, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    int same = a && b && !strcmp(a, b);
+    free(a);
+    free(b);
+    return same;
+}
+
+/* Goes on from the run's checkpoint if there is one. */
+static void resume(run *r) {
+    xlstm_checkpoint_info info = {.struct_size = sizeof info};
+    xlstm_status status = xlstm_checkpoint_peek(r->checkpoint, &info, NULL, 0);
+    if (status == XLSTM_E_NOT_FOUND)
+        return;
+    size_t weights = r->weights * sizeof *r->best_weights;
+    char *user = need(info.user_bytes);
+    if (status == XLSTM_OK && info.user_bytes <= weights)
+        die("%s is no checkpoint of these programs; move it away", r->checkpoint);
+    if (status == XLSTM_OK)
+        status = xlstm_checkpoint_peek(r->checkpoint, NULL, user, info.user_bytes);
+    json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
+    if (j && !same_setup(r->setup, result_at(j, "setup")))
+        die("%s is of a run with other settings or data; give them again, or another --checkpoint folder",
+            r->checkpoint);
+    if (status == XLSTM_OK)
+        status = xlstm_checkpoint_load(r->checkpoint, r->tr, r->opt, user, info.user_bytes);
+    if (status == XLSTM_E_FORMAT || (status == XLSTM_OK && !j))
+        result_set_aside(r->checkpoint, xlstm_last_error());
+    else if (status != XLSTM_OK)
+        die("%s: %s", r->checkpoint, xlstm_last_error());
+    else {
+        take_position(r, j);
+        memcpy(r->best_weights, user + info.user_bytes - weights, weights);
+    }
+    json_decref(j);
+    free(user);
+}
+
+/* ---- training ---- */
+
+static void copy_weights(xlstm_module *m, xlstm_real *copy, int back) {
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        check(xlstm_module_parameter(m, i, &p));
+        memcpy(back ? p.data : copy, back ? copy : p.data, p.count * sizeof *copy);
+        copy += p.count;
+    }
+}
+
+static xlstm_schedule schedule_of(const run_plan *p) {
+    return (xlstm_schedule){XLSTM_WARMUP_COSINE, p->lr, (float)final_fraction, warmup_of(p->steps), p->steps};
+}
+
+/* One update. @return the mean loss; *count: what it is the mean of */
+static double one_step(run *r, double *count) {
+    task *t = r->plan->t;
+    xlstm_loss loss;
+    xlstm_schedule schedule = schedule_of(r->plan);
+    if (t->rows(t, r->plan->seed, r->step, r->rows))
+        check(xlstm_trainer_reset(r->tr, -1));
+    xlstm_batch b = t->batch_of(t, r->rows);
+    check(xlstm_trainer_backward(r->tr, &b, &loss));
+    if (xlstm_optimizer_step(r->opt, r->tr, xlstm_schedule_rate(&schedule, r->step), NULL) != XLSTM_OK)
+        r->diverged = r->step;
+    if (r->step < FIRST_LOSSES)
+        json_array_append_new(r->first_losses, number(loss.mean));
+    r->step++;
+    r->tokens += *count = loss.count;
+    r->loss_sum += loss.sum;
+    r->loss_count += loss.count;
+    return loss.mean;
+}
+
+static void validate(run *r) {
+    double started = now(), value = r->plan->t->validate(r->plan->t, r->m);
+    xlstm_schedule schedule = schedule_of(r->plan);
+    r->evaluating += now() - started;
+    if (value < r->best) {
+        r->best = value;
+        r->best_step = r->step;
+        copy_weights(r->m, r->best_weights, 0);
+    }
+    json_array_append_new(r->points, json_pack("{s:I, s:f, s:f, s:o, s:o, s:f}", "step", (json_int_t)r->step,
+                                               "tokens", r->tokens, "learning_rate",
+                                               (double)xlstm_schedule_rate(&schedule, r->step - 1),
+                                               "train_loss", number(r->loss_sum / r->loss_count),
+                                               "valid_loss", number(value), "seconds", r->seconds));
+    r->loss_sum = r->loss_count = 0;
+}
+
+/* @return whether training has come to its end */
+static int train(run *r) {
+    int64_t steps = r->plan->steps, every = every_of(r->plan);
+    progress shown = {.started = now(), .first_step = r->step};
+    while (r->step < steps && r->diverged < 0 && !must_stop(r)) {
+        double started = now(), count, loss = one_step(r, &count);
+        r->seconds += now() - started;
+        progress_show(&shown, r, loss, count);
+        if (r->diverged < 0 && (r->step % every == 0 || r->step == steps))
+            validate(r);
+        if (now() - r->saved >= r->plan->o->checkpoint_every)
+            save(r);
+    }
+    progress_end();
+    save(r);
+    return r->step == steps || r->diverged >= 0;
+}
+
+static void start(run *r) {
+    const run_plan *p = r->plan;
+    xlstm_trainer_config tc;
+    xlstm_optimizer_config oc;
+    xlstm_trainer_config_init(&tc);
+    tc.batch = p->t->batch;
+    tc.time = p->t->time;
+    tc.carry_state = p->t->carry && p->row->carries;
+    tc.seed = mixed(p->seed, 0, 3);
+    xlstm_optimizer_config_init(&oc, XLSTM_ADAMW);
+    oc.weight_decay = p->o->p.weight_decay;
+    oc.clip = (float)clip;
+    check(xlstm_model_create(&r->m, &p->row->config, p->seed));
+    check(xlstm_trainer_create(&r->tr, r->m, &tc));
+    check(xlstm_optimizer_create(&r->opt, r->m, &oc));
+    r->weights = xlstm_module_size(r->m);
+    r->best_weights = need(r->weights * sizeof *r->best_weights);
+    r->rows = need((size_t)p->t->batch * sizeof *r->rows);
+    r->points = json_array();
+    r->first_losses = json_array();
+    r->setup = describe_setup(p);
+    r->diverged = -1;
+    r->best = INFINITY;
+    r->saved = now();
+}
+
+static void end(run *r) {
+    xlstm_optimizer_free(r->opt);
+    xlstm_trainer_free(r->tr);
+    xlstm_module_free(r->m);
+    free(r->best_weights);
+    free(r->rows);
+    free(r->checkpoint);
+    json_decref(r->points);
+    json_decref(r->first_losses);
+    json_decref(r->setup);
+}
+
+static void save_model(const run *r) {
+    const run_plan *p = r->plan;
+    char *dir = make_folder(p->o->save, p->o->seeds > 1 ? p->name : p->row->name);
+    check(xlstm_module_save(r->m, dir));
+    if (p->t->keep_words)
+        p->t->keep_words(p->t, dir);
+    free(dir);
+}
+
+/* The test of the best weights; a model that never had any is not tested. */
+static json_t *final_test(run *r) {
+    if (r->plan->search || !r->best_step)
+        return json_null();
+    copy_weights(r->m, r->best_weights, 1);
+    if (r->plan->o->save)
+        save_model(r);
+    return r->plan->t->test(r->plan->t, r->m);
+}
+
+static json_t *make_result(const run_plan *p, char *checkpoint) {
+    run r = {.plan = p, .checkpoint = checkpoint};
+    json_t *result = NULL;
+    restart_peak();
+    start(&r);
+    if (checkpoint && p->o->resume)
+        resume(&r);
+    if (train(&r)) {
+        json_t *test = final_test(&r);
+        note_peak(&r);
+        result = describe_result(&r, test);
+    }
+    end(&r);
+    return result;
+}
+
+/* The result that is there already; NULL when there is none that can be used. */
+static json_t *finished(const run_plan *p, const char *path) {
+    char why[RESULT_WHY];
+    json_t *result, *setup = NULL;
+    result_status status = result_read(&result, path, why);
+    if (status == RESULT_OK && !p->o->resume)
+        die("%s is there already; --resume skips finished runs, or give another --out folder", path);
+    if (status == RESULT_UNREADABLE || status == RESULT_OTHER_SCHEMA)
+        die("%s: %s", path, why);
+    if (status == RESULT_DAMAGED)
+        result_set_aside(path, why);
+    if (status == RESULT_OK && !same_setup(setup = describe_setup(p), result_at(result, "setup")))
+        die("%s is of a run with other settings or data; give them again, or another --out folder", path);
+    json_decref(setup);
+    return result;
+}
+
+json_t *run_execute(const run_plan *p) {
+    listen_to_signals();
+    if (!p->folder)
+        return make_result(p, NULL);
+    char *path = join(p->folder, p->name, ".json");
+    json_t *result = finished(p, path);
+    if (!result) {
+        char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
+        char *checkpoint = join(folder, p->name, ".checkpoint");
+        if (!p->o->resume && access(checkpoint, F_OK) == 0)
+            die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
+        result = make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
+        if (result) {
+            write_json(path, json_incref(result));
+            remove(checkpoint);
+        }
+        free(checkpoint);
+        free(folder);
+    }
+    free(path);
+    return result;
+}
+
+/* ---- for other languages ---- */
+
+static void export_data(const run_plan *p, const char *dir) {
+    xlstm_tensor tensors[24];
+    int count = p->t->tensors(p->t, tensors);
+    int64_t B = p->t->batch, *rows = need((size_t)(p->steps * B) * sizeof *rows);
+    unsigned char *anew = need((size_t)p->steps);
+    for (int64_t step = 0; step < p->steps; step++)
+        anew[step] = (unsigned char)p->t->rows(p->t, p->seed, step, rows + step * B);
+    tensors[count++] =
+        (xlstm_tensor){.name = "rows", .dtype = XLSTM_I64, .ndim = 2, .shape = {p->steps, B}, .data = rows};
+    tensors[count++] =
+        (xlstm_tensor){.name = "anew", .dtype = XLSTM_U8, .ndim = 1, .shape = {p->steps}, .data = anew};
+    char *path = join(dir, "data", ".safetensors");
+    check(xlstm_tensors_write(path, tensors, count));
+    free(path);
+    free(anew);
+    free(rows);
+}
+
+void run_export(const run_plan *p) {
+    xlstm_module *m;
+    char *dir = make_folder(p->o->export, p->name), *path = join(dir, "setup", ".json");
+    check(xlstm_model_create(&m, &p->row->config, p->seed));
+    check(xlstm_module_save(m, dir));
+    export_data(p, dir);
+    json_t *setup = describe_setup(p);
+    json_object_set(setup, "learning_rate_search", p->searched); /* NULL: is left out */
+    write_json(path, setup);                                     /* last: what has it is whole */
+    xlstm_module_free(m);
+    free(path);
+    free(dir);
+}

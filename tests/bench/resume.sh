@@ -1,0 +1,106 @@
+#!/bin/sh
+# Runs that are cut into pieces, by a limit of time and by kill -9 at any moment, give the result of those that are
+# not, bit for bit, whatever the threads; and what is in the way is never lost.
+# usage: resume.sh FOLDER_OF_BENCH
+set -eu
+bin=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/corpus"
+for part in train valid test; do
+    awk -v seed=${#part} 'BEGIN { srand(seed); for (l = 0; l < 200; l++) { for (w = 0; w < 12; w++) printf " w%d", int(99 * rand() * rand()); print "" } }' \
+        >"$work/corpus/$part.txt"
+done
+
+# Everything but times, and how and by how many threads it was made.
+numbers() { grep -vE '"(command|threads|seconds|seconds_validating|tokens_per_second|peak_memory_kib)":' "$1"; }
+
+same() { # two folders with the same results
+    for file in "$1"/*.json; do
+        numbers "$file" >"$work/a"
+        numbers "$2/${file##*/}" >"$work/b"
+        cmp "$work/a" "$work/b" || { diff "$work/a" "$work/b" | head -20; exit 1; }
+    done
+    [ "$(ls "$1" | wc -l)" -eq "$(ls "$2" | wc -l)" ]
+}
+
+lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1,transformer --steps 60 --dropout 0.1 "$@"; }
+parity() { "$bin/xlstm-tasks" --task parity --preset smoke --models lstm --lr-grid 1e-3,1e-2 --dropout 0.1 --seeds 2 "$@"; }
+
+lm --out "$work/whole" --threads 1 >"$work/table"
+pieces=0 code=3
+while [ $code -eq 3 ]; do
+    code=0
+    lm --out "$work/pieces" --resume --threads 2 --limit-seconds 0.15 --checkpoint-every 0 >"$work/out" || code=$?
+    pieces=$((pieces + 1))
+    [ $pieces -lt 200 ]
+done
+[ $code -eq 0 ]
+[ $pieces -gt 1 ]
+same "$work/whole" "$work/pieces"
+
+# Killed at any moment, while choosing a learning rate too.
+parity --out "$work/whole2" >"$work/table"
+kills=0 code=137
+while [ $code -ne 0 ]; do
+    code=0
+    parity --out "$work/killed" --resume --checkpoint-every 0 >"$work/out" &
+    pid=$!
+    sleep "0.$(awk -v seed=$kills 'BEGIN { srand(seed); print 1 + int(5 * rand()) }')"
+    kill -9 $pid 2>/dev/null || :
+    wait $pid || code=$?
+    kills=$((kills + 1))
+    [ $kills -lt 100 ]
+done
+rm -f "$work/killed"/*.tmp "$work/killed/search"/*.tmp
+same "$work/whole2" "$work/killed"
+same "$work/whole2/search" "$work/killed/search"
+
+# A stop that was asked for is a clean one.
+lm --out "$work/asked" --resume --steps 100000 --threads 1 >"$work/out" &
+pid=$!
+sleep 0.5
+kill -TERM $pid
+code=0
+wait $pid || code=$?
+[ $code -eq 3 ]
+grep -q "not finished: lm-xlstm-1-1-s1" "$work/out"
+[ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]
+
+refused() { # what it should say, then the command
+    say=$1
+    shift
+    code=0
+    "$@" >"$work/out" 2>"$work/err" || code=$?
+    [ $code -eq 2 ] && grep -q -e "$say" "$work/err" && return
+    echo "FAIL (exit $code): $*" >&2
+    cat "$work/err" >&2
+    exit 1
+}
+
+refused "lm-xlstm-1-1-s1.checkpoint is an unfinished run" lm --out "$work/asked" --steps 100000
+refused "lm-xlstm-1-1-s1.checkpoint is of a run with other settings" lm --out "$work/asked" --resume --steps 99
+refused "lm-xlstm-1-1-s1.json is of a run with other settings" lm --out "$work/whole" --resume --lr 1e-5
+echo w1 >>"$work/corpus/valid.txt"
+refused "lm-xlstm-1-1-s1.json is of a run with other settings or data" lm --out "$work/whole" --resume
+sed -i '$d' "$work/corpus/valid.txt"
+
+# Damage is set aside, and the run is made again.
+file=$work/pieces/lm-transformer-s1.json
+head -c 700 "$file" >"$work/cut"
+cp "$work/cut" "$file"
+cp "$work/cut" "$file.damaged"
+lm --out "$work/pieces" --resume >"$work/out" 2>"$work/err"
+grep -q "lm-transformer-s1.json is damaged .*lm-transformer-s1.json.damaged.2" "$work/err"
+cmp "$work/cut" "$file.damaged.2"
+rm "$file.damaged" "$file.damaged.2"
+same "$work/whole" "$work/pieces"
+checkpoint=$work/asked/lm-xlstm-1-1-s1.checkpoint
+printf 'X' | dd of="$checkpoint" bs=1 seek=20000 conv=notrunc 2>/dev/null
+code=0
+lm --out "$work/asked" --resume --steps 100000 --limit-seconds 0.2 >"$work/out" 2>"$work/err" || code=$?
+[ $code -eq 3 ]
+grep -q "checkpoint is damaged" "$work/err"
+[ -f "$checkpoint.damaged" ]
+sed -i 's/"schema": 2/"schema": 1/' "$file"
+refused "lm-transformer-s1.json: it has schema version 1" lm --out "$work/pieces" --resume
