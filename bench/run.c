@@ -314,16 +314,19 @@ static void validate(run *r) {
     r->loss_sum = r->loss_count = 0;
 }
 
-/* @return whether training has come to its end */
+/* Every piece of a run makes a step at least, so that pieces of any size come to an end.
+ * @return whether training has come to its end */
 static int train(run *r) {
     int64_t steps = r->plan->steps, every = every_of(r->plan);
     progress shown = {.started = now(), .first_step = r->step};
-    while (r->step < steps && r->diverged < 0 && !must_stop(r)) {
+    while (r->step < steps && r->diverged < 0) {
         double started = now(), count, loss = one_step(r, &count);
         r->seconds += now() - started;
         progress_show(&shown, r, loss, count);
         if (r->diverged < 0 && (r->step % every == 0 || r->step == steps))
             validate(r);
+        if (must_stop(r))
+            break;
         if (now() - r->saved >= r->plan->o->checkpoint_every)
             save(r);
     }

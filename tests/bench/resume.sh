@@ -24,16 +24,15 @@ same() { # two folders with the same results
     [ "$(ls "$1" | wc -l)" -eq "$(ls "$2" | wc -l)" ]
 }
 
-lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1,transformer --steps 60 --dropout 0.1 "$@"; }
+lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1,transformer --steps 40 --dropout 0.1 "$@"; }
 parity() { "$bin/xlstm-tasks" --task parity --preset smoke --models lstm --lr-grid 1e-3,1e-2 --dropout 0.1 --seeds 2 "$@"; }
 
 lm --out "$work/whole" --threads 1 >"$work/table"
 pieces=0 code=3
 while [ $code -eq 3 ]; do
     code=0
-    lm --out "$work/pieces" --resume --threads 2 --limit-seconds 0.15 --checkpoint-every 0 >"$work/out" || code=$?
+    lm --out "$work/pieces" --resume --threads 2 --limit-seconds 0.$pieces --checkpoint-every 0 >"$work/out" || code=$?
     pieces=$((pieces + 1))
-    [ $pieces -lt 200 ]
 done
 [ $code -eq 0 ]
 [ $pieces -gt 1 ]
@@ -46,7 +45,7 @@ while [ $code -ne 0 ]; do
     code=0
     parity --out "$work/killed" --resume --checkpoint-every 0 >"$work/out" &
     pid=$!
-    sleep "0.$(awk -v seed=$kills 'BEGIN { srand(seed); print 1 + int(5 * rand()) }')"
+    sleep "$(awk -v n=$kills 'BEGIN { srand(n); print 0.05 + (0.1 + 0.1 * n) * rand() }')" # later and later: a slow machine ends too
     kill -9 $pid 2>/dev/null || :
     wait $pid || code=$?
     kills=$((kills + 1))
