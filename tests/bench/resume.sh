@@ -16,16 +16,17 @@ done
 numbers() { grep -vE '"(command|threads|seconds|seconds_validating|tokens_per_second|peak_memory_kib)":' "$1"; }
 
 same() { # two folders with the same results
-    for file in "$1"/*.json; do
-        numbers "$file" >"$work/a"
-        numbers "$2/${file##*/}" >"$work/b"
+    for one in "$1"/*.json; do
+        numbers "$one" >"$work/a"
+        numbers "$2/${one##*/}" >"$work/b"
         cmp "$work/a" "$work/b" || { diff "$work/a" "$work/b" | head -20; exit 1; }
     done
     [ "$(ls "$1" | wc -l)" -eq "$(ls "$2" | wc -l)" ]
 }
 
-lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1,transformer --steps 40 --dropout 0.1 "$@"; }
-parity() { "$bin/xlstm-tasks" --task parity --preset smoke --models lstm --lr-grid 1e-3,1e-2 --dropout 0.1 --seeds 2 "$@"; }
+how= # in the background: exec, so that the process is the program itself and not a shell around it
+lm() { $how "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1,transformer --steps 40 --dropout 0.1 "$@"; }
+parity() { $how "$bin/xlstm-tasks" --task parity --preset smoke --models lstm --lr-grid 1e-3,1e-2 --dropout 0.1 --seeds 2 "$@"; }
 
 lm --out "$work/whole" --threads 1 >"$work/table"
 pieces=0 code=3
@@ -40,7 +41,7 @@ same "$work/whole" "$work/pieces"
 
 # Killed at any moment, while choosing a learning rate too.
 parity --out "$work/whole2" >"$work/table"
-kills=0 code=137
+kills=0 code=137 how=exec
 while [ $code -ne 0 ]; do
     code=0
     parity --out "$work/killed" --resume --checkpoint-every 0 >"$work/out" &
@@ -51,14 +52,17 @@ while [ $code -ne 0 ]; do
     kills=$((kills + 1))
     [ $kills -lt 100 ]
 done
+how=
 rm -f "$work/killed"/*.tmp "$work/killed/search"/*.tmp
 same "$work/whole2" "$work/killed"
 same "$work/whole2/search" "$work/killed/search"
 
 # A stop that was asked for is a clean one.
-lm --out "$work/asked" --resume --steps 100000 --threads 1 >"$work/out" &
+how=exec
+lm --out "$work/asked" --resume --steps 100000 --threads 1 --checkpoint-every 0 >"$work/out" &
 pid=$!
-sleep 0.5
+how=
+while ! [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]; do sleep 0.05; done
 kill -TERM $pid
 code=0
 wait $pid || code=$?
