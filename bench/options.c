@@ -27,6 +27,7 @@ enum {
     OPT_EVALUATIONS,
     OPT_BATCH,
     OPT_WINDOW,
+    OPT_NO_CARRY,
     OPT_LR,
     OPT_GRID,
     OPT_DECAY,
@@ -66,6 +67,8 @@ static const struct argp_option argp_options[] = {
     {"evaluations", OPT_EVALUATIONS, "N", 0, "validations during training", 3},
     {"batch", OPT_BATCH, "N", 0, "streams in a batch", 3},
     {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step (xlstm-lm)", 3},
+    {"no-carry", OPT_NO_CARRY, NULL, 0,
+     "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
     {"lr-grid", OPT_GRID, "LIST", 0, "rates that every model chooses from, on validation, in short runs", 3},
     {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
@@ -177,6 +180,8 @@ static void check_task_options(const given *g, const program *p) {
         die("--task is for xlstm-tasks; this program has one task");
     if (text_of(g, OPT_WINDOW, NULL) && !p->takes_window)
         die("--window is for xlstm-lm; the length of this task's sequences is fixed");
+    if (o->no_carry && !p->takes_window)
+        die("--no-carry is for xlstm-lm; this task's sequences begin at zero anyway");
     if ((o->resume || o->limit_seconds >= 0) && !o->out)
         die("--resume and --limit-seconds need --out DIR, where results and unfinished runs are kept");
 }
@@ -194,6 +199,7 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->task = text_of(&g, OPT_TASK, NULL);
     o->save = text_of(&g, OPT_SAVE, NULL);
     o->export = text_of(&g, OPT_EXPORT, NULL);
+    o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
     o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
     o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);
     o->checkpoint_every = number_of(&g, OPT_CHECKPOINT_EVERY, "checkpoint-every", 0, 1e9, 300);

@@ -306,7 +306,7 @@ void result_set_aside(const char *path, const char *why) {
         sprintf(aside, "%s.damaged.%d", path, i);
     if (rename(path, aside))
         die("%s is damaged (%s) and cannot be renamed to %s (%s)", path, why, aside, strerror(errno));
-    fprintf(stderr, "%s: %s is damaged (%s); it is kept as %s and the run is made again\n",
-            program_invocation_short_name, path, why, aside);
+    fprintf(stderr, "%s: %s is damaged (%s); it is kept as %s\n", program_invocation_short_name, path, why,
+            aside);
     free(aside);
 }

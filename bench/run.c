@@ -455,17 +455,35 @@ static void export_data(const run_plan *p, const char *dir) {
     int count = p->t->tensors(p->t, tensors);
     int64_t B = p->t->batch, *rows = need((size_t)(p->steps * B) * sizeof *rows);
     unsigned char *anew = need((size_t)p->steps);
-    for (int64_t step = 0; step < p->steps; step++)
+    float *rates = need((size_t)p->steps * sizeof *rates);
+    xlstm_schedule schedule = schedule_of(p);
+    for (int64_t step = 0; step < p->steps; step++) {
         anew[step] = (unsigned char)p->t->rows(p->t, p->seed, step, rows + step * B);
+        rates[step] = xlstm_schedule_rate(&schedule, step);
+    }
     tensors[count++] =
         (xlstm_tensor){.name = "rows", .dtype = XLSTM_I64, .ndim = 2, .shape = {p->steps, B}, .data = rows};
     tensors[count++] =
         (xlstm_tensor){.name = "anew", .dtype = XLSTM_U8, .ndim = 1, .shape = {p->steps}, .data = anew};
+    tensors[count++] =
+        (xlstm_tensor){.name = "rates", .dtype = XLSTM_F32, .ndim = 1, .shape = {p->steps}, .data = rates};
     char *path = join(dir, "data", ".safetensors");
     check(xlstm_tensors_write(path, tensors, count));
     free(path);
+    free(rates);
     free(anew);
     free(rows);
+}
+
+static json_t *decayed_parameters(const xlstm_module *m) {
+    json_t *names = json_array();
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        check(xlstm_module_parameter(m, i, &p));
+        if (p.decay)
+            json_array_append_new(names, json_string(p.name));
+    }
+    return names;
 }
 
 void run_export(const run_plan *p) {
@@ -476,7 +494,8 @@ void run_export(const run_plan *p) {
     export_data(p, dir);
     json_t *setup = describe_setup(p);
     json_object_set(setup, "learning_rate_search", p->searched); /* NULL: is left out */
-    write_json(path, setup);                                     /* last: what has it is whole */
+    json_object_set_new(setup, "decayed_parameters", decayed_parameters(m));
+    write_json(path, setup); /* last: what has it is whole */
     xlstm_module_free(m);
     free(path);
     free(dir);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing, builds, gets the corpus, and runs the quick comparison of both tasks.
-#   bench/run.sh [--data DIR] [further options of xlstm-lm and xlstm-nns, such as --preset smoke]
+#   bench/run.sh [--data DIR] [further options of bench/reproduce, such as --preset smoke]
 set -eu
 cd "$(dirname "$0")/.."
 data=${XLSTM_DATA:-}
@@ -44,7 +44,7 @@ bible_text() { # public-domain text from a Debian package, in lower case with pu
     [ "$(wc -l <"$cache/bible-kjv/train.txt")" -gt 10000 ]
 }
 
-sh tests/deps.sh
+sh tests/deps.sh gnuplot-nox
 cmake --preset release -G Ninja -DXLSTM_BUILD_TESTS=OFF >/dev/null
 cmake --build --preset release
 if [ -n "$data" ]; then
@@ -62,6 +62,4 @@ else
     echo "bench/run.sh: no corpus could be had; give --data DIR with train.txt, valid.txt and test.txt" >&2
     exit 2
 fi
-build/bench/xlstm-lm --data "$data" --out build/results --resume "$@"
-echo
-build/bench/xlstm-nns --out build/results --resume "$@"
+exec sh bench/reproduce --preset quick --tasks lm,nns --data "$data" "$@"

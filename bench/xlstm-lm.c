@@ -243,7 +243,7 @@ static task *open_task(const options *o) {
     t->task = (task){.kind = result_kind_find("lm"),
                      .batch = o->p.batch,
                      .time = o->p.window,
-                     .carry = 1,
+                     .carry = !o->no_carry,
                      .rows = rows_of_step,
                      .batch_of = batch_of_rows,
                      .validate = validate,

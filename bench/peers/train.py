@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+"""Trains the official xLSTM package's model on what a program here exported: train.py EXPORT --out DIR
+
+EXPORT is a folder that `xlstm-lm --export` (or xlstm-nns, xlstm-tasks) wrote: initial weights, data, the order of the
+batches, learning rates and the setup. The same steps are made from the same weights, in float32, and one result file of
+the same form is written to DIR. Run again, it goes on where it was; exit code 3 says that it is not finished.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+import signal
+import sys
+import time
+
+import numpy
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+
+SCHEMA, FIRST_LOSSES, NOT_FINISHED = 2, 50, 3
+COMMON = ["weights start as ours and the batches are ours; dropout masks are PyTorch's"]
+WINDOWS = ["the package's forward takes no state: in training every window starts at zero",
+           "evaluation: windows that overlap by half, each from zero; targets are the second halves (of the first "
+           "window all)"]
+
+
+def die(text):
+    print(f"train.py: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+# ---- models ----
+
+def paper_config(path):
+    """The package's configuration from config.json, whichever of the two forms that has."""
+    from xlstm import (FeedForwardConfig, mLSTMBlockConfig, mLSTMLayerConfig, sLSTMBlockConfig, sLSTMLayerConfig,
+                       xLSTMLMModelConfig)
+    c = json.loads(path.read_text())
+    if c.get("model_type") == "libxlstm":
+        c = paper_form(c)
+    mlstm, slstm = c.pop("mlstm_block"), c.pop("slstm_block")
+    known = xLSTMLMModelConfig.__dataclass_fields__
+    return xLSTMLMModelConfig(
+        mlstm_block=mlstm and mLSTMBlockConfig(mlstm=mLSTMLayerConfig(**mlstm["mlstm"])),
+        slstm_block=slstm and sLSTMBlockConfig(slstm=sLSTMLayerConfig(**{**slstm["slstm"], "backend": "vanilla"}),
+                                               feedforward=FeedForwardConfig(**slstm["feedforward"])),
+        **{key: value for key, value in c.items() if key in known})
+
+
+def paper_form(c):
+    """What our own form of a configuration is in the package's; models over vectors come in ours only."""
+    width, kinds = c["embedding_dim"], c["blocks"]
+    mlstm_inner = c["mlstm_inner"] or -(-int(width * c["mlstm_proj_factor"]) // 64) * 64
+    ffn_inner = c["ffn_inner"] or -(-int(width * c["ffn_proj_factor"]) // c["ffn_round_up"]) * c["ffn_round_up"]
+    exact = {"round_proj_up_dim_up": True, "round_proj_up_to_multiple_of": 1}
+    mlstm = {"proj_factor": mlstm_inner / width, **exact, "conv1d_kernel_size": c["mlstm_conv"],
+             "qkv_proj_blocksize": c["mlstm_qkv_blocksize"], "num_heads": c["mlstm_heads"] or c["num_heads"]}
+    slstm = {"num_heads": c["slstm_heads"] or c["num_heads"], "conv1d_kernel_size": c["slstm_conv"],
+             "bias_init": c["slstm_bias_init"], "group_norm_weight": c["slstm_group_norm_weight"]}
+    ffn = {"proj_factor": ffn_inner / width, **exact, "act_fn": c["ffn_act"], "bias": c["ffn_bias"]}
+    return {"mlstm_block": {"mlstm": mlstm} if "mlstm" in kinds else None,
+            "slstm_block": {"slstm": slstm, "feedforward": ffn} if "slstm" in kinds else None,
+            "slstm_at": [i for i, kind in enumerate(kinds) if kind == "slstm"], "context_length": c["context_length"],
+            "num_blocks": len(kinds), "embedding_dim": width, "add_post_blocks_norm": c["final_norm"],
+            "bias": c["bias"], "dropout": c["dropout"], "vocab_size": 1, "tie_weights": False}
+
+
+class Vectors(torch.nn.Module):
+    """The package's stack of blocks between our projections of the vectors."""
+
+    def __init__(self, config, weights):
+        super().__init__()
+        from xlstm import xLSTMBlockStack
+        out, inside = weights["output_proj.weight"].shape[0], weights["input_proj.weight"].shape[1]
+        self.input_proj = torch.nn.Linear(inside, config.embedding_dim)
+        self.xlstm_block_stack = xLSTMBlockStack(config)
+        self.output_proj = torch.nn.Linear(config.embedding_dim, out)
+
+    def forward(self, x):
+        return self.output_proj(self.xlstm_block_stack(self.input_proj(x)))
+
+
+def load_model(folder):
+    from xlstm import xLSTMLMModel
+    weights, config = load_file(folder / "weights.safetensors"), paper_config(folder / "config.json")
+    model = Vectors(config, weights) if "input_proj.weight" in weights else xLSTMLMModel(config)
+    model.load_state_dict(weights)
+    return model
+
+
+def let_context_grow(model, length):
+    """The package's parallel mLSTM keeps a mask of the trained length; longer tests need a longer one."""
+    for module in model.modules():
+        if hasattr(module, "causal_mask"):
+            mask = torch.tril(torch.ones(length, length, dtype=torch.bool, device=module.causal_mask.device))
+            module.register_buffer("causal_mask", mask, persistent=False)
+
+
+# ---- tasks: batch(step) -> loss, valid() -> loss, test() -> what a result has under "test" ----
+
+class LanguageModelling:
+    differences = COMMON + WINDOWS
+
+    def __init__(self, data, setup):
+        self.d, self.window = data, setup["training"]["window"]
+
+    def loss(self, model, rows):
+        ring = self.d["train.tokens"]
+        at = (rows[:, None] + torch.arange(self.window + 1)[None]) % len(ring)
+        both = ring[at].long()
+        y = model(both[:, :-1])
+        return cross_entropy(y.flatten(0, 1), both[:, 1:].flatten()), both[:, 1:].numel()
+
+    def losses(self, model, tokens):
+        """The loss of every target of 16 neighbouring streams (1 where there are few tokens), and the targets."""
+        rows = 16 if len(tokens) >= 128 else 1
+        streams = tokens[:len(tokens) // rows * rows].reshape(rows, -1).long()
+        T, every, targets = min(self.window, streams.shape[1] - 1), [], []
+        start = done = 0
+        while done < streams.shape[1] - 1:
+            x = streams[:, start:start + T]
+            y = streams[:, start + 1:start + T + 1]
+            x = x[:, :y.shape[1]]
+            skip = done - start
+            loss = cross_entropy(model(x).transpose(1, 2)[:, :, skip:], y[:, skip:], reduction="none")
+            every.append(loss.double())
+            targets.append(y[:, skip:])
+            done += loss.shape[1]
+            start = min(done - T // 2, streams.shape[1] - 1 - T) if T > 1 else done
+        return torch.cat(every, 1).flatten(), torch.cat(targets, 1).flatten()
+
+    def valid(self, model):
+        return self.losses(model, self.d["valid.tokens"])[0].mean().item()
+
+    def test(self, model):
+        loss, targets = self.losses(model, self.d["test.tokens"])
+        count = self.d["train.counts"][targets]
+        parts = {"rare": count < 100, "medium": (count >= 100) & (count < 1000), "frequent": count >= 1000,
+                 "overall": count >= 0}
+        return {name: {"perplexity": finite(loss[where].mean().exp().item()) if where.any() else None,
+                       "tokens": int(where.sum())} for name, where in parts.items()}
+
+
+class Sequences:
+    differences = COMMON
+
+    def __init__(self, data, setup):
+        self.d, self.size = data, setup["training"]["batch"]
+        self.tests = len([name for name in data if re.match(r"test\.\d+\.lengths", name)])
+
+    def values(self, model, part, rows, right=False):
+        """What each position counts for, and its loss, or whether its answer is right."""
+        lengths = self.d[part + ".lengths"][rows]
+        inside = torch.arange(self.longest(part)) < lengths[:, None]
+        if part + ".inputs" in self.d:
+            y = model(self.d[part + ".inputs"][rows]).squeeze(-1)
+            weight = self.d[part + ".weights"][rows] * inside
+            return weight, (y - self.d[part + ".outputs"][rows]) ** 2 * weight
+        y, target = model(self.d[part + ".tokens"][rows].long()), self.d[part + ".targets"][rows].long()
+        weight = (inside & (target >= 0)).float()
+        if right:
+            return weight, (y.argmax(-1) == target).float() * weight
+        return weight, cross_entropy(y.transpose(1, 2), target.clamp(min=0), reduction="none") * weight
+
+    def longest(self, part):
+        return self.d[part + (".inputs" if part + ".inputs" in self.d else ".tokens")].shape[1]
+
+    def loss(self, model, rows):
+        weight, value = self.values(model, "train", rows)
+        return value.sum() / weight.sum(), weight.sum().item()
+
+    def sums(self, model, part, right=False):
+        """By position, and by the position that is a sequence's last: what counted, and the sum."""
+        lengths, parts = self.d[part + ".lengths"], []
+        for rows in torch.arange(len(lengths)).split(self.size):
+            weight, value = self.values(model, part, rows, right)
+            last = torch.arange(weight.shape[1]) == lengths[rows][:, None] - 1
+            parts.append(torch.stack([t.double().sum(0) for t in (weight, value, weight * last, value * last)]))
+        return torch.stack(parts).sum(0).numpy()
+
+    def valid(self, model):
+        weight, value, _, _ = self.sums(model, "valid")
+        return value.sum() / weight.sum()
+
+
+def mean(weight, value, first=0, end=None):
+    weight, value = weight[first:end].sum(), value[first:end].sum()
+    return float(value / weight) if weight > 0 else None
+
+
+def by_position(weight, value):
+    return [mean(weight, value, t, t + 1) for t in range(len(weight))]
+
+
+class NearestNeighbour(Sequences):
+    def test(self, model):
+        weight, value, last_weight, last = self.sums(model, "test.0")
+        out = {"all": mean(weight, value), "last": mean(last_weight, last), "by_position": by_position(weight, value)}
+        for first in range(0, 64, 16):
+            out[f"length_{first + 1 if first else 2}_{first + 16}"] = mean(last_weight, last, first, first + 16)
+        return out
+
+
+class Parity(Sequences):
+    def test(self, model):
+        let_context_grow(model, self.longest("test.0"))
+        weight, right, _, _ = self.sums(model, "test.0", right=True)
+        parts = {"length_1_40": (0, 40), "length_41_80": (40, 80), "length_81_160": (80, 160),
+                 "length_161_256": (160, 256), "longer": (40, 256)}
+        return {**{name: 100 * mean(weight, right, *ends) for name, ends in parts.items()},
+                "by_position": by_position(weight, right)}
+
+
+class Recall(Sequences):
+    def test(self, model):
+        sums = [self.sums(model, f"test.{i}", right=True) for i in range(self.tests)]
+        out = {f"pairs_{4 << i}": 100 * mean(s[0], s[1]) for i, s in enumerate(sums)}
+        return {**out, "all": 100 * sum(s[1].sum() for s in sums) / sum(s[0].sum() for s in sums)}
+
+
+TASKS = {"lm": LanguageModelling, "nns": NearestNeighbour, "parity": Parity, "mqar": Recall}
+
+
+# ---- files ----
+
+def finite(x):
+    return x if x is not None and math.isfinite(x) else None
+
+
+def replace(path, write):
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "wb") as f:
+        write(f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(beside, path)
+
+
+def set_aside(path, why):
+    aside, n = path.with_name(path.name + ".damaged"), 2
+    while aside.exists():
+        aside, n = path.with_name(f"{path.name}.damaged.{n}"), n + 1
+    path.rename(aside)
+    print(f"train.py: {path} is damaged ({why}); it is kept as {aside.name} and the run is made again", file=sys.stderr)
+
+
+def same(a, b):
+    """Setups, numbers to nine digits: as the programs write them."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, float) or isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-8)
+    return a == b
+
+
+def finished(path, setup):
+    if not path.exists():
+        return False
+    try:
+        result = json.loads(path.read_text())
+        schema, other = result["schema"], result["setup"]
+    except (ValueError, KeyError, TypeError) as error:
+        set_aside(path, repr(error))
+        return False
+    if schema != SCHEMA:
+        die(f"{path}: it has schema version {schema} and this program writes version {SCHEMA}; move it away")
+    if not same(other, setup):
+        die(f"{path} is of a run with other settings or data; move it away or give another --out folder")
+    return True
+
+
+def peak_kib():
+    status = pathlib.Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) if found else 0
+
+
+def cpu_name():
+    info = pathlib.Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor()
+
+
+# ---- training ----
+
+class Run:
+    """What a checkpoint holds is `place`, beside model, optimizer and the state of the random numbers."""
+
+    def __init__(self, folder, setup, checkpoint):
+        self.setup, self.checkpoint = setup, checkpoint
+        self.data = load_file(folder / "data.safetensors")
+        self.task = TASKS[setup["task"]](self.data, setup)
+        self.model = load_model(folder)
+        t = setup["training"]
+        decay = set(json.loads((folder / "setup.json").read_text())["decayed_parameters"])
+        groups = [[p for n, p in self.model.named_parameters() if (n in decay) == yes] for yes in (True, False)]
+        self.optimizer = torch.optim.AdamW([{"params": groups[0], "weight_decay": t["weight_decay"]},
+                                            {"params": groups[1], "weight_decay": 0.0}], betas=(0.9, 0.95), eps=1e-8)
+        self.best = None
+        self.place = {"step": 0, "best": math.inf, "best_step": 0, "diverged": None, "tokens": 0.0, "seconds": 0.0,
+                      "validating": 0.0, "sum": 0.0, "count": 0.0, "peak": 0, "points": [], "first_losses": []}
+        torch.manual_seed(setup["seed"])
+
+    def save(self):
+        self.place["peak"] = max(self.place["peak"], peak_kib())
+        state = {"setup": self.setup, "place": self.place, "best": self.best, "random": torch.get_rng_state(),
+                 "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        replace(self.checkpoint, lambda f: torch.save(state, f))
+
+    def resume(self):
+        if not self.checkpoint.exists():
+            return
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+        except Exception as error:  # whatever a damaged file leads to
+            set_aside(self.checkpoint, str(error).splitlines()[0])
+            return
+        if not same(state["setup"], self.setup):
+            die(f"{self.checkpoint} is of a run with other settings or data; move it away")
+        self.place, self.best = state["place"], state["best"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+
+    def one_step(self):
+        p, step = self.place, self.place["step"]
+        self.model.train()
+        loss, count = self.task.loss(self.model, self.data["rows"][step])
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.setup["training"]["clip"])
+        if not torch.isfinite(norm):
+            p["diverged"] = step
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = float(self.data["rates"][step])
+            self.optimizer.step()
+        p["step"] += 1
+        p["tokens"] += count
+        p["sum"] += loss.item() * count
+        p["count"] += count
+        if step < FIRST_LOSSES:
+            p["first_losses"].append(finite(loss.item()))
+
+    @torch.no_grad()
+    def validate(self):
+        p, started = self.place, time.monotonic()
+        self.model.eval()
+        value = self.task.valid(self.model)
+        p["validating"] += time.monotonic() - started
+        if value < p["best"]:
+            p["best"], p["best_step"] = value, p["step"]
+            self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
+        p["points"].append({"step": p["step"], "tokens": p["tokens"],
+                            "learning_rate": float(self.data["rates"][p["step"] - 1]),
+                            "train_loss": finite(p["sum"] / p["count"]), "valid_loss": finite(value),
+                            "seconds": p["seconds"]})
+        p["sum"] = p["count"] = 0.0
+
+    def train(self, must_stop, every_seconds):
+        p, t = self.place, self.setup["training"]
+        saved = shown = time.monotonic()
+        while p["step"] < t["steps"] and p["diverged"] is None:
+            started = time.monotonic()
+            self.one_step()
+            now = time.monotonic()
+            p["seconds"] += now - started
+            if p["diverged"] is None and (p["step"] % t["validation_every"] == 0 or p["step"] == t["steps"]):
+                self.validate()
+            if sys.stderr.isatty() and now - shown > 0.5:
+                left = int(p["seconds"] / p["step"] * (t["steps"] - p["step"]))
+                print(f"\rofficial step {p['step']}/{t['steps']}  {p['tokens'] / p['seconds']:.0f} tokens/s  "
+                      f"{left // 60}:{left % 60:02} left ", end="", file=sys.stderr)
+                shown = now
+            if must_stop():
+                break
+            if now - saved >= every_seconds:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        return p["step"] == t["steps"] or p["diverged"] is not None
+
+    @torch.no_grad()
+    def result(self, command, searched):
+        p, test = self.place, None
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+            self.model.eval()
+            test = self.task.test(self.model)
+        import importlib.metadata
+        versions = f"xlstm {importlib.metadata.version('xlstm')}, torch {torch.__version__}"
+        return {"schema": SCHEMA, "command": command, "setup": self.setup,
+                "outcome": {"diverged": p["diverged"], "best_step": p["best_step"], "best_valid_loss": finite(p["best"]),
+                            "train_tokens": p["tokens"], "test": test},
+                "evaluations": p["points"], "first_losses": p["first_losses"], "learning_rate_search": searched,
+                "machine": {"cpu": cpu_name(), "threads": torch.get_num_threads(), "library": versions,
+                            "commit": "unknown", "seconds": p["seconds"], "seconds_validating": p["validating"],
+                            "tokens_per_second": finite(p["tokens"] / p["seconds"]) if p["seconds"] else None,
+                            "peak_memory_kib": max(p["peak"], peak_kib())}}
+
+
+def official_setup(folder):
+    path = folder / "setup.json"
+    if not path.exists():
+        die(f"{folder} is no export: it has no setup.json; make one by --export of xlstm-lm, xlstm-nns or xlstm-tasks")
+    setup = json.loads(path.read_text())
+    searched = setup.pop("learning_rate_search", [])
+    setup.pop("decayed_parameters")
+    if setup["task"] not in TASKS:
+        die(f"{path}: task \"{setup['task']}\" is unknown")
+    if not set(setup["model"]["blocks"]) <= {"mlstm", "slstm"}:
+        die(f"{path}: the official package has no blocks {setup['model']['blocks']}; export an xlstm model")
+    setup["model"]["name"] = setup["model"]["name"].replace("xlstm", "official")
+    setup["model"]["carries_state"] = setup["training"]["carries_state"] = False
+    setup["model"]["differences"] = TASKS[setup["task"]].differences
+    return setup, searched
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.split("\n", 2)[2])
+    parser.add_argument("export", type=pathlib.Path, help="folder written by --export")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the result")
+    parser.add_argument("--checkpoint", type=pathlib.Path, help="folder for unfinished runs (default: --out)")
+    parser.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
+    parser.add_argument("--limit-seconds", type=float, default=math.inf, help="stop then, with exit code 3")
+    parser.add_argument("--threads", type=int, help="default: PyTorch's")
+    o = parser.parse_args()
+    limit, stop = time.monotonic() + o.limit_seconds, []
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.append(1))
+    setup, searched = official_setup(o.export)
+    name = re.sub(r"[@:/]", "-", f"{setup['task']}-{setup['model']['name']}-s{setup['seed']}")
+    path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
+    o.out.mkdir(parents=True, exist_ok=True)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if finished(path, setup):
+        return print(f"{path} is finished")
+    run = Run(o.export, setup, checkpoint)
+    run.resume()
+    if not run.train(lambda: stop or time.monotonic() > limit, o.checkpoint_every):
+        print(f"not finished: {name}; the same command goes on")
+        sys.exit(NOT_FINISHED)
+    result = run.result("bench/peers/train.py " + " ".join(sys.argv[1:]), searched)
+    replace(path, lambda f: f.write(json.dumps(result, indent=1, allow_nan=False).encode() + b"\n"))
+    checkpoint.unlink(missing_ok=True)
+    print(f"{path}: best validation loss {result['outcome']['best_valid_loss']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,747 @@
+/* xlstm-report: reads result files, one per run, and writes one HTML page that needs nothing else, and the
+ * same tables in Markdown. What cannot be merged honestly is refused by name. */
+#include "bench.h"
+#include "plot.h"
+#include <argp.h>
+#include <dirent.h>
+#include <math.h>
+
+enum { MAX_RUNS = 1024, MAX_GROUPS = 64 };
+
+typedef struct {
+    char *path;
+    json_t *j;
+} file_result;
+
+/* The runs of one model on one task, seed after seed. */
+typedef struct {
+    const result_kind *kind;
+    const char *model;
+    const file_result *run[MAX_RUNS];
+    int runs;
+} group;
+
+typedef struct {
+    const char *out, *markdown, *speed_path;
+    file_result result[MAX_RUNS];
+    int results;
+    group groups[MAX_GROUPS];
+    int count;
+    json_t *speed;
+} report;
+
+/* ---- options ---- */
+
+enum { OPT_MARKDOWN = 1000, OPT_SPEED };
+static const struct argp_option argp_options[] = {
+    {"out", 'o', "FILE", 0, "the page (default: report.html)", 0},
+    {"markdown", OPT_MARKDOWN, "FILE", 0, "the tables in Markdown, too", 0},
+    {"speed", OPT_SPEED, "FILE", 0, "what xlstm-speed --json wrote", 0},
+    {0}};
+
+static void add_file(report *r, const char *path);
+
+static void add_folder(report *r, const char *dir) {
+    struct dirent **names;
+    int n = scandir(dir, &names, NULL, alphasort);
+    if (n < 0)
+        die("%s cannot be read (%s); give the folder that --out of the programs named", dir, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        size_t length = strlen(names[i]->d_name);
+        if (length > 5 && !strcmp(names[i]->d_name + length - 5, ".json")) {
+            char *path = join(dir, names[i]->d_name, "");
+            add_file(r, path);
+            free(path);
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    report *r = state->input;
+    switch (key) {
+    case 'o':
+        r->out = arg;
+        return 0;
+    case OPT_MARKDOWN:
+        r->markdown = arg;
+        return 0;
+    case OPT_SPEED:
+        r->speed_path = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        add_folder(r, arg);
+        return 0;
+    }
+    return ARGP_ERR_UNKNOWN;
+}
+
+/* ---- reading and merging ---- */
+
+static void add_file(report *r, const char *path) {
+    char why[RESULT_WHY];
+    json_t *j;
+    result_status status = result_read(&j, path, why);
+    if (status == RESULT_DAMAGED) {
+        result_set_aside(path, why);
+        return;
+    }
+    if (status != RESULT_OK)
+        die("%s: %s", path, why);
+    if (r->results == MAX_RUNS)
+        die("%s is one more than the %d results that a report can have", path, MAX_RUNS);
+    r->result[r->results++] = (file_result){strcpy(need(strlen(path) + 1), path), j};
+}
+
+static group *group_of(report *r, const file_result *f) {
+    const char *task = result_text(f->j, "setup.task"), *model = result_text(f->j, "setup.model.name");
+    for (int i = 0; i < r->count; i++)
+        if (!strcmp(r->groups[i].kind->name, task) && !strcmp(r->groups[i].model, model))
+            return &r->groups[i];
+    if (r->count == MAX_GROUPS)
+        die("%s: there are more than %d models", f->path, MAX_GROUPS);
+    r->groups[r->count] = (group){.kind = result_kind_find(task), .model = model};
+    return &r->groups[r->count++];
+}
+
+/* Everything of a setup that must be the same: without the seed, and the name of what differs between
+ * systems. */
+static int same_but_seed(const json_t *a, const json_t *b) {
+    static const char *const parts[] = {"preset", "model", "training", "data"};
+    for (int i = 0; i < 4; i++)
+        if (!json_equal(result_at(a, parts[i]), result_at(b, parts[i])))
+            return 0;
+    return 1;
+}
+
+/* Runs of a task must have had the same data, and those of a model everything but the seed. */
+static void check_merge(const report *r, const file_result *f) {
+    for (const file_result *g = r->result; g < f; g++) {
+        const json_t *a = result_at(f->j, "setup"), *b = result_at(g->j, "setup");
+        if (strcmp(result_text(a, "task"), result_text(b, "task")))
+            continue;
+        if (!json_equal(result_at(a, "data"), result_at(b, "data")))
+            die("%s had other data than %s; the corpus has changed between them, so they cannot be merged",
+                f->path, g->path);
+        if (strcmp(result_text(a, "model.name"), result_text(b, "model.name")))
+            continue;
+        if (!same_but_seed(a, b))
+            die("%s had other settings than %s; they cannot be merged", f->path, g->path);
+        if (result_number(a, "seed") == result_number(b, "seed"))
+            die("%s is the same run as %s; remove one", f->path, g->path);
+    }
+}
+
+/* Ours in the programs' order, the official package behind. */
+static int rank_of(const char *model) {
+    static const char *const order[] = {"xlstm", "lstm-res", "lstm", "transformer", "official"};
+    for (int i = 0; i < 5; i++)
+        if (!strncmp(model, order[i], strlen(order[i])))
+            return i;
+    return 5;
+}
+
+static int compare_groups(const void *a, const void *b) {
+    const group *x = a, *y = b;
+    int by = rank_of(x->model) - rank_of(y->model);
+    return by ? by : strcmp(x->model, y->model);
+}
+
+static int compare_seeds(const void *a, const void *b) {
+    const file_result *const *x = a, *const *y = b;
+    double d = result_number((*x)->j, "setup.seed") - result_number((*y)->j, "setup.seed");
+    return (d > 0) - (d < 0);
+}
+
+static void merge(report *r) {
+    for (int i = 0; i < r->results; i++) {
+        check_merge(r, &r->result[i]);
+        group *g = group_of(r, &r->result[i]);
+        g->run[g->runs++] = &r->result[i];
+    }
+    qsort(r->groups, (size_t)r->count, sizeof *r->groups, compare_groups);
+    for (int i = 0; i < r->count; i++)
+        qsort(r->groups[i].run, (size_t)r->groups[i].runs, sizeof *r->groups[i].run, compare_seeds);
+}
+
+/* ---- numbers over seeds ---- */
+
+typedef struct {
+    double mean, spread; /* standard deviation of a sample; NaN for one seed */
+    int count;
+} statistic;
+
+static statistic over_seeds(const group *g, const char *path) {
+    statistic s = {0, 0, 0};
+    for (int i = 0; i < g->runs; i++) {
+        double x = result_number(g->run[i]->j, path);
+        if (isnan(x))
+            continue;
+        double step = x - s.mean;
+        s.count++;
+        s.mean += step / s.count;
+        s.spread += step * (x - s.mean);
+    }
+    s.spread = s.count > 1 ? sqrt(s.spread / (s.count - 1)) : NAN;
+    if (!s.count)
+        s.mean = NAN;
+    return s;
+}
+
+static void cell(char text[64], statistic s, int digits) {
+    if (isnan(s.mean))
+        snprintf(text, 64, "–");
+    else if (isnan(s.spread))
+        snprintf(text, 64, "%.*f", digits, s.mean);
+    else
+        snprintf(text, 64, "%.*f ± %.*f", digits, s.mean, digits, s.spread);
+}
+
+/* ---- writing: one table is HTML in the page, and Markdown beside ---- */
+
+typedef struct {
+    FILE *html, *md;
+    int columns;
+} writer;
+
+static void escaped(FILE *f, const char *text) {
+    for (; *text; text++)
+        switch (*text) {
+        case '<':
+            fputs("&lt;", f);
+            break;
+        case '>':
+            fputs("&gt;", f);
+            break;
+        case '&':
+            fputs("&amp;", f);
+            break;
+        case '"':
+            fputs("&quot;", f);
+            break;
+        default:
+            fputc(*text, f);
+        }
+}
+
+static void heading(const writer *w, const char *text) {
+    fputs("<h2>", w->html);
+    escaped(w->html, text);
+    fputs("</h2>\n", w->html);
+    fprintf(w->md, "\n## %s\n", text);
+}
+
+static void paragraph(const writer *w, const char *text) {
+    fputs("<p>", w->html);
+    escaped(w->html, text);
+    fputs("</p>\n", w->html);
+    fprintf(w->md, "\n%s\n", text);
+}
+
+static void table_begin(writer *w) {
+    w->columns = 0;
+    fputs("<div class=\"wide\"><table>\n<tr>", w->html);
+    fputs("\n|", w->md);
+}
+
+static void table_head(writer *w, const char *text) {
+    w->columns++;
+    fputs("<th>", w->html);
+    escaped(w->html, text);
+    fprintf(w->md, " %s |", text);
+}
+
+static void table_row(const writer *w) {
+    fputs("\n<tr>", w->html);
+    fputs("\n|", w->md);
+}
+
+static void table_headed(const writer *w) {
+    fputs("\n|", w->md);
+    for (int i = 0; i < w->columns; i++)
+        fputs(i ? "---:|" : "---|", w->md);
+}
+
+static void table_cell(const writer *w, const char *text) {
+    fputs("<td>", w->html);
+    escaped(w->html, text);
+    fprintf(w->md, " %s |", text);
+}
+
+static void table_end(const writer *w) {
+    fputs("\n</table></div>\n", w->html);
+    fputs("\n", w->md);
+}
+
+/* ---- tables ---- */
+
+static const struct {
+    const char *model, *says;
+    double perplexity[4];
+} thesis[] = {{"lstm", "LSTM", {205115, 8215.5, 104.6, 2031.2}},
+              {"official", "official xLSTM package", {57969, 706.3, 17.0, 327.2}},
+              {"xlstm", "from-scratch xLSTM", {51352, 614.4, 17.8, 313.4}},
+              {"transformer", "Transformer", {56597, 656.5, 18.3, 331.5}}};
+
+static const group *find_group(const report *r, const char *task, const char *model) {
+    for (int i = 0; i < r->count; i++)
+        if (!strcmp(r->groups[i].kind->name, task) && !strcmp(r->groups[i].model, model))
+            return &r->groups[i];
+    return NULL;
+}
+
+/* Of the models whose name begins so (xlstm, xlstm@7:1, ...) the one that is best in validation. */
+static const group *best_group(const report *r, const char *task, const char *begins) {
+    const group *best = NULL;
+    double least = INFINITY;
+    size_t n = strlen(begins);
+    for (int i = 0; i < r->count; i++) {
+        const group *g = &r->groups[i];
+        if (strcmp(g->kind->name, task) || strncmp(g->model, begins, n) ||
+            (g->model[n] && g->model[n] != '@'))
+            continue;
+        double loss = over_seeds(g, "outcome.best_valid_loss").mean;
+        if (!best || loss < least) {
+            best = g;
+            least = loss;
+        }
+    }
+    return best;
+}
+
+static void headline(const report *r, writer *w) {
+    const result_kind *lm = result_kind_find("lm");
+    heading(w, "Test perplexity on language modelling: the thesis's figures and these");
+    table_begin(w);
+    table_head(w, "system");
+    for (int by = 0; by < 2; by++)
+        for (int c = 0; c < 4; c++) {
+            char text[64];
+            snprintf(text, sizeof text, "%s, %s", lm->columns[c].heading, by ? "here" : "thesis");
+            table_head(w, text);
+        }
+    table_headed(w);
+    for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++) {
+        const group *g = best_group(r, "lm", thesis[i].model);
+        char system[128];
+        snprintf(system, sizeof system, g && strchr(g->model, '@') ? "%s (here %s)" : "%s", thesis[i].says,
+                 g ? g->model : "");
+        table_row(w);
+        table_cell(w, system);
+        for (int c = 0; c < 4; c++) {
+            char text[64];
+            snprintf(text, sizeof text, "%.1f", thesis[i].perplexity[c]);
+            table_cell(w, text);
+        }
+        for (int c = 0; c < 4; c++) {
+            char text[64] = "not run", path[64];
+            snprintf(path, sizeof path, "outcome.test.%s", lm->columns[c].path);
+            if (g)
+                cell(text, over_seeds(g, path), 1);
+            table_cell(w, text);
+        }
+    }
+    table_end(w);
+    paragraph(w, "The thesis trained models of other sizes, for other lengths of time, and its LSTM not at "
+                 "all; its figures "
+                 "are for orientation. Of several mixes of blocks the one that is best in validation is "
+                 "shown. Buckets: how often the target occurs in the training text.");
+}
+
+static void machine_cells(const group *g, const writer *w) {
+    static const struct {
+        const char *path;
+        int digits;
+        double per;
+    } shown[] = {{"setup.model.core_parameters", 3, 1e6},
+                 {"outcome.train_tokens", 1, 1e6},
+                 {"machine.tokens_per_second", 0, 1},
+                 {"machine.seconds", 0, 1},
+                 {"machine.peak_memory_kib", 0, 1024}};
+    char text[64];
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        statistic s = over_seeds(g, shown[i].path);
+        s.mean /= shown[i].per;
+        s.spread = NAN;
+        cell(text, s, shown[i].digits);
+        table_cell(w, text);
+    }
+}
+
+static void diverged_cell(const group *g, const writer *w) {
+    char text[64] = "no";
+    int runs = 0;
+    long long first = -1;
+    for (int i = 0; i < g->runs; i++) {
+        const json_t *at = result_at(g->run[i]->j, "outcome.diverged");
+        if (json_is_integer(at) && !runs++)
+            first = (long long)json_integer_value(at);
+    }
+    if (runs)
+        snprintf(text, sizeof text, "%d of %d, at step %lld", runs, g->runs, first);
+    table_cell(w, text);
+}
+
+static void model_row(const group *g, const writer *w) {
+    char text[64], path[64];
+    table_row(w);
+    table_cell(w, g->model);
+    snprintf(text, sizeof text, "%d", g->runs);
+    table_cell(w, text);
+    for (int c = 0; c < result_columns(g->kind); c++) {
+        snprintf(path, sizeof path, "outcome.test.%s", g->kind->columns[c].path);
+        cell(text, over_seeds(g, path), g->kind->columns[c].digits);
+        table_cell(w, text);
+    }
+    snprintf(text, sizeof text, "%g", result_number(g->run[0]->j, "setup.training.learning_rate"));
+    table_cell(w, text);
+    machine_cells(g, w);
+    diverged_cell(g, w);
+}
+
+static void task_table(const report *r, const result_kind *kind, writer *w) {
+    static const char *const more[] = {"learning rate", "core M",   "tokens M", "tokens/s",
+                                       "seconds",       "peak MiB", "diverged"};
+    int official = 0;
+    table_begin(w);
+    table_head(w, "model");
+    table_head(w, "seeds");
+    for (int c = 0; c < result_columns(kind); c++)
+        table_head(w, kind->columns[c].heading);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        table_head(w, more[i]);
+    table_headed(w);
+    for (int i = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind) {
+            model_row(&r->groups[i], w);
+            official |= !strncmp(r->groups[i].model, "official", 8);
+        }
+    if (!official) {
+        table_row(w);
+        table_cell(w, "official");
+        for (int c = 1; c < w->columns; c++)
+            table_cell(w, c == 1 ? "not run" : "–");
+    }
+    table_end(w);
+}
+
+static void bucket_sizes(const report *r, const result_kind *kind, const writer *w) {
+    char text[256];
+    const json_t *test = NULL;
+    for (int i = 0; i < r->count && !json_is_object(test); i++)
+        if (r->groups[i].kind == kind)
+            test = result_at(r->groups[i].run[0]->j, "outcome.test");
+    snprintf(text, sizeof text, "Targets in the buckets: %.0f rare, %.0f medium, %.0f frequent; %.0f in all.",
+             result_number(test, "rare.tokens"), result_number(test, "medium.tokens"),
+             result_number(test, "frequent.tokens"), result_number(test, "overall.tokens"));
+    paragraph(w, text);
+}
+
+/* ---- plots ---- */
+
+static void add_evaluations(plot *p, const json_t *points, const char *label, int style) {
+    plot_series(p, label, style);
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *at = json_array_get(points, i);
+        plot_point(p, result_number(at, "tokens") / 1e6, result_number(at, "valid_loss"));
+    }
+}
+
+/* A list of numbers over 1, 2, ... */
+static void add_list(plot *p, const json_t *list, const char *label, int style) {
+    plot_series(p, label, style);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        plot_point(p, (double)(i + 1), result_number(json_array_get(list, i), ""));
+}
+
+static void learning_curves(const report *r, const result_kind *kind, FILE *html) {
+    plot *p = plot_begin("Learning curves: validation loss", "million tokens trained on", "loss per token",
+                         PLOT_LINES);
+    for (int i = 0, style = 0; i < r->count; i++) {
+        const group *g = &r->groups[i];
+        if (g->kind != kind)
+            continue;
+        for (int n = 0; n < g->runs; n++)
+            add_evaluations(p, result_at(g->run[n]->j, "evaluations"), n ? NULL : g->model, style);
+        style++;
+    }
+    plot_end(p, html, strcmp(kind->name, "lm") ? "logscale y" : NULL);
+}
+
+static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
+    plot *p = plot_begin(kind->higher_is_better ? "Test accuracy" : "Test perplexity by bucket", NULL,
+                         kind->higher_is_better ? "per cent right" : "perplexity, log axis", PLOT_BARS);
+    for (int c = 0; c < result_columns(kind); c++)
+        plot_category(p, kind->columns[c].heading);
+    for (int i = 0, style = 0; i < r->count; i++) {
+        const group *g = &r->groups[i];
+        if (g->kind != kind)
+            continue;
+        plot_series(p, g->model, style++);
+        for (int c = 0; c < result_columns(kind); c++) {
+            char path[64];
+            snprintf(path, sizeof path, "outcome.test.%s", kind->columns[c].path);
+            plot_point(p, c, over_seeds(g, path).mean);
+        }
+    }
+    plot_end(p, html, kind->higher_is_better ? "yrange [0:105]" : "logscale y\nset yrange [1:*]");
+}
+
+static void by_position(const report *r, const result_kind *kind, FILE *html, const char *title,
+                        const char *unit, const char *set) {
+    plot *p = plot_begin(title, "position in the sequence", unit, PLOT_LINES);
+    for (int i = 0, style = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind)
+            add_list(p, result_at(r->groups[i].run[0]->j, "outcome.test.by_position"), r->groups[i].model,
+                     style++);
+    plot_end(p, html, set);
+}
+
+/* Our first losses beside the package's from the same weights over the same batches. */
+static void first_losses(const report *r, const result_kind *kind, FILE *html) {
+    plot *p = plot_begin("First training losses, from the same weights over the same batches", "step", "loss",
+                         PLOT_LINES);
+    int pairs = 0;
+    for (int i = 0; i < r->count; i++) {
+        const group *g = &r->groups[i];
+        char ours[64];
+        if (g->kind != kind || strncmp(g->model, "official", 8))
+            continue;
+        snprintf(ours, sizeof ours, "xlstm%.50s", g->model + 8);
+        const group *mine = find_group(r, kind->name, ours);
+        if (!mine)
+            continue;
+        add_list(p, result_at(mine->run[0]->j, "first_losses"), ours, 2 * pairs);
+        add_list(p, result_at(g->run[0]->j, "first_losses"), g->model, 2 * pairs + 1);
+        pairs++;
+    }
+    if (pairs)
+        plot_end(p, html, NULL);
+    else
+        plot_drop(p);
+}
+
+static void configurations(const report *r, const result_kind *kind, FILE *html) {
+    fputs("<h3>Each run, and how to make it again</h3>\n", html);
+    for (int i = 0; i < r->count; i++)
+        for (int n = 0; r->groups[i].kind == kind && n < r->groups[i].runs; n++) {
+            const json_t *j = r->groups[i].run[n]->j;
+            fputs("<details><summary>", html);
+            escaped(html, r->groups[i].model);
+            fprintf(html, ", seed %.0f</summary>\n<pre>", result_number(j, "setup.seed"));
+            escaped(html, result_text(j, "command"));
+            static const char *const parts[] = {"setup", "learning_rate_search", "machine"};
+            for (int k = 0; k < 3; k++) {
+                char *text = json_dumps(result_at(j, parts[k]), JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+                fprintf(html, "\n\n%s: ", parts[k]);
+                escaped(html, text);
+                free(text);
+            }
+            fputs("</pre></details>\n", html);
+        }
+}
+
+static void task_section(const report *r, const result_kind *kind, writer *w) {
+    int any = 0;
+    char text[128];
+    for (int i = 0; i < r->count; i++)
+        any |= r->groups[i].kind == kind;
+    if (!any)
+        return;
+    snprintf(text, sizeof text, "%c%s", kind->title[0] - 'a' + 'A', kind->title + 1);
+    heading(w, text);
+    paragraph(w, kind->measure);
+    task_table(r, kind, w);
+    if (!strcmp(kind->name, "lm"))
+        bucket_sizes(r, kind, w);
+    learning_curves(r, kind, w->html);
+    if (!strcmp(kind->name, "lm") || !strcmp(kind->name, "mqar"))
+        bucket_bars(r, kind, w->html);
+    if (!strcmp(kind->name, "nns"))
+        by_position(r, kind, w->html, "Test error by position", "mean squared error", NULL);
+    if (!strcmp(kind->name, "parity"))
+        by_position(r, kind, w->html, "Test accuracy by length (trained on up to 40)",
+                    "share of right answers", "yrange [0:1.05]");
+    first_losses(r, kind, w->html);
+    configurations(r, kind, w->html);
+}
+
+/* ---- speed ---- */
+
+static int is_row(const json_t *row, const char *measure) {
+    return !strcmp(result_text(row, "measure"), measure) && !isnan(result_number(row, "tokens_per_second"));
+}
+
+static void speed_against_length(const json_t *rows, const char *field, double per, const char *title,
+                                 const char *unit, FILE *html) {
+    plot *p = plot_begin(title, "tokens in a row", unit, PLOT_LINES);
+    char seen[64][96];
+    int kinds = 0, points = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        char name[96];
+        int known = 0;
+        if (!is_row(row, "train"))
+            continue;
+        snprintf(name, sizeof name, "%.40s %.20s %.20s", result_text(row, "model"), result_text(row, "by"),
+                 result_text(row, "shape"));
+        for (int k = 0; k < kinds; k++)
+            known |= !strcmp(seen[k], name);
+        if (known || kinds == 64)
+            continue;
+        strcpy(seen[kinds], name);
+        plot_series(p, name, kinds++);
+        for (size_t k = i; k < json_array_size(rows); k++) {
+            const json_t *other = json_array_get(rows, k);
+            char its[96];
+            snprintf(its, sizeof its, "%.40s %.20s %.20s", result_text(other, "model"),
+                     result_text(other, "by"), result_text(other, "shape"));
+            if (is_row(other, "train") && !strcmp(its, name)) {
+                plot_point(p, result_number(other, "time"), result_number(other, field) / per);
+                points++;
+            }
+        }
+    }
+    if (points)
+        plot_end(p, html, "logscale xy");
+    else
+        plot_drop(p);
+}
+
+static void speed_section(const report *r, writer *w) {
+    const json_t *rows = result_at(r->speed, "rows");
+    char text[256];
+    heading(w, "Speed and memory");
+    snprintf(text, sizeof text,
+             "Medians on %d threads; sgemm %.0f GFLOP/s, memory read %.1f GB/s on this machine.",
+             (int)result_number(r->speed, "threads"), result_number(r->speed, "sgemm_flops") / 1e9,
+             result_number(r->speed, "read_bytes_per_second") / 1e9);
+    paragraph(w, text);
+    table_begin(w);
+    static const char *const heads[] = {"model", "by",   "measure",  "shape",
+                                        "batch", "time", "tokens/s", "peak MB"};
+    for (size_t i = 0; i < 8; i++)
+        table_head(w, heads[i]);
+    table_headed(w);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        table_row(w);
+        static const char *const texts[] = {"model", "by", "measure", "shape"};
+        for (int k = 0; k < 4; k++)
+            table_cell(w, result_text(row, texts[k]));
+        const double numbers[] = {result_number(row, "batch"), result_number(row, "time"),
+                                  result_number(row, "tokens_per_second"),
+                                  result_number(row, "peak_bytes") / 1e6};
+        for (int k = 0; k < 4; k++) {
+            cell(text, (statistic){numbers[k], NAN, 1}, 0);
+            table_cell(w, text);
+        }
+    }
+    table_end(w);
+    speed_against_length(rows, "tokens_per_second", 1, "Training speed against length", "tokens/s", w->html);
+    speed_against_length(rows, "peak_bytes", 1e6, "Peak memory in training against length", "MB", w->html);
+}
+
+/* ---- the page ---- */
+
+static const char page_head[] =
+    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>xLSTM "
+    "compared</title>\n<style>\n"
+    "body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 62rem; color: "
+    "#222; "
+    "background: #fff }\n"
+    "h1, h2, h3 { line-height: 1.2; margin: 2rem 0 .5rem }\n.wide { overflow-x: auto }\n"
+    "table { border-collapse: collapse; font-size: .85rem; white-space: nowrap }\n"
+    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ccc; font-variant-numeric: "
+    "tabular-nums }\n"
+    "th { vertical-align: bottom; background: #f3f3f3; white-space: normal; min-width: 4em }\n"
+    "th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; "
+    "min-width: 6em }\n"
+    "th:first-child { background: #f3f3f3 }\nfigure { margin: 1rem 0; overflow-x: "
+    "auto }\nsvg { width: 100%; height: auto; min-width: 30rem; max-width: 52rem }\n"
+    "details { margin: .25rem 0 }\nsummary { cursor: pointer }\npre { font-size: .8rem; overflow-x: auto; "
+    "background: "
+    "#f6f6f6; padding: .5rem }\n</style>\n";
+
+static void write_page(const report *r, writer *w) {
+    fputs(page_head, w->html);
+    fputs("<h1>xLSTM compared</h1>\n", w->html);
+    fputs("# xLSTM compared\n", w->md);
+    paragraph(w, "Models whose core parameters are of equal size, trained on the same data, tested once with "
+                 "the weights "
+                 "that were best in validation. Figures over several seeds: mean ± standard deviation.");
+    headline(r, w);
+    const result_kind *kind;
+    for (int i = 0; (kind = result_kind_at(i)); i++)
+        task_section(r, kind, w);
+    if (r->speed)
+        speed_section(r, w);
+    fprintf(w->html, "<p>Made by xlstm-report %s from %d result files.</p>\n</html>\n", xlstm_version(),
+            r->results);
+}
+
+/* Closes a file that was written beside and puts it in its place. */
+static void put(FILE *f, const char *beside, const char *path) {
+    if (fflush(f) || fclose(f) || rename(beside, path))
+        die("%s cannot be written (%s)", path, strerror(errno));
+}
+
+static FILE *open_beside(char **beside, const char *path) {
+    *beside = need(strlen(path) + 5);
+    sprintf(*beside, "%s.tmp", path);
+    FILE *f = fopen(*beside, "w");
+    if (!f)
+        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
+    return f;
+}
+
+static void read_speed(report *r) {
+    json_error_t error;
+    r->speed = json_load_file(r->speed_path, 0, &error);
+    if (!r->speed || strcmp(result_text(r->speed, "task"), "speed") ||
+        !json_is_array(result_at(r->speed, "rows")))
+        die("%s is not what xlstm-speed --json writes%s%s", r->speed_path, r->speed ? "" : ": ",
+            r->speed ? "" : error.text);
+}
+
+int main(int argc, char **argv) {
+    static const struct argp argp = {
+        argp_options,
+        parse_option,
+        "FOLDER...",
+        "Merges results of xlstm-lm, xlstm-nns, xlstm-tasks and bench/peers/train.py into one page.\v"
+        "Every *.json of the folders is one run. The page needs no other file and no network.",
+        NULL,
+        NULL,
+        NULL};
+    report *r = need(sizeof *r);
+    r->out = "report.html";
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, r);
+    if (!r->results)
+        die("there are no results; give the folder that --out of the programs named");
+    if (r->speed_path)
+        read_speed(r);
+    merge(r);
+    char *html_beside, *md_beside;
+    const char *md = r->markdown ? r->markdown : "/dev/null";
+    writer w = {.html = open_beside(&html_beside, r->out)};
+    w.md = r->markdown ? open_beside(&md_beside, md) : fopen(md, "w");
+    write_page(r, &w);
+    put(w.html, html_beside, r->out);
+    free(html_beside);
+    if (r->markdown) {
+        put(w.md, md_beside, md);
+        free(md_beside);
+    } else
+        fclose(w.md);
+    for (int i = 0; i < r->results; i++) {
+        free(r->result[i].path);
+        json_decref(r->result[i].j);
+    }
+    json_decref(r->speed);
+    free(r);
+    return 0;
+}
