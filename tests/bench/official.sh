@@ -11,11 +11,8 @@ if [ -z "${XLSTM_PEERS:-}" ] || ! "$XLSTM_PEERS" -c 'import torch, xlstm, safete
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/corpus"
-for part in train valid test; do
-    awk -v seed=${#part} 'BEGIN { srand(seed); for (l = 0; l < 300; l++) { for (w = 0; w < 12; w++) printf " w%d", int(200 * rand() * rand()); print "" } }' \
-        >"$work/corpus/$part.txt"
-done
+. "$(dirname "$0")/support.sh"
+small_corpus "$work/corpus" 300 200
 
 lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1 --steps 60 --no-carry "$@"; }
 nns() { "$bin/xlstm-nns" --preset smoke --models xlstm@1:1 --steps 50 "$@"; }

@@ -6,8 +6,8 @@ bin=$1
 examples=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/support.sh"
 here=$(cd "$(dirname "$0")/../.." && pwd)
-failed=0
 
 corpus=$work/corpus
 mkdir -p "$corpus" "$work/none" "$work/empty" "$work/one" "$work/binary" "$work/latin"
@@ -23,19 +23,6 @@ for part in train valid test; do
     printf 'a b\0c d\n' >"$work/binary/$part.txt"
     printf 'caf\351 a b\n' >"$work/latin/$part.txt"
 done
-
-refused() { # what it should say, then the command
-    say=$1
-    shift
-    code=0
-    "$@" >"$work/out" 2>"$work/err" || code=$?
-    lines=$(wc -l <"$work/err")
-    if [ $code -ne 2 ] || [ "$lines" -lt 1 ] || [ "$lines" -gt 2 ] || ! grep -q -e "$say" "$work/err"; then
-        echo "FAIL (exit $code): $*" >&2
-        cat "$work/err" >&2
-        failed=1
-    fi
-}
 
 accepted() { # folder for results, how many there must be, then the command
     folder=$1 many=$2
@@ -153,4 +140,3 @@ refused "is empty" "$bin/xlstm-lm" --data "$work/empty"
 refused "vocabulary" "$bin/xlstm-lm" --data "$work/one"
 refused "zero bytes" "$bin/xlstm-lm" --data "$work/binary"
 refused "latin/train.txt.*not UTF-8" "$bin/xlstm-lm" --data "$work/latin"
-exit $failed

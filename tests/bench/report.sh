@@ -6,24 +6,10 @@ bin=$1
 here=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/corpus"
-for part in train valid test; do
-    awk -v seed=${#part} 'BEGIN { srand(seed); for (l = 0; l < 200; l++) { for (w = 0; w < 12; w++) printf " w%d", int(99 * rand() * rand()); print "" } }' \
-        >"$work/corpus/$part.txt"
-done
+. "$(dirname "$0")/support.sh"
+small_corpus "$work/corpus" 200 99
 
 reproduce() { sh "$here/bench/reproduce" --preset smoke --bin "$bin" --data "$work/corpus" --out "$work/out" "$@"; }
-refused() { # what it should say, then the command
-    say=$1
-    shift
-    code=0
-    "$@" >"$work/stdout" 2>"$work/err" || code=$?
-    [ $code -eq 2 ] && grep -q -e "$say" "$work/err" && return
-    echo "FAIL (exit $code): $*" >&2
-    cat "$work/err" >&2
-    exit 1
-}
-
 refused 'preset "huge" is unknown' reproduce --preset huge
 refused 'task "chess" is unknown' reproduce --tasks chess
 refused "is not an option" reproduce --nonsense

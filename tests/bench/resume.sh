@@ -6,11 +6,8 @@ set -eu
 bin=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/corpus"
-for part in train valid test; do
-    awk -v seed=${#part} 'BEGIN { srand(seed); for (l = 0; l < 200; l++) { for (w = 0; w < 12; w++) printf " w%d", int(99 * rand() * rand()); print "" } }' \
-        >"$work/corpus/$part.txt"
-done
+. "$(dirname "$0")/support.sh"
+small_corpus "$work/corpus" 200 99
 
 # Everything but times, and how and by how many threads it was made.
 numbers() { grep -vE '"(command|threads|seconds|seconds_validating|tokens_per_second|peak_memory_kib)":' "$1"; }
@@ -69,17 +66,6 @@ wait $pid || code=$?
 [ $code -eq 3 ]
 grep -q "not finished: lm-xlstm-1-1-s1" "$work/out"
 [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]
-
-refused() { # what it should say, then the command
-    say=$1
-    shift
-    code=0
-    "$@" >"$work/out" 2>"$work/err" || code=$?
-    [ $code -eq 2 ] && grep -q -e "$say" "$work/err" && return
-    echo "FAIL (exit $code): $*" >&2
-    cat "$work/err" >&2
-    exit 1
-}
 
 refused "lm-xlstm-1-1-s1.checkpoint is an unfinished run" lm --out "$work/asked" --steps 100000
 refused "lm-xlstm-1-1-s1.checkpoint is of a run with other settings" lm --out "$work/asked" --resume --steps 99
