@@ -4,6 +4,7 @@
 #ifndef XLSTM_H
 #define XLSTM_H
 
+#include "xlstm/cell.h"
 #include "xlstm/checkpoint.h"
 #include "xlstm/common.h"
 #include "xlstm/config.h"

@@ -1,5 +1,5 @@
 #include "base/error.h"
-#include "layer/layer.h"
+#include "model/module.h"
 #include "xlstm/config.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ xlstm_status xlstm_config_mix(xlstm_config *c, const char *ratio) {
     return XLSTM_OK;
 }
 
-static xlstm_status in_range(const char *name, double value, double low, double high) {
+xlstm_status xl_in_range(const char *name, double value, double low, double high) {
     if (!(value >= low && value <= high)) /* catches NaN too */
         return xl_fail(XLSTM_E_CONFIG, "%s is %g; it must be %g to %g", name, value, low, high);
     return XLSTM_OK;
@@ -92,9 +92,9 @@ static xlstm_status divides(const char *name, int part, const char *of, int whol
 
 static xlstm_status check_mlstm(const xlstm_config *c) {
     int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
-    XL_TRY(in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
-    XL_TRY(in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
-    XL_TRY(in_range("mlstm_conv", c->mlstm_conv, 1, 64));
+    XL_TRY(xl_in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
+    XL_TRY(xl_in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
+    XL_TRY(xl_in_range("mlstm_conv", c->mlstm_conv, 1, 64));
     int blocks = xl_qkv_blocks(inner, c->mlstm_qkv_blocksize);
     if (blocks < 1 || inner % blocks)
         return xl_fail(XLSTM_E_CONFIG,
@@ -105,16 +105,16 @@ static xlstm_status check_mlstm(const xlstm_config *c) {
 
 static xlstm_status check_slstm(const xlstm_config *c) {
     int heads = c->slstm_heads ? c->slstm_heads : c->num_heads;
-    XL_TRY(in_range("slstm_conv", c->slstm_conv, 0, 64));
-    XL_TRY(in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
-    XL_TRY(in_range("slstm_forward_clip", c->slstm_forward_clip, 0, 1e6));
-    XL_TRY(in_range("slstm_recurrent_clip", c->slstm_recurrent_clip, 0, 1e6));
+    XL_TRY(xl_in_range("slstm_conv", c->slstm_conv, 0, 64));
+    XL_TRY(xl_in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
+    XL_TRY(xl_in_range("slstm_forward_clip", c->slstm_forward_clip, 0, 1e6));
+    XL_TRY(xl_in_range("slstm_recurrent_clip", c->slstm_recurrent_clip, 0, 1e6));
     return divides("the number of sLSTM heads", heads, "embedding_dim", c->embedding_dim);
 }
 
 static xlstm_status check_large(const xlstm_config *c) {
-    XL_TRY(in_range("qk_dim_factor", c->qk_dim_factor, 1e-3, 16));
-    XL_TRY(in_range("v_dim_factor", c->v_dim_factor, 1e-3, 16));
+    XL_TRY(xl_in_range("qk_dim_factor", c->qk_dim_factor, 1e-3, 16));
+    XL_TRY(xl_in_range("v_dim_factor", c->v_dim_factor, 1e-3, 16));
     XL_TRY(divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
                    (int)(c->embedding_dim * (double)c->qk_dim_factor)));
     return divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
@@ -127,7 +127,7 @@ static xlstm_status check_attention(const xlstm_config *c) {
         return xl_fail(XLSTM_E_CONFIG,
                        "attention heads have %d numbers; rotary positions need an even head size",
                        c->embedding_dim / c->num_heads);
-    return in_range("context_length", c->context_length, 1, 1 << 24);
+    return xl_in_range("context_length", c->context_length, 1, 1 << 24);
 }
 
 static xlstm_status check_block(const xlstm_config *c, int kind) {
@@ -148,29 +148,29 @@ static xlstm_status check_block(const xlstm_config *c, int kind) {
 }
 
 static xlstm_status check_numbers(const xlstm_config *c) {
-    XL_TRY(in_range("embedding_dim", c->embedding_dim, 1, 1 << 17));
-    XL_TRY(in_range("num_blocks", c->num_blocks, 1, XLSTM_MAX_BLOCKS));
-    XL_TRY(in_range("num_heads", c->num_heads, 1, 1 << 16));
-    XL_TRY(in_range("dropout", c->dropout, 0, 0.99));
-    XL_TRY(in_range("ffn_dropout", c->ffn_dropout, -1, 0.99));
-    XL_TRY(in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
-    XL_TRY(in_range("chunk_size", c->chunk_size, 1, 1024));
-    XL_TRY(in_range("norm_eps", c->norm_eps, 0, 1));
-    XL_TRY(in_range("ffn_proj_factor", c->ffn_proj_factor, 1e-3, 64));
-    XL_TRY(in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
-    XL_TRY(in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
-    XL_TRY(in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
-    XL_TRY(in_range("mlstm_eps", c->mlstm_eps, 0, 1));
-    XL_TRY(in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
-    return in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
+    XL_TRY(xl_in_range("embedding_dim", c->embedding_dim, 1, 1 << 17));
+    XL_TRY(xl_in_range("num_blocks", c->num_blocks, 1, XLSTM_MAX_BLOCKS));
+    XL_TRY(xl_in_range("num_heads", c->num_heads, 1, 1 << 16));
+    XL_TRY(xl_in_range("dropout", c->dropout, 0, 0.99));
+    XL_TRY(xl_in_range("ffn_dropout", c->ffn_dropout, -1, 0.99));
+    XL_TRY(xl_in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
+    XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));
+    XL_TRY(xl_in_range("norm_eps", c->norm_eps, 0, 1));
+    XL_TRY(xl_in_range("ffn_proj_factor", c->ffn_proj_factor, 1e-3, 64));
+    XL_TRY(xl_in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
+    XL_TRY(xl_in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
+    XL_TRY(xl_in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
+    XL_TRY(xl_in_range("mlstm_eps", c->mlstm_eps, 0, 1));
+    XL_TRY(xl_in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
+    return xl_in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
 }
 
 static xlstm_status check_ends(const xlstm_config *c) {
-    XL_TRY(in_range("vocab_size", c->vocab_size, 0, 1 << 24));
+    XL_TRY(xl_in_range("vocab_size", c->vocab_size, 0, 1 << 24));
     if (c->vocab_size > 0)
         return XLSTM_OK;
-    XL_TRY(in_range("input_dim", c->input_dim, 1, 1 << 20));
-    XL_TRY(in_range("output_dim", c->output_dim, 1, 1 << 20));
+    XL_TRY(xl_in_range("input_dim", c->input_dim, 1, 1 << 20));
+    XL_TRY(xl_in_range("output_dim", c->output_dim, 1, 1 << 20));
     if (c->tie_weights)
         return xl_fail(XLSTM_E_CONFIG, "tie_weights needs tokens; set vocab_size or leave tie_weights 0");
     return XLSTM_OK;

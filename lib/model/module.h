@@ -76,5 +76,7 @@ void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 xlstm_status xl_check_streams(const xlstm_module *m, int streams);
 int xl_module_has_attention(const xlstm_module *m);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
+/* One option of a configuration: XLSTM_E_CONFIG with its name unless low <= value <= high. */
+xlstm_status xl_in_range(const char *name, double value, double low, double high);
 
 #endif
