@@ -49,6 +49,32 @@ XLSTM_API xlstm_status xlstm_session_vectors(xlstm_session *session, const xlstm
 XLSTM_API xlstm_status xlstm_session_prompt(xlstm_session *session, const int32_t *tokens, int time,
                                             xlstm_real *logits);
 
+/** What goes into every stream, for xlstm_session_run(). Zero it, then set what you have. Arrays are borrowed
+ * for the call. */
+typedef struct xlstm_input {
+    size_t struct_size;       /**< sizeof(xlstm_input) */
+    int time;                 /**< tokens of the longest row, at least 1 */
+    const int32_t *tokens;    /**< [B, time], each in 0 .. vocab_size-1; modules over tokens */
+    const xlstm_real *inputs; /**< [B, time, input_dim]; modules over vectors */
+    const int32_t *lengths; /**< [B] or NULL: tokens of each row, 0 to time. The rest is padding, which is not
+                               read and changes nothing */
+    const unsigned char *resets; /**< [B, time] or NULL: non-zero where a new sequence begins: the stream is
+                                    put back to the beginning before that token */
+} xlstm_input;
+
+/** Advances each stream by its own number of tokens, with new sequences where they begin; what the calls
+ * above do is this with full rows.
+ *  @param session over tokens or vectors
+ *  @param input what goes in
+ *  @param outputs [B, time, output_dim] receives all outputs, zeros in the padding; NULL: they are not
+ * computed
+ *  @param last [B, output_dim] receives the outputs of each row's last token, zeros for a row of no tokens;
+ * NULL: they are not wanted
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT when a length, or a token before the padding, is out of range: nothing
+ * has moved then */
+XLSTM_API xlstm_status xlstm_session_run(xlstm_session *session, const xlstm_input *input,
+                                         xlstm_real *outputs, xlstm_real *last);
+
 /** Puts a stream back to the beginning.
  *  @param session whose
  *  @param stream 0 to B - 1, or -1: all

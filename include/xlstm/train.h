@@ -86,15 +86,16 @@ XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlst
  * gradient. Dropout is on, and carried state moves on.
  *  @param trainer made with gradients
  *  @param batch its targets and outputs are not looked at
- *  @param outputs [B, time, output_dim] receives what comes out; may be NULL
+ *  @param outputs [B, time, output_dim] receives what comes out, zeros in the padding; may be NULL
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate() */
 XLSTM_API xlstm_status xlstm_trainer_forward(xlstm_trainer *trainer, const xlstm_batch *batch,
                                              xlstm_real *outputs);
 /** Backward from the gradient of what xlstm_trainer_forward() put out; once per forward. ADDS to the gradient
  * buffer.
  *  @param trainer whose last call was xlstm_trainer_forward()
- *  @param d_outputs [B, time, output_dim]
- *  @param d_inputs [B, time, input_dim] receives the gradient of the inputs, or NULL (vector models only)
+ *  @param d_outputs [B, time, output_dim]; not read in the padding
+ *  @param d_inputs [B, time, input_dim] receives the gradient of the inputs, zeros in the padding; or NULL
+ * (vector models only)
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT, also when no forward waits for its backward */
 XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const xlstm_real *d_outputs,
                                                    xlstm_real *d_inputs);
@@ -115,6 +116,23 @@ XLSTM_API double xlstm_trainer_gradient_norm(xlstm_trainer *trainer);
  *  @param stream 0 to B - 1, or -1: all
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a stream that does not exist */
 XLSTM_API xlstm_status xlstm_trainer_reset(xlstm_trainer *trainer, int stream);
+/** Numbers in the carried state of one stream, laid out as in a session over the same module: a state may go
+ * from one to the other, either way.
+ *  @param trainer may be NULL
+ *  @return count of numbers; 0 for a trainer made with carry_state 0 */
+XLSTM_API size_t xlstm_trainer_state_size(const xlstm_trainer *trainer);
+/** Copies the carried state of a stream out: the one after the last call, from which the next goes on.
+ *  @param trainer made with carry_state 1
+ *  @param stream 0 to batch - 1
+ *  @param state [xlstm_trainer_state_size()] receives it
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT */
+XLSTM_API xlstm_status xlstm_trainer_get_state(const xlstm_trainer *trainer, int stream, xlstm_real *state);
+/** Copies a carried state in: the next call goes on from it. Gradients do not flow into it.
+ *  @param trainer made with carry_state 1
+ *  @param stream 0 to batch - 1
+ *  @param state [xlstm_trainer_state_size()], from xlstm_trainer_get_state() or xlstm_session_get_state()
+ *  @return XLSTM_OK, XLSTM_E_ARGUMENT */
+XLSTM_API xlstm_status xlstm_trainer_set_state(xlstm_trainer *trainer, int stream, const xlstm_real *state);
 
 /** Memory of a trainer, in bytes. */
 typedef struct xlstm_trainer_memory {

@@ -2,22 +2,25 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/structs.h"
 #include "model/module.h"
 #include "xlstm/session.h"
 #include <string.h>
 
 struct xlstm_session {
     const xlstm_module *m;
-    int B, max;      /* streams; tokens per piece */
-    real *state;     /* [B, state_size] */
-    int32_t *tokens; /* [B * max] */
-    real *vectors;   /* [B * max, in] */
+    int B, max;       /* streams; tokens per piece */
+    real *state;      /* [B, state_size] */
+    int32_t *tokens;  /* [B * max], of one piece, with padding made harmless; as are */
+    real *vectors;    /* [B * max, in] */
+    int32_t *lengths; /* [B] */
+    uint8_t *resets;  /* [B * max] */
+    real *last;       /* [B, width], what the head is to read of each row's last token */
     xl_arena arena;
     xl_trace trace;
 };
 
-/* What one call wants: all outputs, the last token's, or none. */
-typedef enum { ALL, LAST, NONE } wanted;
+XL_GROWING(xlstm_input, resets, resets)
 
 static xl_call make_call(xlstm_session *s, const xl_ops *op, int T) {
     s->arena.used = 0;
@@ -43,9 +46,12 @@ static xlstm_status allocate(xlstm_session *s) {
     size_t state = (size_t)s->B * m->state_size * sizeof(real), work = s->arena.peak;
     s->state = xl_alloc(state);
     s->tokens = xl_alloc(tokens * sizeof *s->tokens);
+    s->lengths = xl_alloc((size_t)s->B * sizeof *s->lengths);
+    s->resets = xl_alloc(tokens);
+    s->last = xl_alloc((size_t)s->B * (size_t)m->width * sizeof(real));
     s->vectors = xl_alloc(tokens * (size_t)(m->in + 1) * sizeof(real));
     s->arena = (xl_arena){.base = xl_alloc(work), .size = work};
-    if (!s->state || !s->tokens || !s->vectors || !s->arena.base)
+    if (!s->state || !s->tokens || !s->vectors || !s->lengths || !s->resets || !s->last || !s->arena.base)
         return xl_no_memory(state + work, "a session");
     xl_log(XLSTM_LOG_INFO,
            "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
@@ -88,95 +94,161 @@ void xlstm_session_free(xlstm_session *s) {
     xl_free(s->state);
     xl_free(s->tokens);
     xl_free(s->vectors);
+    xl_free(s->lengths);
+    xl_free(s->resets);
+    xl_free(s->last);
     xl_free(s->arena.base);
     xl_free(s);
 }
 
+/* Tokens of row b in this call, and of those the ones in a piece. */
+static int length_of(const xlstm_input *in, int b) {
+    return in->lengths ? in->lengths[b] : in->time;
+}
+
+static int length_in_piece(const xlstm_input *in, int b, int from, int T) {
+    int left = length_of(in, b) - from;
+    return left < 0 ? 0 : left < T ? left : T;
+}
+
+static int longest(const xlstm_session *s, const xlstm_input *in) {
+    int most = 0;
+    for (int b = 0; b < s->B; b++)
+        most = length_of(in, b) > most ? length_of(in, b) : most;
+    return most;
+}
+
+/* The piece's tokens or vectors of one row; padding becomes token 0 or zeros. */
+static void gather_row(xlstm_session *s, const xlstm_input *in, int b, int from, int T) {
+    size_t n = (size_t)s->m->in, row = (size_t)b * (size_t)in->time + (size_t)from, to = (size_t)(b * T);
+    size_t length = (size_t)length_in_piece(in, b, from, T), rest = (size_t)T - length;
+    if (s->m->vocab) {
+        memcpy(s->tokens + to, in->tokens + row, length * sizeof *s->tokens);
+        memset(s->tokens + to + length, 0, rest * sizeof *s->tokens);
+    } else {
+        memcpy(s->vectors + to * n, in->inputs + row * n, length * n * sizeof *s->vectors);
+        memset(s->vectors + (to + length) * n, 0, rest * n * sizeof *s->vectors);
+    }
+    s->lengths[b] = (int32_t)length;
+    if (in->resets)
+        memcpy(s->resets + to, in->resets + row, (size_t)T);
+}
+
 /* The piece's outputs into rows b*time + from + t of `out`. */
-static void write_all(xlstm_session *s, const xl_call *c, real *out, int time, int from) {
+static void write_outputs(xlstm_session *s, const xl_call *c, const xlstm_input *in, real *out, int from) {
     int T = c->seq.T, V = s->m->out;
     xl_view x = s->trace.out;
-    if (T == time) {
+    if (T == in->time) {
         xl_head_forward(s->m, c, xl_rows(out, s->B * T, V), x);
         return;
     }
     for (int b = 0; b < s->B; b++) {
-        real *to = out + ((size_t)b * (size_t)time + (size_t)from) * (size_t)V;
+        real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)V;
         xl_head_forward(s->m, c, xl_rows(to, T, V), (xl_view){x.p + (size_t)(b * T) * x.ld, T, x.cols, x.ld});
     }
 }
 
-static void write_last(xlstm_session *s, const xl_call *c, real *out) {
-    size_t T = (size_t)c->seq.T;
+/* What the head will read of the rows whose last token is in the piece. */
+static void keep_last(xlstm_session *s, const xlstm_input *in, int from, int T) {
     xl_view x = s->trace.out;
-    xl_head_forward(s->m, c, xl_rows(out, s->B, s->m->out),
-                    (xl_view){x.p + (T - 1) * x.ld, s->B, x.cols, T * x.ld});
-}
-
-static void run_piece(xlstm_session *s, int T, int time, int from, wanted want, real *out) {
-    xl_call c = make_call(s, xl_ops_best(), T);
-    xl_stack_forward(s->m, &c, &s->trace, input_of(s, T));
-    if (want == ALL)
-        write_all(s, &c, out, time, from);
-    else if (want == LAST && from + T == time)
-        write_last(s, &c, out);
-}
-
-static void gather(xlstm_session *s, const int32_t *tokens, const real *vectors, int time, int from, int T) {
-    size_t n = (size_t)s->m->in, t = (size_t)T;
-    for (size_t b = 0; b < (size_t)s->B; b++) {
-        size_t row = b * (size_t)time + (size_t)from;
-        if (tokens)
-            memcpy(s->tokens + b * t, tokens + row, t * sizeof *tokens);
-        else
-            memcpy(s->vectors + b * t * n, vectors + row * n, t * n * sizeof *vectors);
+    size_t width = (size_t)s->m->width;
+    for (int b = 0; b < s->B; b++) {
+        int at = length_of(in, b) - 1 - from;
+        if (at >= 0 && at < T)
+            memcpy(s->last + (size_t)b * width, x.p + (size_t)(b * T + at) * x.ld, width * sizeof(real));
     }
 }
 
-static void run(xlstm_session *s, const int32_t *tokens, const real *vectors, int time, wanted want,
-                real *out) {
-    for (int from = 0, T; from < time; from += T) {
-        T = time - from < s->max ? time - from : s->max;
-        gather(s, tokens, vectors, time, from, T);
-        run_piece(s, T, time, from, want, out);
+static void zero_padding(const xlstm_session *s, const xlstm_input *in, real *out) {
+    size_t V = (size_t)s->m->out, T = (size_t)in->time;
+    for (int b = 0; b < s->B; b++) {
+        size_t length = (size_t)length_of(in, b);
+        memset(out + ((size_t)b * T + length) * V, 0, (T - length) * V * sizeof *out);
     }
 }
 
-static xlstm_status check_tokens(const xlstm_session *s, const int32_t *tokens, int time) {
-    if (!s || !tokens || time < 1)
-        return xl_fail(XLSTM_E_ARGUMENT, "a session call needs a session, tokens and time >= 1; got time %d",
-                       time);
-    if (!s->m->vocab)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "this module takes vectors of %d numbers; call xlstm_session_vectors()", s->m->in);
-    for (size_t i = 0; i < (size_t)s->B * (size_t)time; i++)
-        if (tokens[i] < 0 || tokens[i] >= s->m->vocab)
-            return xl_fail(XLSTM_E_ARGUMENT, "token %zu is %d; tokens must be 0 to %d", i, (int)tokens[i],
-                           s->m->vocab - 1);
+static void write_last(xlstm_session *s, const xlstm_input *in, real *last) {
+    xl_call c = make_call(s, xl_ops_best(), 1);
+    xl_head_forward(s->m, &c, xl_rows(last, s->B, s->m->out), xl_rows(s->last, s->B, s->m->width));
+    for (int b = 0; b < s->B; b++)
+        if (!length_of(in, b))
+            memset(last + (size_t)b * (size_t)s->m->out, 0, (size_t)s->m->out * sizeof *last);
+}
+
+static void run(xlstm_session *s, const xlstm_input *in, real *outputs, real *last) {
+    int end = longest(s, in);
+    for (int from = 0, T; from < end; from += T) {
+        T = end - from < s->max ? end - from : s->max;
+        for (int b = 0; b < s->B; b++)
+            gather_row(s, in, b, from, T);
+        xl_call c = make_call(s, xl_ops_best(), T);
+        c.seq.lengths = in->lengths ? s->lengths : NULL;
+        c.seq.resets = in->resets ? s->resets : NULL;
+        xl_stack_forward(s->m, &c, &s->trace, input_of(s, T));
+        if (outputs)
+            write_outputs(s, &c, in, outputs, from);
+        if (last)
+            keep_last(s, in, from, T);
+    }
+    if (outputs && in->lengths)
+        zero_padding(s, in, outputs);
+    if (last)
+        write_last(s, in, last);
+}
+
+static xlstm_status check_tokens(const xlstm_session *s, const xlstm_input *in) {
+    for (int b = 0; b < s->B; b++)
+        for (int t = 0; t < length_of(in, b); t++) {
+            int32_t token = in->tokens[(size_t)b * (size_t)in->time + (size_t)t];
+            if (token < 0 || token >= s->m->vocab)
+                return xl_fail(XLSTM_E_ARGUMENT, "token %d of row %d is %d; tokens must be 0 to %d", t, b,
+                               (int)token, s->m->vocab - 1);
+        }
     return XLSTM_OK;
+}
+
+static xlstm_status check_input(const xlstm_session *s, const xlstm_input *in) {
+    if (in->time < 1)
+        return xl_fail(XLSTM_E_ARGUMENT, "a session call needs time >= 1; got %d", in->time);
+    if (s->m->vocab ? !in->tokens : !in->inputs)
+        return xl_fail(XLSTM_E_ARGUMENT, "this module takes %s; give an array of them",
+                       s->m->vocab ? "tokens" : "vectors");
+    for (int b = 0; in->lengths && b < s->B; b++)
+        if (in->lengths[b] < 0 || in->lengths[b] > in->time)
+            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)in->lengths[b], b,
+                           in->time);
+    return s->m->vocab ? check_tokens(s, in) : XLSTM_OK;
+}
+
+xlstm_status xlstm_session_run(xlstm_session *s, const xlstm_input *input, xlstm_real *outputs,
+                               xlstm_real *last) {
+    xlstm_input in = {0};
+    if (!s)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_run: the session is NULL; create one");
+    XL_TRY(take_xlstm_input(&in, input));
+    XL_TRY(check_input(s, &in));
+    run(s, &in, outputs, last);
+    return XLSTM_OK;
+}
+
+static xlstm_input tokens_of(const int32_t *tokens, int time) {
+    return (xlstm_input){.struct_size = sizeof(xlstm_input), .time = time, .tokens = tokens};
 }
 
 xlstm_status xlstm_session_tokens(xlstm_session *s, const int32_t *tokens, int time, xlstm_real *logits) {
-    XL_TRY(check_tokens(s, tokens, time));
-    run(s, tokens, NULL, time, logits ? ALL : NONE, logits);
-    return XLSTM_OK;
+    xlstm_input in = tokens_of(tokens, time);
+    return xlstm_session_run(s, &in, logits, NULL);
 }
 
 xlstm_status xlstm_session_prompt(xlstm_session *s, const int32_t *tokens, int time, xlstm_real *logits) {
-    XL_TRY(check_tokens(s, tokens, time));
-    run(s, tokens, NULL, time, logits ? LAST : NONE, logits);
-    return XLSTM_OK;
+    xlstm_input in = tokens_of(tokens, time);
+    return xlstm_session_run(s, &in, NULL, logits);
 }
 
 xlstm_status xlstm_session_vectors(xlstm_session *s, const xlstm_real *inputs, int time,
                                    xlstm_real *outputs) {
-    if (!s || !inputs || time < 1)
-        return xl_fail(XLSTM_E_ARGUMENT, "a session call needs a session, inputs and time >= 1; got time %d",
-                       time);
-    if (s->m->vocab)
-        return xl_fail(XLSTM_E_ARGUMENT, "this module takes tokens; call xlstm_session_tokens()");
-    run(s, NULL, inputs, time, outputs ? ALL : NONE, outputs);
-    return XLSTM_OK;
+    xlstm_input in = {.struct_size = sizeof in, .time = time, .inputs = inputs};
+    return xlstm_session_run(s, &in, outputs, NULL);
 }
 
 void xl_session_shape(const xlstm_session *s, int *streams, int *outputs) {

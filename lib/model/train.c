@@ -97,6 +97,14 @@ static void run(xlstm_trainer *tr, const xl_call *c, mode how, real scale) {
         xl_stack_backward(tr->m, c, &tr->trace, input_of(tr), dx, (xl_view){0});
 }
 
+/* Zeros in the padding of some rows of outputs, or of their gradients. */
+static void zero_padding(const xl_call *c, xl_view rows, int from) {
+    int T = c->seq.T;
+    for (int n = 0; c->seq.lengths && n < rows.rows; n++)
+        if ((from + n) % T >= c->seq.lengths[(from + n) / T])
+            c->op->fill(rows.p + (size_t)n * rows.ld, (size_t)rows.cols, 0);
+}
+
 /* Backward from given gradients of the outputs; the head's outputs are computed again where a soft cap needs
  * them. */
 static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d_outputs, xl_view d_in) {
@@ -111,6 +119,7 @@ static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d
         size_t at = (size_t)from * (size_t)tr->m->out;
         xl_head_forward(tr->m, c, yr, x);
         c->op->copy(dyr, xl_rows((real *)(uintptr_t)(d_outputs + at), rows, tr->m->out));
+        zero_padding(c, dyr, from);
         xl_head_backward(tr->m, c, some_rows(dx, from, rows), x, yr, dyr);
     }
     xl_arena_release(c->temp, mark);
@@ -364,8 +373,11 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
     state_moves_on(tr);
     tr->calls++;
     tr->has_tape = 1;
-    if (outputs)
-        xl_head_forward(tr->m, &tr->call, xl_rows(outputs, xl_tokens(&tr->call), tr->m->out), tr->trace.out);
+    if (outputs) {
+        xl_view y = xl_rows(outputs, xl_tokens(&tr->call), tr->m->out);
+        xl_head_forward(tr->m, &tr->call, y, tr->trace.out);
+        zero_padding(&tr->call, y, 0);
+    }
     return XLSTM_OK;
 }
 
@@ -412,6 +424,36 @@ xlstm_status xlstm_trainer_reset(xlstm_trainer *tr, int stream) {
     size_t n = tr->m->state_size, first = stream < 0 ? 0 : (size_t)stream;
     size_t streams = stream < 0 ? (size_t)tr->config.batch : 1;
     memset(tr->state[tr->current] + first * n, 0, streams * n * sizeof(real));
+    return XLSTM_OK;
+}
+
+size_t xlstm_trainer_state_size(const xlstm_trainer *tr) {
+    return tr && tr->state[0] ? tr->m->state_size : 0;
+}
+
+static xlstm_status check_state(const xlstm_trainer *tr, int stream, const real *state) {
+    if (!tr || !state || stream < 0 || stream >= tr->config.batch)
+        return xl_fail(
+            XLSTM_E_ARGUMENT,
+            "a trainer's state needs a trainer, a stream from 0 to batch - 1, not %d, and room for "
+            "xlstm_trainer_state_size() numbers",
+            stream);
+    if (!tr->state[0])
+        return xl_fail(XLSTM_E_ARGUMENT, "this trainer carries no state; make one with carry_state = 1");
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_get_state(const xlstm_trainer *tr, int stream, xlstm_real *state) {
+    XL_TRY(check_state(tr, stream, state));
+    size_t n = tr->m->state_size;
+    memcpy(state, tr->state[tr->current] + (size_t)stream * n, n * sizeof *state);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_set_state(xlstm_trainer *tr, int stream, const xlstm_real *state) {
+    XL_TRY(check_state(tr, stream, state));
+    size_t n = tr->m->state_size;
+    memcpy(tr->state[tr->current] + (size_t)stream * n, state, n * sizeof *state);
     return XLSTM_OK;
 }
 
