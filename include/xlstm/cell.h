@@ -40,10 +40,19 @@ typedef struct xlstm_recurrence_config {
     double eps;           /**< mLSTM: added to the denominator; 0: 1e-6 */
 } xlstm_recurrence_config;
 
+/** As xlstm_recurrence_config_init(), of a struct of this size: a later version of the library has more
+ * fields.
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @param kind which */
+XLSTM_API void xlstm_recurrence_config_init_sized(xlstm_recurrence_config *config, size_t size,
+                                                  xlstm_cell_kind kind);
 /** Fills the defaults: one sequence, 64 tokens, one head of 64 numbers, chunks of 64, with gradients.
  *  @param config receives them
  *  @param kind which recurrence */
-XLSTM_API void xlstm_recurrence_config_init(xlstm_recurrence_config *config, xlstm_cell_kind kind);
+static inline void xlstm_recurrence_config_init(xlstm_recurrence_config *config, xlstm_cell_kind kind) {
+    xlstm_recurrence_config_init_sized(config, sizeof *config, kind);
+}
 
 /** Room for the calls of one layer. */
 typedef struct xlstm_recurrence xlstm_recurrence;

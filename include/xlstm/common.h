@@ -10,6 +10,11 @@
  * Creators take the address of a pointer first: `*out` is yours, NULL on failure, and freed by the matching
  * `_free`, which accepts NULL. A pointer that a function returns is borrowed. Arrays that you give are only
  * used during the call.
+ * @par Structs that grow
+ * Structs that begin with struct_size get new fields at their end in later versions. A program goes on
+ * working with a later library: fields that it does not know have their defaults. With an earlier one too, as
+ * long as it leaves the fields zero that the library does not know; what it sets among them is refused, never
+ * ignored.
  * @par Shapes
  * Row-major, with one meaning of each letter everywhere: B streams, T tokens, D width of the residual stream,
  * H heads, V vocabulary.

@@ -135,11 +135,18 @@ enum {
     XLSTM_SPELL_STACK = 8 /**< paper: blocks only (xLSTMBlockStack): vectors of embedding_dim in and out */
 };
 
+/** As xlstm_config_init(), of a struct of this size: a later version of the library has more fields.
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @param kind of block */
+XLSTM_API void xlstm_config_init_sized(xlstm_config *config, size_t size, xlstm_block_kind kind);
 /** Fills the defaults of the official package for a model of `kind` blocks: width 128, 2 blocks, 4 heads, 4
  * taps, no dropout, ... What goes in and out is left for you: vocab_size, or input_dim and output_dim.
  *  @param config is overwritten
  *  @param kind of every block */
-XLSTM_API void xlstm_config_init(xlstm_config *config, xlstm_block_kind kind);
+static inline void xlstm_config_init(xlstm_config *config, xlstm_block_kind kind) {
+    xlstm_config_init_sized(config, sizeof *config, kind);
+}
 
 /** Sets the kind of every block from a ratio mLSTM:sLSTM, which repeats; in each repeat the sLSTM blocks come
  * last. A ratio with more parts than the model has blocks is spread in proportion. Set num_blocks first.
@@ -167,12 +174,20 @@ typedef struct xlstm_cell_config {
     int hidden_size;      /**< numbers per token that come out; need not be input_size */
     int num_heads;        /**< divides hidden_size; LSTM: 1 */
     int chunk_size;       /**< mLSTM: tokens per chunk, 1 to 1024 */
+    int reserved;         /**< 0 */
 } xlstm_cell_config;
 
+/** As xlstm_cell_config_init(), of a struct of this size: a later version of the library has more fields.
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @param kind which */
+XLSTM_API void xlstm_cell_config_init_sized(xlstm_cell_config *config, size_t size, xlstm_cell_kind kind);
 /** Fills the defaults: 1 in, 64 out, 4 heads (LSTM: 1), chunks of 64.
  *  @param config is overwritten
  *  @param kind of cell */
-XLSTM_API void xlstm_cell_config_init(xlstm_cell_config *config, xlstm_cell_kind kind);
+static inline void xlstm_cell_config_init(xlstm_cell_config *config, xlstm_cell_kind kind) {
+    xlstm_cell_config_init_sized(config, sizeof *config, kind);
+}
 
 #ifdef __cplusplus
 }

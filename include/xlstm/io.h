@@ -30,12 +30,20 @@
 extern "C" {
 #endif
 
+/** As xlstm_config_load(), into a struct of this size: a later version of the library has more fields.
+ *  @param path a JSON file, or a directory with config.json
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @return as xlstm_config_load() */
+XLSTM_API xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size);
 /** Reads a configuration.
  *  @param path a JSON file, or a directory with config.json
  *  @param config is overwritten
  *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_FORMAT (not JSON), XLSTM_E_CONFIG (a field is wrong, missing or not
  * supported), XLSTM_E_ARGUMENT for NULL */
-XLSTM_API xlstm_status xlstm_config_load(const char *path, xlstm_config *config);
+static inline xlstm_status xlstm_config_load(const char *path, xlstm_config *config) {
+    return xlstm_config_load_sized(path, config, sizeof *config);
+}
 /** Writes a configuration in the format that it came from, or the official one of its family, or the own one.
  *  The file is replaced at once.
  *  @param config what xlstm_config_check() accepts

@@ -28,13 +28,23 @@ typedef struct xlstm_optimizer_config {
     float momentum;            /**< SGD, [0, 1) */
     float weight_decay;        /**< only on parameters whose `decay` is set */
     float clip;                /**< largest global gradient norm; 0: no clipping */
+    int reserved;              /**< 0 */
 } xlstm_optimizer_config;
 
+/** As xlstm_optimizer_config_init(), of a struct of this size: a later version of the library has more
+ * fields.
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @param kind which */
+XLSTM_API void xlstm_optimizer_config_init_sized(xlstm_optimizer_config *config, size_t size,
+                                                 xlstm_optimizer_kind kind);
 /** Fills the defaults. AdamW: betas 0.9, 0.95, eps 1e-8, decay 0.1, clip 1. SGD: momentum 0.9, decay 0,
  * clip 1.
  *  @param config is overwritten
  *  @param kind of rule */
-XLSTM_API void xlstm_optimizer_config_init(xlstm_optimizer_config *config, xlstm_optimizer_kind kind);
+static inline void xlstm_optimizer_config_init(xlstm_optimizer_config *config, xlstm_optimizer_kind kind) {
+    xlstm_optimizer_config_init_sized(config, sizeof *config, kind);
+}
 /** An optimizer with moments of zero. All memory is taken here.
  *  @param out receives the optimizer: yours, NULL on failure; free it with xlstm_optimizer_free()
  *  @param module borrowed: what is updated; it must outlive the optimizer

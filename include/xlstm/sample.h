@@ -21,9 +21,15 @@ typedef struct xlstm_sampling {
     uint64_t seed;      /**< the same seed and logits give the same tokens */
 } xlstm_sampling;
 
+/** As xlstm_sampling_init(), of a struct of this size: a later version of the library has more fields.
+ *  @param sampling is overwritten
+ *  @param size its size, as the caller knows it */
+XLSTM_API void xlstm_sampling_init_sized(xlstm_sampling *sampling, size_t size);
 /** Fills the defaults: temperature 1, no filters, seed 1.
  *  @param sampling is overwritten */
-XLSTM_API void xlstm_sampling_init(xlstm_sampling *sampling);
+static inline void xlstm_sampling_init(xlstm_sampling *sampling) {
+    xlstm_sampling_init_sized(sampling, sizeof *sampling);
+}
 
 /** A rule, its position in its random numbers, and room to sort in. One thread at a time may use it. */
 typedef struct xlstm_sampler xlstm_sampler;

@@ -21,11 +21,18 @@ typedef struct xlstm_trainer_config {
     float dropout;      /**< negative: the model's own */
     uint64_t seed;      /**< of the dropout masks */
     int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
+    int reserved;       /**< 0 */
 } xlstm_trainer_config;
 
+/** As xlstm_trainer_config_init(), of a struct of this size: a later version of the library has more fields.
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it */
+XLSTM_API void xlstm_trainer_config_init_sized(xlstm_trainer_config *config, size_t size);
 /** Fills the defaults: 1 stream of 64 tokens, no state carried, the model's dropout, seed 1, gradients.
  *  @param config is overwritten */
-XLSTM_API void xlstm_trainer_config_init(xlstm_trainer_config *config);
+static inline void xlstm_trainer_config_init(xlstm_trainer_config *config) {
+    xlstm_trainer_config_init_sized(config, sizeof *config);
+}
 
 /** What one call consumes. Zero it, then set what you have. Arrays are borrowed for the call. */
 typedef struct xlstm_batch {

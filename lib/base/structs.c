@@ -27,6 +27,8 @@ xlstm_status xl_struct_take(void *to, size_t now, size_t oldest, const void *fro
 }
 
 void xl_struct_init(void *to, size_t size, const void *defaults, size_t now) {
+    if (!to)
+        return;
     memset(to, 0, size);
     memcpy(to, defaults, size < now ? size : now);
     memcpy(to, &size, sizeof size);

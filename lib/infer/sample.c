@@ -1,6 +1,7 @@
 #include "xlstm/sample.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/structs.h"
 #include "base/real.h"
 #include "base/rng.h"
 #include "model/module.h"
@@ -18,13 +19,15 @@ struct xlstm_sampler {
     xlstm_real *logits; /* for xlstm_generate() */
 };
 
-void xlstm_sampling_init(xlstm_sampling *s) {
-    *s = (xlstm_sampling){.struct_size = sizeof *s, .temperature = 1, .top_p = 1, .seed = 1};
+XL_GROWING(xlstm_sampling, seed, seed)
+XL_GROWING(xlstm_generation, tokens, tokens)
+
+void xlstm_sampling_init_sized(xlstm_sampling *sampling, size_t size) {
+    xlstm_sampling s = {.temperature = 1, .top_p = 1, .seed = 1};
+    xl_struct_init(sampling, size, &s, sizeof s);
 }
 
 static xlstm_status check_rule(const xlstm_sampling *s, int vocab) {
-    if (!s || s->struct_size != sizeof *s)
-        return xl_fail(XLSTM_E_ARGUMENT, "no sampling rule; give one filled by xlstm_sampling_init()");
     if (vocab < 1)
         return xl_fail(XLSTM_E_ARGUMENT, "vocab_size is %d; give the number of logits", vocab);
     if (!(s->temperature >= 0 && s->temperature <= 1e6f))
@@ -42,12 +45,14 @@ xlstm_status xlstm_sampler_create(xlstm_sampler **out, const xlstm_sampling *sam
     if (!out)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_sampler_create: out is NULL; give the address of a pointer");
     *out = NULL;
-    XL_TRY(check_rule(sampling, vocab_size));
+    xlstm_sampling rule = {0};
+    XL_TRY(take_xlstm_sampling(&rule, sampling));
+    XL_TRY(check_rule(&rule, vocab_size));
     size_t n = (size_t)vocab_size;
     xlstm_sampler *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a sampler");
-    *s = (xlstm_sampler){.rule = *sampling,
+    *s = (xlstm_sampler){.rule = rule,
                          .vocab = vocab_size,
                          .heap = xl_alloc(n * sizeof *s->heap),
                          .logits = xl_alloc(n * sizeof *s->logits)};
@@ -174,10 +179,9 @@ xlstm_status xlstm_sampler_pick(xlstm_sampler *s, const xlstm_real *logits, int3
 
 static xlstm_status check_generation(const xlstm_session *session, const xlstm_sampler *s,
                                      const xlstm_generation *g) {
-    if (!session || !s || !g || g->struct_size != sizeof *g || !g->prompt)
+    if (!session || !s || !g->prompt)
         return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_generate needs a session, a sampler, and a generation with its "
-                       "struct_size and a prompt");
+                       "xlstm_generate needs a session, a sampler, and a generation with a prompt");
     if (g->prompt_tokens < 1 || g->max_tokens < 1 || g->stop_count < 0 || (g->stop_count && !g->stops))
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_generate needs one token of prompt and one to make at least; got %d and %d",
@@ -203,7 +207,9 @@ xlstm_status xlstm_generate(xlstm_session *session, xlstm_sampler *s, const xlst
     int count = 0;
     if (made)
         *made = 0;
-    XL_TRY(check_generation(session, s, g));
+    xlstm_generation own = {0};
+    XL_TRY(take_xlstm_generation(&own, g));
+    XL_TRY(check_generation(session, s, g = &own));
     XL_TRY(xlstm_session_prompt(session, g->prompt, g->prompt_tokens, s->logits));
     for (int more = 1; more;) {
         int32_t token;

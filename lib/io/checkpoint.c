@@ -2,6 +2,7 @@
  * they are in memory: saving writes them from there, loading checks everything and then copies them there. */
 #include "xlstm/checkpoint.h"
 #include "base/mem.h"
+#include "base/structs.h"
 #include "base/parallel.h"
 #include "io/config_json.h"
 #include "io/file.h"
@@ -458,6 +459,11 @@ xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_op
     return status;
 }
 
+/* As much of it as the caller knows. */
+static void write_info(xlstm_checkpoint_info *to, xlstm_checkpoint_info info) {
+    xl_struct_init(to, to->struct_size, &info, sizeof info);
+}
+
 static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *user, size_t user_bytes) {
     uint64_t steps, calls;
     xlstm_tensor own;
@@ -468,7 +474,7 @@ static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *use
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
     if (info)
-        *info = (xlstm_checkpoint_info){sizeof *info, (int64_t)steps, (int64_t)calls, bytes_of(&own)};
+        write_info(info, (xlstm_checkpoint_info){0, (int64_t)steps, (int64_t)calls, bytes_of(&own)});
     if (user)
         memcpy(user, own.data, user_bytes);
     return XLSTM_OK;
@@ -476,7 +482,7 @@ static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *use
 
 xlstm_status xlstm_checkpoint_peek(const char *path, xlstm_checkpoint_info *info, void *user,
                                    size_t user_bytes) {
-    if (!path || (info && info->struct_size != sizeof *info))
+    if (!path || (info && info->struct_size < XL_END_OF(xlstm_checkpoint_info, user_bytes)))
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_checkpoint_peek needs a path, and struct_size set in info");
     opened f;
     xlstm_status status = open_file(&f, path);

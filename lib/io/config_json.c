@@ -1,6 +1,8 @@
 #include "io/config_json.h"
 #include "base/mem.h"
+#include "base/structs.h"
 #include "io/file.h"
+#include "model/module.h"
 #include "xlstm/io.h"
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +188,18 @@ static xlstm_status load(const char *path, xlstm_config *c) {
     return status;
 }
 
-xlstm_status xlstm_config_load(const char *path, xlstm_config *config) {
+/* What a program that knows only `size` bytes of a configuration would lose would be another model. */
+static xlstm_status check_fits(const xlstm_config *c, size_t size) {
+    xlstm_config plain;
+    xlstm_config_init(&plain, (xlstm_block_kind)c->block_kind[0]);
+    if (size < sizeof *c && memcmp((const char *)c + size, (const char *)&plain + size, sizeof *c - size))
+        return xl_fail(XLSTM_E_CONFIG,
+                       "the configuration sets a field that this program's headers, older than "
+                       "libxlstm " XLSTM_VERSION_STRING ", do not know; compile it anew");
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size) {
     if (!path || !config)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_load: NULL argument");
     char *file = config_path(path);
@@ -195,7 +208,9 @@ xlstm_status xlstm_config_load(const char *path, xlstm_config *config) {
         return xl_no_memory(0, "a file name");
     xlstm_status status = load(file, &c);
     if (status == XLSTM_OK)
-        *config = c;
+        status = check_fits(&c, size);
+    if (status == XLSTM_OK)
+        xl_struct_init(config, size, &c, sizeof c);
     xl_free(file);
     return status;
 }
@@ -217,12 +232,14 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
 }
 
 xlstm_status xlstm_config_save(const xlstm_config *config, const char *path) {
-    if (!path || !config)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_save: NULL argument");
+    xlstm_config c;
+    if (!path)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_save: path is NULL; give a file or a directory");
+    XL_TRY(xl_config_take(&c, config));
     char *file = config_path(path);
     if (!file)
         return xl_no_memory(0, "a file name");
-    xlstm_status status = save(config, file);
+    xlstm_status status = save(&c, file);
     xl_free(file);
     return status;
 }

@@ -31,15 +31,10 @@ struct xlstm_recurrence {
 XL_GROWING(xlstm_recurrence_config, gradients, eps)
 XL_GROWING(xlstm_span, state_out, state_out)
 
-void xlstm_recurrence_config_init(xlstm_recurrence_config *config, xlstm_cell_kind kind) {
-    *config = (xlstm_recurrence_config){.struct_size = sizeof *config,
-                                        .kind = kind,
-                                        .batch = 1,
-                                        .time = 64,
-                                        .heads = 1,
-                                        .head_size = 64,
-                                        .chunk_size = 64,
-                                        .gradients = 1};
+void xlstm_recurrence_config_init_sized(xlstm_recurrence_config *config, size_t size, xlstm_cell_kind kind) {
+    xlstm_recurrence_config c = {
+        .kind = kind, .batch = 1, .time = 64, .heads = 1, .head_size = 64, .chunk_size = 64, .gradients = 1};
+    xl_struct_init(config, size, &c, sizeof c);
 }
 
 static int is_mlstm(const xlstm_recurrence *r) {
@@ -126,6 +121,7 @@ xlstm_status xlstm_recurrence_create(xlstm_recurrence **out, const xlstm_recurre
     *out = NULL;
     XL_TRY(take_xlstm_recurrence_config(&c, config));
     XL_TRY(check_config(&c));
+    XL_TRY(xl_ops_ready());
     xlstm_recurrence *r = xl_alloc(sizeof *r);
     if (!r)
         return xl_no_memory(sizeof *r, "a recurrence");

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/structs.h"
 #include "model/module.h"
 #include "xlstm/config.h"
 #include <stdio.h>
@@ -12,10 +13,16 @@ const char *xlstm_block_kind_name(xlstm_block_kind kind) {
     return (unsigned)kind < XLSTM_BLOCK_KINDS ? kind_names[kind] : NULL;
 }
 
-void xlstm_config_init(xlstm_config *c, xlstm_block_kind kind) {
+XL_GROWING(xlstm_config, output_logit_soft_cap, mlstm_eps)
+
+xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given) {
+    xlstm_config_init(own, XLSTM_MLSTM); /* of the later fields, all kinds have the same defaults */
+    return take_xlstm_config(own, given);
+}
+
+void xlstm_config_init_sized(xlstm_config *config, size_t size, xlstm_block_kind kind) {
     int wide = kind == XLSTM_MLSTM_LARGE || kind == XLSTM_TRANSFORMER; /* Llama-style families */
-    *c = (xlstm_config){
-        .struct_size = sizeof *c,
+    xlstm_config c = {
         .embedding_dim = 128,
         .num_blocks = 2,
         .num_heads = 4,
@@ -37,16 +44,17 @@ void xlstm_config_init(xlstm_config *c, xlstm_block_kind kind) {
         .gate_soft_cap = kind == XLSTM_MLSTM_LARGE ? 15 : 0,
         .output_logit_soft_cap = kind == XLSTM_MLSTM_LARGE ? 30 : 0,
     };
-    memset(c->block_kind, kind, sizeof c->block_kind);
+    memset(c.block_kind, kind, sizeof c.block_kind);
+    xl_struct_init(config, size, &c, sizeof c);
 }
 
-void xlstm_cell_config_init(xlstm_cell_config *c, xlstm_cell_kind kind) {
-    *c = (xlstm_cell_config){.struct_size = sizeof *c,
-                             .kind = kind,
-                             .input_size = 1,
-                             .hidden_size = 64,
-                             .num_heads = kind == XLSTM_CELL_LSTM ? 1 : 4,
-                             .chunk_size = 64};
+void xlstm_cell_config_init_sized(xlstm_cell_config *config, size_t size, xlstm_cell_kind kind) {
+    xlstm_cell_config c = {.kind = kind,
+                           .input_size = 1,
+                           .hidden_size = 64,
+                           .num_heads = kind == XLSTM_CELL_LSTM ? 1 : 4,
+                           .chunk_size = 64};
+    xl_struct_init(config, size, &c, sizeof c);
 }
 
 /* The block at `at` of a stack whose parts m:s repeat; a part longer than the stack is spread in proportion.
@@ -177,20 +185,16 @@ static xlstm_status check_ends(const xlstm_config *c) {
 }
 
 /* Everything but what goes in and out of a whole model. */
-xlstm_status xl_config_check_blocks(const xlstm_config *c);
 xlstm_status xl_config_check_blocks(const xlstm_config *c) {
-    if (!c)
-        return xl_fail(XLSTM_E_ARGUMENT, "no configuration; give one filled by xlstm_config_init()");
-    if (c->struct_size != sizeof *c)
-        return xl_fail(XLSTM_E_CONFIG, "struct_size is %zu, not %zu; call xlstm_config_init() first",
-                       c->struct_size, sizeof *c);
     XL_TRY(check_numbers(c));
     for (int i = 0; i < c->num_blocks; i++)
         XL_TRY(check_block(c, c->block_kind[i]));
     return XLSTM_OK;
 }
 
-xlstm_status xlstm_config_check(const xlstm_config *c) {
-    XL_TRY(xl_config_check_blocks(c));
-    return check_ends(c);
+xlstm_status xlstm_config_check(const xlstm_config *config) {
+    xlstm_config c;
+    XL_TRY(xl_config_take(&c, config));
+    XL_TRY(xl_config_check_blocks(&c));
+    return check_ends(&c);
 }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/structs.h"
 #include "base/parallel.h"
 #include <stdio.h>
 #include <string.h>
@@ -296,8 +297,10 @@ static xlstm_status no_out(const char *function) {
 }
 
 static xlstm_status start_model(xlstm_module **m, const xlstm_config *config) {
-    XL_TRY(xlstm_config_check(config));
-    XL_TRY(allocate(m, config));
+    xlstm_config own;
+    XL_TRY(xl_config_take(&own, config));
+    XL_TRY(xlstm_config_check(&own));
+    XL_TRY(allocate(m, &own));
     (*m)->is_model = 1;
     return XLSTM_OK;
 }
@@ -321,16 +324,17 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
     if (!out)
         return no_out("xlstm_block_create");
     *out = NULL;
-    XL_TRY(xl_config_check_blocks(config));
+    xlstm_config own;
+    XL_TRY(xl_config_take(&own, config));
+    XL_TRY(xl_config_check_blocks(&own));
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, config));
+    XL_TRY(allocate(&m, &own));
     return finish_drawn(out, m, declare_block(m), seed);
 }
 
+XL_GROWING(xlstm_cell_config, chunk_size, reserved)
+
 static xlstm_status check_cell(const xlstm_cell_config *c) {
-    if (!c || c->struct_size != sizeof *c)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "no cell configuration; give one filled by xlstm_cell_config_init()");
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
     if (c->input_size < 1 || c->hidden_size < 1 || c->input_size > 1 << 20 || c->hidden_size > 1 << 17)
@@ -350,7 +354,9 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     if (!out)
         return no_out("xlstm_cell_create");
     *out = NULL;
-    XL_TRY(check_cell(config));
+    xlstm_cell_config own = {0};
+    XL_TRY(take_xlstm_cell_config(&own, config));
+    XL_TRY(check_cell(config = &own));
     xlstm_config c;
     xlstm_config_init(&c, XLSTM_LSTM);
     c.num_blocks = 1;

@@ -75,6 +75,8 @@ void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 /* Streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are size_t. */
 xlstm_status xl_check_streams(const xlstm_module *m, int streams);
 int xl_module_has_attention(const xlstm_module *m);
+/* A caller's configuration, of whatever age, as this library's. */
+xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
 /* One option of a configuration: XLSTM_E_CONFIG with its name unless low <= value <= high. */
 xlstm_status xl_in_range(const char *name, double value, double low, double high);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/structs.h"
 #include "model/trainer.h"
 #include <string.h>
 
@@ -11,9 +12,12 @@ enum { HEAD_NUMBERS = 1 << 23, HEAD_ROWS = 32 }; /* logits in one block; rows at
 
 typedef enum { EVALUATE, TRAIN, FORWARD } mode;
 
-void xlstm_trainer_config_init(xlstm_trainer_config *config) {
-    *config = (xlstm_trainer_config){
-        .struct_size = sizeof *config, .batch = 1, .time = 64, .dropout = -1, .seed = 1, .gradients = 1};
+XL_GROWING(xlstm_trainer_config, gradients, reserved)
+XL_GROWING(xlstm_batch, outputs, token_loss)
+
+void xlstm_trainer_config_init_sized(xlstm_trainer_config *config, size_t size) {
+    xlstm_trainer_config c = {.batch = 1, .time = 64, .dropout = -1, .seed = 1, .gradients = 1};
+    xl_struct_init(config, size, &c, sizeof c);
 }
 
 static int head_block(const xlstm_trainer *tr) {
@@ -177,9 +181,8 @@ static xlstm_status allocate(xlstm_trainer *tr) {
 }
 
 static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_config *c) {
-    if (!m || !c || c->struct_size != sizeof *c)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "a trainer needs a module and a configuration filled by xlstm_trainer_config_init()");
+    if (!m)
+        return xl_fail(XLSTM_E_ARGUMENT, "a trainer needs a module; create or load one");
     if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
         return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product below 2^30",
                        c->batch, c->time);
@@ -198,7 +201,9 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     if (!out)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
     *out = NULL;
-    XL_TRY(check_config(module, config));
+    xlstm_trainer_config own = {0};
+    XL_TRY(take_xlstm_trainer_config(&own, config));
+    XL_TRY(check_config(module, config = &own));
     XL_TRY(xl_ops_ready());
     if (config->gradients)
         XL_TRY(xl_module_needs_reals(module, "a trainer with gradients"));
@@ -230,8 +235,8 @@ void xlstm_trainer_free(xlstm_trainer *tr) {
 }
 
 static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
-    if (!tr || !b || b->struct_size != sizeof *b)
-        return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer and a batch with struct_size set");
+    if (!tr)
+        return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer; create one");
     if (b->time < 0 || b->time > tr->config.time)
         return xl_fail(XLSTM_E_ARGUMENT, "the batch has %d tokens a row; this trainer takes 1 to %d", b->time,
                        tr->config.time);
@@ -330,7 +335,9 @@ static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
 }
 
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
-    XL_TRY(take(tr, b, 1));
+    xlstm_batch own = {0};
+    XL_TRY(take_xlstm_batch(&own, b));
+    XL_TRY(take(tr, b = &own, 1));
     double count = counted(tr), sum = 0;
     real scale = count > 0 ? (real)(1 / count) : 0;
     xl_call c = make_call(tr, xl_ops_best(), how);
@@ -367,7 +374,9 @@ xlstm_status xlstm_trainer_backward(xlstm_trainer *tr, const xlstm_batch *batch,
 
 xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, xlstm_real *outputs) {
     XL_TRY(need_gradients(tr));
-    XL_TRY(take(tr, batch, 0));
+    xlstm_batch own = {0};
+    XL_TRY(take_xlstm_batch(&own, batch));
+    XL_TRY(take(tr, &own, 0));
     tr->call = make_call(tr, xl_ops_best(), FORWARD);
     run(tr, &tr->call, FORWARD, 0);
     state_moves_on(tr);

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/structs.h"
 #include "optim/optimizer.h"
 
 static const char *const kind_names[XLSTM_OPTIMIZER_KINDS] = {"adamw", "sgd"};
@@ -9,15 +10,18 @@ const char *xl_optimizer_name(const xlstm_optimizer *o) {
     return o ? kind_names[o->config.kind] : "none";
 }
 
-void xlstm_optimizer_config_init(xlstm_optimizer_config *c, xlstm_optimizer_kind kind) {
-    *c = (xlstm_optimizer_config){.struct_size = sizeof *c,
-                                  .kind = kind,
-                                  .beta1 = 0.9f,
-                                  .beta2 = 0.95f,
-                                  .eps = 1e-8f,
-                                  .momentum = 0.9f,
-                                  .weight_decay = kind == XLSTM_ADAMW ? 0.1f : 0,
-                                  .clip = 1};
+XL_GROWING(xlstm_optimizer_config, clip, reserved)
+
+void xlstm_optimizer_config_init_sized(xlstm_optimizer_config *config, size_t size,
+                                       xlstm_optimizer_kind kind) {
+    xlstm_optimizer_config c = {.kind = kind,
+                                .beta1 = 0.9f,
+                                .beta2 = 0.95f,
+                                .eps = 1e-8f,
+                                .momentum = 0.9f,
+                                .weight_decay = kind == XLSTM_ADAMW ? 0.1f : 0,
+                                .clip = 1};
+    xl_struct_init(config, size, &c, sizeof c);
 }
 
 static void find_ranges(xlstm_optimizer *o) {
@@ -47,10 +51,9 @@ static xlstm_status allocate(xlstm_optimizer *o) {
 }
 
 static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c) {
-    if (!m || !c || c->struct_size != sizeof *c || (unsigned)c->kind >= XLSTM_OPTIMIZER_KINDS)
-        return xl_fail(
-            XLSTM_E_ARGUMENT,
-            "an optimizer needs a module and a configuration filled by xlstm_optimizer_config_init()");
+    if (!m || (unsigned)c->kind >= XLSTM_OPTIMIZER_KINDS)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "an optimizer needs a module and an xlstm_optimizer_kind; got kind %d", (int)c->kind);
     if (!(c->beta1 >= 0 && c->beta1 < 1 && c->beta2 >= 0 && c->beta2 < 1 && c->eps > 0 && c->momentum >= 0 &&
           c->momentum < 1 && c->weight_decay >= 0 && c->clip >= 0))
         return xl_fail(
@@ -65,7 +68,9 @@ xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_optimizer_create: out is NULL; give the address of a pointer");
     *out = NULL;
-    XL_TRY(check(module, config));
+    xlstm_optimizer_config own = {0};
+    XL_TRY(take_xlstm_optimizer_config(&own, config));
+    XL_TRY(check(module, config = &own));
     XL_TRY(xl_ops_ready());
     xlstm_optimizer *o = xl_alloc(sizeof *o);
     if (!o)

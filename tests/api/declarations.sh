@@ -24,7 +24,7 @@ declarations() {
                      c = substr(text, i, 1)
                      depth += (c == "{") - (c == "}")
                      line = line c
-                     if (c == ";" && depth == 0) { sub(/^ /, "", line); print line; line = "" }
+                     if (depth == 0 && (c == ";" || (c == "}" && line ~ /^ ?static inline/))) { sub(/^ /, "", line); print line; line = "" }
                  }
              }' | sort
 }
@@ -51,7 +51,7 @@ if ! diff -u "$list" "$work/now" >"$work/diff"; then
     echo "if that is wanted: sh tests/api/declarations.sh --update" >&2
     status=1
 fi
-declarations | awk '!/^(typedef|enum|struct)/ && match($0, /xlstm_[a-z0-9_]+\(/) { print substr($0, RSTART, RLENGTH - 1) }' |
+declarations | awk '!/^(typedef|enum|struct|static)/ && match($0, /xlstm_[a-z0-9_]+\(/) { print substr($0, RSTART, RLENGTH - 1) }' |
     sort -u >"$work/declared"
 ${NM:-nm} -D --defined-only "$1" | awk '{ print $3 }' | sed 's/@.*//' | sort -u >"$work/exported"
 [ "$(wc -l <"$work/declared")" -gt 40 ]
