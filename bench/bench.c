@@ -121,6 +121,7 @@ int bench_main(int argc, char **argv, const program *about) {
     double deadline = o.limit_seconds < 0 ? INFINITY : now() + o.limit_seconds;
     task *t = about->open(&o);
     about->config(&o, t, &base);
+    base.slstm_recurrent_uniform |= o.recurrent_uniform;
     row_model *rows = need(MAX_MODELS * sizeof *rows);
     int count = make_models(&o, &base, rows);
     if (o.out)

@@ -27,7 +27,7 @@ typedef struct {
     const char *preset, *models, *mix, *out, *data, *save, *checkpoint, *export, *task;
     char *command; /* as it was called */
     preset p;      /* as chosen */
-    int threads, seeds, resume, no_carry;
+    int threads, seeds, resume, no_carry, recurrent_uniform;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
 } options;

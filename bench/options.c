@@ -28,6 +28,7 @@ enum {
     OPT_BATCH,
     OPT_WINDOW,
     OPT_NO_CARRY,
+    OPT_RECURRENT_UNIFORM,
     OPT_LR,
     OPT_GRID,
     OPT_DECAY,
@@ -69,6 +70,8 @@ static const struct argp_option argp_options[] = {
     {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step (xlstm-lm)", 3},
     {"no-carry", OPT_NO_CARRY, NULL, 0,
      "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
+    {"recurrent-uniform", OPT_RECURRENT_UNIFORM, NULL, 0,
+     "the sLSTM's recurrent matrix starts uniform, not at zero as the official package has it by default", 3},
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
     {"lr-grid", OPT_GRID, "LIST", 0, "rates that every model chooses from, on validation, in short runs", 3},
     {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
@@ -200,6 +203,7 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->save = text_of(&g, OPT_SAVE, NULL);
     o->export = text_of(&g, OPT_EXPORT, NULL);
     o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
+    o->recurrent_uniform = text_of(&g, OPT_RECURRENT_UNIFORM, NULL) != NULL;
     o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
     o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);
     o->checkpoint_every = number_of(&g, OPT_CHECKPOINT_EVERY, "checkpoint-every", 0, 1e9, 300);
