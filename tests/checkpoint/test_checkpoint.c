@@ -1,6 +1,7 @@
 /* The file of a checkpoint: every damaged bit is found, what belongs to another run is refused with what
  * differs, a full disk costs nothing but the new one, and nothing that was refused has changed anything. */
 #include "base/mem.h"
+#include "io/file.h"
 #include "io/safetensors.h"
 #include "support/training_run.h"
 #include <errno.h>
@@ -488,6 +489,25 @@ static void test_full_disk(void **state) {
     unlink(other);
 }
 
+/* A write that failed is not forgotten when later ones succeed. */
+static void test_full_for_a_while(void **state) {
+    (void)state;
+    static const char much[100000];
+    xl_replace file;
+    signal(SIGXFSZ, SIG_IGN);
+    put(path, "what was there", 14);
+    put(other, "what was there", 14);
+    assert_int_equal(xl_replace_open(&file, path), XLSTM_OK);
+    limit_files(5000);
+    xl_replace_put(&file, much, sizeof much);
+    limit_files(RLIM_INFINITY);
+    xl_replace_put(&file, much, sizeof much);
+    expect(xl_replace_commit(&file), XLSTM_E_IO, strerror(EFBIG));
+    assert_true(same_files(path, other) && !exists(temporary));
+    unlink(path);
+    unlink(other);
+}
+
 /* The library's other writers go the same way. */
 static void test_full_disk_for_all(void **state) {
     (void)state;
@@ -545,10 +565,11 @@ static void test_leftovers(void **state) {
 enum { WRITERS = 3, SAVES = 40 };
 
 static void *write_often(void *failed) {
+    static const char much[300000]; /* so that they get in each other's way */
     training_run r;
     tiny_open(&r, 1, 1, 1, XLSTM_ADAMW);
     for (int i = 0; i < SAVES; i++)
-        if (xlstm_checkpoint_save(path, r.tr, r.opt, mine, sizeof mine))
+        if (xlstm_checkpoint_save(path, r.tr, r.opt, much, sizeof much))
             *(int *)failed = 1;
     run_close(&r);
     return NULL;
@@ -610,6 +631,7 @@ int main(void) {
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_other_files_stay),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_for_a_while),
         cmocka_unit_test(test_full_disk_for_all),
         cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_writers_at_once),
