@@ -124,7 +124,8 @@ typedef struct xl_ops {
 extern const xl_ops xl_ops_ref;  /* plain loops: the specification */
 extern const xl_ops xl_ops_null; /* touches nothing: for planning */
 #ifndef XLSTM_DOUBLE
-const xl_ops *xl_ops_cpu(void); /* float kernels over CBLAS, best for this machine */
+const xl_ops *xl_ops_cpu(void);  /* float kernels over CBLAS, best for this machine */
+const xl_ops *xl_ops_bf16(void); /* the same with large products in bfloat16 */
 #endif
 const xl_ops *xl_ops_best(void);               /* what everything runs on; traced while a profile is taken */
 const xl_ops *xl_ops_traced(const xl_ops *op); /* op itself, or its tracer while a profile is taken */

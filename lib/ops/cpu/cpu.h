@@ -15,6 +15,8 @@ void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float
                    const float *B, size_t ldb, float beta, float *C, size_t ldc);
 void xl_blas_one_thread(void);
 void xl_install_gemm(xl_ops *table);
+/* db += the sums of dy's columns */
+void xl_column_sums(float *db, xl_view dy);
 
 #define XL_PASTE2(a, b) a##_##b
 #define XL_PASTE(a, b) XL_PASTE2(a, b)
