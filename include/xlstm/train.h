@@ -11,6 +11,15 @@
 extern "C" {
 #endif
 
+/** What matrix products of training are computed with. Weights, activations, gradients and moments are
+ * xlstm_real in any case. */
+typedef enum xlstm_products {
+    XLSTM_PRODUCTS_REAL, /**< xlstm_real, as everything else */
+    XLSTM_PRODUCTS_BF16  /**< large products round their operands to bfloat16 and sum in float: faster where
+                            the processor  has AMX or AVX512-BF16, slower elsewhere; 8 bits of precision in a
+                            product's operands */
+} xlstm_products;
+
 /** Sizes and options of a trainer. */
 typedef struct xlstm_trainer_config {
     size_t struct_size; /**< filled by xlstm_trainer_config_init() */
@@ -21,7 +30,7 @@ typedef struct xlstm_trainer_config {
     float dropout;      /**< negative: the model's own */
     uint64_t seed;      /**< of the dropout masks */
     int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
-    int reserved;       /**< 0 */
+    xlstm_products products; /**< of matrices; XLSTM_PRODUCTS_REAL by default */
 } xlstm_trainer_config;
 
 /** As xlstm_trainer_config_init(), of a struct of this size: a later version of the library has more fields.

@@ -12,7 +12,7 @@ enum { HEAD_NUMBERS = 1 << 23, HEAD_ROWS = 32 }; /* logits in one block; rows at
 
 typedef enum { EVALUATE, TRAIN, FORWARD } mode;
 
-XL_GROWING(xlstm_trainer_config, gradients, reserved)
+XL_GROWING(xlstm_trainer_config, gradients, products)
 XL_GROWING(xlstm_batch, outputs, token_loss)
 
 void xlstm_trainer_config_init_sized(xlstm_trainer_config *config, size_t size) {
@@ -55,6 +55,15 @@ static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
         c.state = (xl_state){in, out, tr->m->state_size};
     }
     return c;
+}
+
+static const xl_ops *ops_of(const xlstm_trainer *tr) {
+#ifndef XLSTM_DOUBLE
+    if (tr->config.products == XLSTM_PRODUCTS_BF16)
+        return xl_ops_bf16();
+#endif
+    (void)tr;
+    return xl_ops_best();
 }
 
 static xl_input input_of(const xlstm_trainer *tr) {
@@ -190,6 +199,15 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
     if (!(c->dropout < 1))
         return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
                        (double)c->dropout);
+    if ((unsigned)c->products > XLSTM_PRODUCTS_BF16)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "products %d is unknown; use XLSTM_PRODUCTS_REAL or XLSTM_PRODUCTS_BF16",
+                       (int)c->products);
+#ifdef XLSTM_DOUBLE
+    if (c->products != XLSTM_PRODUCTS_REAL)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "the build with double numbers has no bfloat16 products; use XLSTM_PRODUCTS_REAL");
+#endif
     if (c->carry_state && c->gradients && xl_module_has_attention(m))
         return xl_fail(XLSTM_E_CONFIG, "attention cannot be trained with carried state; set carry_state to 0 "
                                        "(evaluation, with gradients 0, may carry it)");
@@ -340,7 +358,7 @@ static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_los
     XL_TRY(take(tr, b = &own, 1));
     double count = counted(tr), sum = 0;
     real scale = count > 0 ? (real)(1 / count) : 0;
-    xl_call c = make_call(tr, xl_ops_best(), how);
+    xl_call c = make_call(tr, ops_of(tr), how);
     run(tr, &c, how, scale);
     note_memory(tr);
     size_t N = (size_t)xl_tokens(&c);
@@ -377,7 +395,7 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, batch));
     XL_TRY(take(tr, &own, 0));
-    tr->call = make_call(tr, xl_ops_best(), FORWARD);
+    tr->call = make_call(tr, ops_of(tr), FORWARD);
     run(tr, &tr->call, FORWARD, 0);
     state_moves_on(tr);
     tr->calls++;

@@ -92,4 +92,8 @@ const xl_ops *xl_ops_best(void) {
 const xl_ops *xl_ops_cpu(void) {
     return in_use();
 }
+
+const xl_ops *xl_ops_bf16(void) {
+    return xl_ops_traced(xl_cpu_bf16(in_use()));
+}
 #endif

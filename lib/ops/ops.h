@@ -127,7 +127,8 @@ typedef struct xl_ops {
 extern const xl_ops xl_ops_ref;  /* plain loops: the specification */
 extern const xl_ops xl_ops_null; /* touches nothing: for planning */
 #ifndef XLSTM_DOUBLE
-const xl_ops *xl_ops_cpu(void); /* the float kernels in use, for those that call others */
+const xl_ops *xl_ops_cpu(void);  /* the float kernels in use, for those that call others */
+const xl_ops *xl_ops_bf16(void); /* what everything runs on, with large products in bfloat16 */
 #endif
 const xl_ops *xl_ops_best(void); /* by xlstm_set_backend(), else the best; traced while a profile is taken */
 const xl_ops *xl_ops_traced(const xl_ops *op); /* op itself, or its tracer while a profile is taken */

@@ -45,18 +45,33 @@ static void fill(xl_ops *table, isa set) {
     set.packed(table);
 }
 
-const xl_ops *xl_cpu_isa(int index) {
-    static xl_ops tables[XL_ISAS];
+/* With float products, then the same with bfloat16 ones. */
+static const xl_ops *table_of(int index, int bf16) {
+    static xl_ops tables[2][XL_ISAS];
     static atomic_int ready; /* 0: not begun, 1: one thread fills them, 2: done */
     int expected = 0;
     isa set;
     if (atomic_load(&ready) != 2 && atomic_compare_exchange_strong(&ready, &expected, 1)) {
         for (int i = 0; i < XL_ISAS; i++)
-            if (find_isa(&set, xl_isa_names[i]))
-                fill(&tables[i], set);
+            if (find_isa(&set, xl_isa_names[i])) {
+                fill(&tables[0][i], set);
+                tables[1][i] = tables[0][i];
+                xl_install_bf16(&tables[1][i]);
+            }
         atomic_store(&ready, 2);
     }
     while (atomic_load(&ready) != 2) {
     }
-    return tables[index].name ? &tables[index] : NULL;
+    return tables[bf16][index].name ? &tables[bf16][index] : NULL;
+}
+
+const xl_ops *xl_cpu_isa(int index) {
+    return table_of(index, 0);
+}
+
+const xl_ops *xl_cpu_bf16(const xl_ops *with_floats) {
+    for (int i = 0; i < XL_ISAS; i++)
+        if (table_of(i, 0) == with_floats)
+            return table_of(i, 1);
+    return with_floats;
 }

@@ -19,6 +19,13 @@ void xl_install_gemm(xl_ops *table);
 void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);
 void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);
 void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s);
+void xl_install_bf16(
+    xl_ops *table); /* products by the best kernels for bfloat16, whatever the instruction set */
+/* The same instruction set's table with bfloat16 products; the reference has none and is what comes back for
+ * it. */
+const xl_ops *xl_cpu_bf16(const xl_ops *with_floats);
+/* db += the sums of dy's columns */
+void xl_column_sums(float *db, xl_view dy);
 
 #define XL_PASTE2(a, b) a##_##b
 #define XL_PASTE(a, b) XL_PASTE2(a, b)

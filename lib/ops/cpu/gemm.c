@@ -92,12 +92,16 @@ static void column_sums(void *context, int index, int thread) {
     }
 }
 
-static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
+void xl_column_sums(float *db, xl_view dy) {
     bias sums = {dy, NULL, db};
+    xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
+}
+
+static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
     multiply(
         (product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0, 0, 0});
     if (db)
-        xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
+        xl_column_sums(db, dy);
 }
 
 /* ---- block-diagonal
