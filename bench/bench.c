@@ -121,7 +121,10 @@ int bench_main(int argc, char **argv, const program *about) {
     double deadline = o.limit_seconds < 0 ? INFINITY : now() + o.limit_seconds;
     task *t = about->open(&o);
     about->config(&o, t, &base);
-    base.slstm_recurrent_uniform |= o.recurrent_uniform;
+    if (o.p.recurrent_start) {
+        base.slstm_recurrent_uniform = 1;
+        base.slstm_bias_init = XLSTM_BIAS_SMALL;
+    }
     row_model *rows = need(MAX_MODELS * sizeof *rows);
     int count = make_models(&o, &base, rows);
     if (o.out)

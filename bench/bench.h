@@ -20,6 +20,7 @@ typedef struct {
     size_t train_size, valid_size, test_size; /* at most, sequences or tokens; 0: all there are */
     float weight_decay, dropout;
     int embedding_dropout;
+    int recurrent_start; /* sLSTM: recurrent matrix uniform at first, not zero, and forget gates open */
     rate_grids grids;
 } preset;
 
@@ -27,7 +28,7 @@ typedef struct {
     const char *preset, *models, *mix, *out, *data, *save, *checkpoint, *export, *task;
     char *command; /* as it was called */
     preset p;      /* as chosen */
-    int threads, seeds, resume, no_carry, recurrent_uniform;
+    int threads, seeds, resume, no_carry;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
 } options;

@@ -28,7 +28,7 @@ enum {
     OPT_BATCH,
     OPT_WINDOW,
     OPT_NO_CARRY,
-    OPT_RECURRENT_UNIFORM,
+    OPT_RECURRENT_START,
     OPT_LR,
     OPT_GRID,
     OPT_DECAY,
@@ -70,8 +70,8 @@ static const struct argp_option argp_options[] = {
     {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step (xlstm-lm)", 3},
     {"no-carry", OPT_NO_CARRY, NULL, 0,
      "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
-    {"recurrent-uniform", OPT_RECURRENT_UNIFORM, NULL, 0,
-     "the sLSTM's recurrent matrix starts uniform, not at zero as the official package has it by default", 3},
+    {"recurrent-start", OPT_RECURRENT_START, NULL, 0,
+     "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates", 3},
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
     {"lr-grid", OPT_GRID, "LIST", 0, "rates that every model chooses from, on validation, in short runs", 3},
     {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
@@ -154,6 +154,7 @@ static void change_preset(const given *g, preset *p) {
     p->window = count_of(g, OPT_WINDOW, "window", 1, 65536, p->window);
     p->weight_decay = (float)number_of(g, OPT_DECAY, "weight-decay", 0, 10, (double)p->weight_decay);
     p->dropout = (float)number_of(g, OPT_DROPOUT, "dropout", 0, 0.99, (double)p->dropout);
+    p->recurrent_start |= text_of(g, OPT_RECURRENT_START, NULL) != NULL;
     p->embedding_dropout |= text_of(g, OPT_EMBEDDING_DROPOUT, NULL) != NULL;
     if (text_of(g, OPT_LR, NULL) && text_of(g, OPT_GRID, NULL))
         die("--lr and --lr-grid are both given; give one");
@@ -203,7 +204,6 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->save = text_of(&g, OPT_SAVE, NULL);
     o->export = text_of(&g, OPT_EXPORT, NULL);
     o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
-    o->recurrent_uniform = text_of(&g, OPT_RECURRENT_UNIFORM, NULL) != NULL;
     o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
     o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);
     o->checkpoint_every = number_of(&g, OPT_CHECKPOINT_EVERY, "checkpoint-every", 0, 1e9, 300);
