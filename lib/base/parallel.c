@@ -55,6 +55,16 @@ int xl_openmp_limit(int count) {
 #endif
 }
 
+xlstm_status xl_threads_planned(int planned) {
+    int now = xl_threads();
+    if (now <= planned)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   "memory was planned for %d threads, but now there are %d; call xlstm_set_threads() before "
+                   "creating sessions, trainers and recurrences",
+                   planned, now);
+}
+
 void xl_parallel(int count, xl_task *task, void *context) {
 #ifdef _OPENMP
     int n = xl_threads();

@@ -3,9 +3,13 @@
 #ifndef XL_PARALLEL_H
 #define XL_PARALLEL_H
 
+#include "xlstm/common.h"
+
 typedef void xl_task(void *context, int index, int thread); /* 0 <= thread < xl_threads() */
 
 int xl_threads(void);
+/* Memory was planned for so many threads; more of them would run over it. */
+xlstm_status xl_threads_planned(int planned);
 void xl_parallel(int count, xl_task *task, void *context);
 
 /* All tasks of step 0, then all of step 1, and so on. A task stays with its thread, so what it reads again in

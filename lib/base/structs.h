@@ -6,11 +6,13 @@
 
 #include "base/error.h"
 
+/* Whether a struct that is `now` bytes here may have this size in a program of another age. */
+int xl_struct_can_be(size_t size, size_t now);
 /* Reads a caller's struct into *to, which is `now` bytes and holds the defaults. `oldest`: bytes of the first
  * layout. */
 xlstm_status xl_struct_take(void *to, size_t now, size_t oldest, const void *from, const char *type);
 /* Writes `now` bytes of defaults to a caller's struct of `size` bytes; what it has beyond them becomes zero.
- */
+ * NULL, and what can be no struct of the type, is left as it is. */
 void xl_struct_init(void *to, size_t size, const void *defaults, size_t now);
 
 #define XL_END_OF(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))

@@ -28,8 +28,9 @@ void xlstm_sampling_init_sized(xlstm_sampling *sampling, size_t size) {
 }
 
 static xlstm_status check_rule(const xlstm_sampling *s, int vocab) {
-    if (vocab < 1)
-        return xl_fail(XLSTM_E_ARGUMENT, "vocab_size is %d; give the number of logits", vocab);
+    if (vocab < 1 || vocab > 1 << 24)
+        return xl_fail(XLSTM_E_ARGUMENT, "vocab_size is %d; give the number of logits, 1 to %d", vocab,
+                       1 << 24);
     if (!(s->temperature >= 0 && s->temperature <= 1e6f))
         return xl_fail(XLSTM_E_ARGUMENT, "temperature is %g; it must be 0 to 1e6", (double)s->temperature);
     if (s->top_k < 0)

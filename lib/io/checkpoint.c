@@ -132,10 +132,10 @@ static const char *kind_of(const xlstm_module *m) {
 
 static int set_config(json_t *about, const xlstm_config *c) {
     json_t *config = xl_config_to_own_json(c);
-    char *text = json_dumps(config, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = xl_json_text(config, JSON_COMPACT | JSON_REAL_PRECISION(17));
     int bad = json_object_set_new(about, "config", json_string(text));
     json_decref(config);
-    free(text);
+    xl_free(text);
     return bad;
 }
 
@@ -289,11 +289,11 @@ static xlstm_status check_entry(const opened *f, const char *key, const char *wh
 static xlstm_status check_field(const opened *f, const char *key, const json_t *there, const json_t *here) {
     if (json_equal(there, here) || !strcmp(key, "file_spelling"))
         return XLSTM_OK;
-    char *a = json_dumps(there, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    char *b = json_dumps(here, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *a = xl_json_text(there, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *b = xl_json_text(here, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     xlstm_status status = differs(f, key, a, b ? b : "other");
-    free(a);
-    free(b);
+    xl_free(a);
+    xl_free(b);
     return status;
 }
 

@@ -97,8 +97,8 @@ static xlstm_status own_from_json(xlstm_config *c, json_t *object, const char *w
 json_t *xl_config_to_own_json(const xlstm_config *c) {
     json_t *object = xl_fields_write(own_table, XL_COUNT(own_table), c), *names = json_array();
     for (int i = 0; i < c->num_blocks; i++)
-        json_array_append_new(names, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
-    json_object_set_new(object, "blocks", names);
+        xl_json_append(&names, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
+    xl_json_put(&object, "blocks", names);
     return object;
 }
 
@@ -202,6 +202,10 @@ static xlstm_status check_fits(const xlstm_config *c, size_t size) {
 xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size) {
     if (!path || !config)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_load: NULL argument");
+    if (!xl_struct_can_be(size, sizeof *config))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_config_load: %zu bytes are no xlstm_config; give its size, here %zu", size,
+                       sizeof *config);
     char *file = config_path(path);
     xlstm_config c;
     if (!file)
@@ -219,7 +223,7 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
     json_t *object = NULL;
     xl_replace file;
     XL_TRY(xl_config_to_json(c, &object));
-    char *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    char *text = xl_json_text(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     json_decref(object);
     xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {
@@ -227,7 +231,7 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
         xl_replace_put(&file, "\n", 1);
         status = xl_replace_commit(&file);
     }
-    free(text);
+    xl_free(text);
     return status;
 }
 

@@ -308,7 +308,7 @@ json_t *xl_large_to_json(const xlstm_config *c) {
     if (!(c->file_spelling & XLSTM_SPELL_HF))
         return xl_fields_write(large_table, XL_COUNT(large_table), &l);
     json_t *object = xl_fields_write(hf_table, XL_COUNT(hf_table), &l), *names = json_array();
-    json_array_append_new(names, json_string(architectures[0]));
-    json_object_set_new(object, "architectures", names);
+    xl_json_append(&names, json_string(architectures[0]));
+    xl_json_put(&object, "architectures", names);
     return object;
 }

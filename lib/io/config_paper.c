@@ -322,7 +322,7 @@ static json_t *write_mlstm(const xlstm_config *c) {
                       .conv = c->mlstm_conv,
                       .blocksize = c->mlstm_qkv_blocksize};
     json_t *block = json_object();
-    json_object_set_new(block, "mlstm", xl_fields_write(mlstm_table, XL_COUNT(mlstm_table), &m));
+    xl_json_put(&block, "mlstm", xl_fields_write(mlstm_table, XL_COUNT(mlstm_table), &m));
     return block;
 }
 
@@ -351,8 +351,8 @@ static json_t *write_slstm(const xlstm_config *c) {
                       .recurrent_clip = clip,
                       .forward_clip = clip};
     json_t *block = json_object();
-    json_object_set_new(block, "slstm", xl_fields_write(slstm_table, XL_COUNT(slstm_table), &s));
-    json_object_set_new(block, "feedforward", write_ffn(c));
+    xl_json_put(&block, "slstm", xl_fields_write(slstm_table, XL_COUNT(slstm_table), &s));
+    xl_json_put(&block, "feedforward", write_ffn(c));
     return block;
 }
 
@@ -372,12 +372,15 @@ json_t *xl_paper_to_json(const xlstm_config *c) {
     json_t *places = json_array(), *object = json_object();
     for (int i = 0; i < c->num_blocks; i++)
         if (c->block_kind[i] == XLSTM_SLSTM)
-            json_array_append_new(places, json_integer(i));
-    json_object_set_new(object, "mlstm_block", has_mlstm ? write_mlstm(c) : json_null());
-    json_object_set_new(object, "slstm_block", any_slstm(c) ? write_slstm(c) : json_null());
+            xl_json_append(&places, json_integer(i));
+    xl_json_put(&object, "mlstm_block", has_mlstm ? write_mlstm(c) : json_null());
+    xl_json_put(&object, "slstm_block", any_slstm(c) ? write_slstm(c) : json_null());
     json_t *rest = xl_fields_write(stack_table, count, &s);
-    json_object_update(object, rest);
+    if (json_object_update(object, rest)) {
+        json_decref(object);
+        object = NULL;
+    }
     json_decref(rest);
-    json_object_set_new(object, "slstm_at", places);
+    xl_json_put(&object, "slstm_at", places);
     return object;
 }

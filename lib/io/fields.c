@@ -132,12 +132,14 @@ static json_t *write_field(const xl_field *f, const void *from) {
     return NULL;
 }
 
+static int is_written(const xl_field *f) {
+    return f->kind != XL_JSON && f->kind != XL_IGNORED && f->kind != XL_MUST_BE_OFF;
+}
+
 json_t *xl_fields_write(const xl_field *fields, size_t count, const void *from) {
     json_t *object = json_object();
-    for (size_t i = 0; i < count; i++) {
-        json_t *value = write_field(&fields[i], from);
-        if (value)
-            json_object_set_new(object, fields[i].key, value);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (is_written(&fields[i]))
+            xl_json_put(&object, fields[i].key, write_field(&fields[i], from));
     return object;
 }

@@ -1,4 +1,5 @@
 #include "io/json.h"
+#include "base/mem.h"
 
 /* Depth of nesting, looked at before the parser recurses. Brackets inside strings do not count. */
 static int depth_of(const char *text, size_t length) {
@@ -17,10 +18,24 @@ static int depth_of(const char *text, size_t length) {
     return deepest;
 }
 
+/* Where jansson 2.14 gets no memory while it parses, it loses bytes of strings, or stops at an assertion. So
+ * before it begins there has to be plenty. */
+static int has_memory(size_t bytes) {
+    json_malloc_t give;
+    json_free_t take_back;
+    json_get_alloc_funcs(&give, &take_back);
+    void *block = give(bytes);
+    if (block)
+        take_back(block);
+    return block != NULL;
+}
+
 xlstm_status xl_json_parse(json_t **out, const char *text, size_t length, const char *where) {
     *out = NULL;
     if (depth_of(text, length) > XL_JSON_MAX_DEPTH)
         return xl_fail(XLSTM_E_FORMAT, "%s: JSON is nested deeper than %d levels", where, XL_JSON_MAX_DEPTH);
+    if (!has_memory(16 * length + 65536))
+        return xl_no_memory(16 * length + 65536, "the JSON of a file");
     json_error_t error;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
     if (!json)
@@ -32,4 +47,29 @@ xlstm_status xl_json_parse(json_t **out, const char *text, size_t length, const 
     }
     *out = json;
     return XLSTM_OK;
+}
+
+void xl_json_put(json_t **object, const char *key, json_t *value) {
+    if (json_object_set_new(*object, key, value)) {
+        json_decref(*object);
+        *object = NULL;
+    }
+}
+
+void xl_json_append(json_t **array, json_t *value) {
+    if (json_array_append_new(*array, value)) {
+        json_decref(*array);
+        *array = NULL;
+    }
+}
+
+/* Not by json_dumps(), which leaves out a key for which its buffer could not grow, and calls that success. */
+char *xl_json_text(const json_t *json, size_t flags) {
+    size_t bytes = json ? json_dumpb(json, NULL, 0, flags) : 0;
+    char *text = bytes ? xl_alloc(bytes + 1) : NULL;
+    if (text && json_dumpb(json, text, bytes, flags) != bytes) {
+        xl_free(text);
+        return NULL;
+    }
+    return text;
 }

@@ -11,4 +11,11 @@ enum { XL_JSON_MAX_DEPTH = 32 };
  */
 xlstm_status xl_json_parse(json_t **out, const char *text, size_t length, const char *where);
 
+/* Building: where one value cannot be made, or has no memory, nothing is left of the whole and *object is
+ * NULL, which fails all that comes after too. So one look at the end is enough. */
+void xl_json_put(json_t **object, const char *key, json_t *value);
+void xl_json_append(json_t **array, json_t *value);
+/* As text in fresh memory; NULL when there is none, and for NULL. flags: jansson's. */
+char *xl_json_text(const json_t *json, size_t flags);
+
 #endif

@@ -74,7 +74,9 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
         json_t *known = json_object_get(files, file);
         if (!known) {
             XL_TRY(add_shard_in(s, dir, file));
-            json_object_set_new(files, file, known = json_integer(s->count - 1));
+            known = json_integer(s->count - 1);
+            if (json_object_set_new(files, file, known))
+                return xl_no_memory(0, "a list of files");
         }
         if (xlstm_tensors_find(s->files[json_integer_value(known)], name, &t))
             return xl_fail(XLSTM_E_FORMAT, "the index says that %.100s holds tensor %.100s, but it does not",
@@ -325,9 +327,10 @@ xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
 }
 
 xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xlstm_weights weights) {
+    if (out)
+        *out = NULL;
     if (!out || !directory)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load: NULL argument");
-    *out = NULL;
     if (!xl_path_is_dir(directory))
         return xl_fail(XLSTM_E_IO, "%s: is not a directory with config.json and weights", directory);
     xlstm_config config;
@@ -490,6 +493,9 @@ xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like
                                  xlstm_real *out) {
     if (!m || !like || !like->name || !values || !out)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather: NULL argument");
+    if (like->ndim < 0 || like->ndim > XLSTM_MAX_DIMS)
+        return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has %d sizes; 0 to %d are possible", like->name,
+                       like->ndim, XLSTM_MAX_DIMS);
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, like, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
     xl_dialect_gather(&b, values, out);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "io/unicode.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,9 +206,10 @@ static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
 }
 
 xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
+    if (out)
+        *out = NULL;
     if (!out || !path)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open: NULL argument");
-    *out = NULL;
     xlstm_tensors *t = xl_alloc(sizeof *t);
     if (!t)
         return xl_no_memory(sizeof *t, "a tensor file");
@@ -304,11 +306,19 @@ const json_t *xl_tensors_metadata(const xlstm_tensors *t) {
     }                                                                                                        \
     return xl_fail(XLSTM_E_ARGUMENT, "tensor %.200s has an unknown dtype", t->name ? t->name : "(NULL)")
 
+static xlstm_status check_source(const xlstm_tensor *t, const void *out) {
+    if (!t || !out || (t->count && !t->data))
+        return xl_fail(XLSTM_E_ARGUMENT, "copying numbers needs a tensor with its data, and room for them");
+    return XLSTM_OK;
+}
+
 xlstm_status xlstm_tensor_reals(const xlstm_tensor *t, xlstm_real *out) {
+    XL_TRY(check_source(t, out));
     XL_CONVERT_ALL(xlstm_real);
 }
 
 xlstm_status xlstm_tensor_doubles(const xlstm_tensor *t, double *out) {
+    XL_TRY(check_source(t, out));
     XL_CONVERT_ALL(double);
 }
 
@@ -326,6 +336,7 @@ static xlstm_status check_u64(const xlstm_tensor *t) {
 }
 
 xlstm_status xlstm_tensor_int64s(const xlstm_tensor *t, int64_t *out) {
+    XL_TRY(check_source(t, out));
     if (t->dtype <= XLSTM_BF16)
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is %s; integers are needed", t->name,
                        xlstm_dtype_name(t->dtype));
@@ -339,7 +350,7 @@ xlstm_status xlstm_tensor_int64s(const xlstm_tensor *t, int64_t *out) {
 static json_t *integers(const int64_t *values, int count) {
     json_t *array = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(array, json_integer(values[i]));
+        xl_json_append(&array, json_integer(values[i]));
     return array;
 }
 
@@ -353,17 +364,17 @@ static xlstm_status describe(json_t *header, const xlstm_tensor *t, size_t *at) 
         return xl_fail(XLSTM_E_ARGUMENT,
                        "tensor %.200s to be written lacks data, or its shape or dtype is bad",
                        t->name ? t->name : "(NULL)");
+    if (xl_utf8_sound(t->name, strlen(t->name)) < strlen(t->name))
+        return xl_fail(XLSTM_E_ARGUMENT, "the name of a tensor to be written is not UTF-8");
     if (json_object_get(header, t->name))
         return xl_fail(XLSTM_E_ARGUMENT, "two tensors to be written are called %.200s", t->name);
     size_t end = *at + e.count * xlstm_dtype_size(t->dtype);
     json_t *d = json_object();
-    json_object_set_new(d, "dtype", json_string(xlstm_dtype_name(t->dtype)));
-    json_object_set_new(d, "shape", integers(e.shape, e.ndim));
-    json_object_set_new(d, "data_offsets", integers((int64_t[]){(int64_t)*at, (int64_t)end}, 2));
+    xl_json_put(&d, "dtype", json_string(xlstm_dtype_name(t->dtype)));
+    xl_json_put(&d, "shape", integers(e.shape, e.ndim));
+    xl_json_put(&d, "data_offsets", integers((int64_t[]){(int64_t)*at, (int64_t)end}, 2));
     *at = end;
-    if (json_object_set_new(header, t->name, d)) /* jansson checks the UTF-8 */
-        return xl_fail(XLSTM_E_ARGUMENT, "the name of a tensor to be written is not UTF-8");
-    return XLSTM_OK;
+    return json_object_set_new(header, t->name, d) ? xl_no_memory(0, "a header") : XLSTM_OK;
 }
 
 /* Wide numbers go first, so that every tensor is aligned to its number. Returns NULL after the last. */
@@ -383,8 +394,9 @@ static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, in
     for (int k = 0; k < count; k++)
         if (!xlstm_dtype_size(tensors[k].dtype))
             return xl_fail(XLSTM_E_ARGUMENT, "tensor %d to be written has an unknown dtype", k);
-    json_object_set_new(header, "__metadata__",
-                        metadata ? json_incref(metadata) : json_pack("{s:s}", "format", "pt"));
+    if (json_object_set_new(header, "__metadata__",
+                            metadata ? json_incref(metadata) : json_pack("{s:s}", "format", "pt")))
+        return xl_no_memory(0, "a header");
     for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
         XL_TRY(describe(header, t, &at));
     return XLSTM_OK;
@@ -409,11 +421,11 @@ xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *ten
     *head = NULL;
     json_t *header = json_object();
     xlstm_status status = build_header(header, tensors, count, metadata);
-    char *text = status == XLSTM_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    char *text = status == XLSTM_OK ? xl_json_text(header, JSON_COMPACT) : NULL;
     json_decref(header);
     if (status == XLSTM_OK)
         status = text ? pack_header(head, bytes, text) : xl_no_memory(0, "a header");
-    free(text);
+    xl_free(text);
     return status;
 }
 

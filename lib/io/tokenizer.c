@@ -31,6 +31,8 @@ void xlstm_tokenizer_free(xlstm_tokenizer *t) {
 }
 
 xlstm_status xlstm_tokenizer_from_words(xlstm_tokenizer **out, const char *const *words, int count) {
+    if (out)
+        *out = NULL;
     if (!out || !words || count < 1)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tokenizer_from_words needs an address for the tokenizer and at least one word");
@@ -39,6 +41,8 @@ xlstm_status xlstm_tokenizer_from_words(xlstm_tokenizer **out, const char *const
 }
 
 xlstm_status xlstm_tokenizer_from_text(xlstm_tokenizer **out, const char *text, size_t bytes) {
+    if (out)
+        *out = NULL;
     if (!out || (!text && bytes))
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tokenizer_from_text needs an address for the tokenizer and a text");
@@ -81,6 +85,8 @@ static xlstm_status load_path(xlstm_tokenizer *t, const char *path) {
 }
 
 xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path) {
+    if (out)
+        *out = NULL;
     if (!out || !path)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_load: NULL argument");
     XL_TRY(start(out));

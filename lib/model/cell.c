@@ -149,11 +149,7 @@ static xlstm_status check_cell(const xlstm_recurrence *r, int mlstm, const char 
     if (!r || is_mlstm(r) != mlstm)
         return xl_fail(XLSTM_E_ARGUMENT, "%s: the recurrence is %s; make one of kind %s", function,
                        r ? "of another kind" : "NULL", mlstm ? "mLSTM" : "sLSTM or LSTM");
-    if (xl_threads() > r->threads)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "%s: %d threads are set, but the recurrence was made for %d; set them before",
-                       function, xl_threads(), r->threads);
-    return XLSTM_OK;
+    return xl_threads_planned(r->threads);
 }
 
 static xlstm_status no_array(const char *function) {

@@ -99,10 +99,11 @@ static xlstm_status divides(const char *name, int part, const char *of, int whol
 }
 
 static xlstm_status check_mlstm(const xlstm_config *c) {
-    int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
     XL_TRY(xl_in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
     XL_TRY(xl_in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
     XL_TRY(xl_in_range("mlstm_conv", c->mlstm_conv, 1, 64));
+    XL_TRY(xl_in_range("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, 1, 1 << 23));
+    int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
     int blocks = xl_qkv_blocks(inner, c->mlstm_qkv_blocksize);
     if (blocks < 1 || inner % blocks)
         return xl_fail(XLSTM_E_CONFIG,

@@ -10,6 +10,7 @@
 struct xlstm_session {
     const xlstm_module *m;
     int B, max;       /* streams; tokens per piece */
+    int threads;      /* that memory is planned for */
     real *state;      /* [B, state_size] */
     int32_t *tokens;  /* [B * max], of one piece, with padding made harmless; as are */
     real *vectors;    /* [B * max, in] */
@@ -79,6 +80,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
     s->m = module;
     s->B = streams;
     s->max = max_tokens;
+    s->threads = xl_threads();
     xlstm_status status = allocate(s);
     if (status != XLSTM_OK)
         xlstm_session_free(s);
@@ -225,6 +227,7 @@ xlstm_status xlstm_session_run(xlstm_session *s, const xlstm_input *input, xlstm
     xlstm_input in = {0};
     if (!s)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_run: the session is NULL; create one");
+    XL_TRY(xl_threads_planned(s->threads));
     XL_TRY(take_xlstm_input(&in, input));
     XL_TRY(check_input(s, &in));
     run(s, &in, outputs, last);
@@ -278,6 +281,8 @@ xlstm_status xlstm_session_reset(xlstm_session *s, int stream) {
 }
 
 xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *s) {
+    if (out)
+        *out = NULL;
     if (!out || !s)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_fork needs an address for the copy and a session");
     XL_TRY(xlstm_session_create(out, s->m, s->B, s->max));

@@ -156,30 +156,39 @@ static void plan(xlstm_trainer *tr) {
     run_backward_from(tr, &c, nothing, (xl_view){0});
 }
 
-static xlstm_status allocate(xlstm_trainer *tr) {
+static xlstm_status allocate_batch(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
     size_t B = (size_t)tr->config.batch, N = B * (size_t)tr->config.time;
+    size_t vectors = m->vocab ? 1 : N * (size_t)m->in, outputs = m->vocab ? 1 : N * (size_t)m->out;
+    tr->tokens = xl_alloc(N * sizeof(int32_t));
+    tr->targets = xl_alloc(N * sizeof(int32_t));
+    tr->lengths = xl_alloc(B * sizeof(int32_t));
+    tr->resets = xl_alloc(N);
+    tr->vectors = xl_alloc(vectors * sizeof(real));
+    tr->outputs = xl_alloc(outputs * sizeof(real));
+    tr->weights = xl_alloc(N * sizeof(real));
+    tr->each = xl_alloc(N * sizeof(real));
+    if (!tr->tokens || !tr->targets || !tr->lengths || !tr->resets || !tr->vectors || !tr->outputs ||
+        !tr->weights || !tr->each)
+        return xl_no_memory((vectors + outputs + 4 * N) * sizeof(real), "a trainer's batch");
+    return XLSTM_OK;
+}
+
+static xlstm_status allocate(xlstm_trainer *tr) {
+    const xlstm_module *m = tr->m;
     XL_TRY(xl_trace_create(&tr->trace, m));
+    XL_TRY(allocate_batch(tr)); /* first: the plan takes places in these arrays */
     plan(tr);
     size_t grad = tr->config.gradients ? m->params.size * sizeof(real) : 0;
-    size_t state = tr->config.carry_state ? B * m->state_size * sizeof(real) : 0;
+    size_t state = tr->config.carry_state ? (size_t)tr->config.batch * m->state_size * sizeof(real) : 0;
     size_t keep = tr->keep.peak, temp = tr->temp.peak;
     tr->keep = (xl_arena){.base = xl_alloc(keep), .size = keep};
     tr->temp = (xl_arena){.base = xl_alloc(temp), .size = temp};
     tr->grad = grad ? xl_alloc(grad) : NULL;
     tr->state[0] = state ? xl_alloc(state) : NULL;
     tr->state[1] = state && grad ? xl_alloc(state) : NULL;
-    tr->tokens = xl_alloc(N * sizeof(int32_t));
-    tr->targets = xl_alloc(N * sizeof(int32_t));
-    tr->lengths = xl_alloc(B * sizeof(int32_t));
-    tr->resets = xl_alloc(N);
-    tr->vectors = xl_alloc(m->vocab ? 1 : N * (size_t)m->in * sizeof(real));
-    tr->outputs = xl_alloc(m->vocab ? 1 : N * (size_t)m->out * sizeof(real));
-    tr->weights = xl_alloc(N * sizeof(real));
-    tr->each = xl_alloc(N * sizeof(real));
     if (!tr->keep.base || !tr->temp.base || (grad && !tr->grad) || (state && !tr->state[0]) ||
-        (state && grad && !tr->state[1]) || !tr->tokens || !tr->targets || !tr->lengths || !tr->resets ||
-        !tr->vectors || !tr->outputs || !tr->weights || !tr->each)
+        (state && grad && !tr->state[1]))
         return xl_no_memory(keep + temp + grad + 2 * state, "a trainer");
     xl_log(XLSTM_LOG_INFO,
            "trainer: %d x %d tokens, %.1f MiB tape, %.1f MiB temporary, %.1f MiB gradients, %.1f MiB state; "
@@ -229,6 +238,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     if (!tr)
         return xl_no_memory(sizeof *tr, "a trainer");
     tr->m = module;
+    tr->threads = xl_threads();
     tr->config = *config;
     tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
     tr->dropping = tr->dropout > 0 || (config->dropout < 0 && module->config.ffn_dropout > 0);
@@ -255,6 +265,7 @@ void xlstm_trainer_free(xlstm_trainer *tr) {
 static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
     if (!tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer; create one");
+    XL_TRY(xl_threads_planned(tr->threads));
     if (b->time < 0 || b->time > tr->config.time)
         return xl_fail(XLSTM_E_ARGUMENT, "the batch has %d tokens a row; this trainer takes 1 to %d", b->time,
                        tr->config.time);
@@ -415,6 +426,7 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
     if (!tr->has_tape)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "no forward waits for its backward; call xlstm_trainer_forward() first");
+    XL_TRY(xl_threads_planned(tr->threads));
     if (d_inputs && tr->m->vocab)
         return xl_fail(XLSTM_E_ARGUMENT, "tokens have no gradient; give d_inputs NULL");
     tr->has_tape = 0;

@@ -10,6 +10,7 @@ struct xlstm_trainer {
     xlstm_trainer_config config;
     real dropout;
     int dropping;
+    int threads;    /* that memory is planned for */
     uint64_t calls; /* training calls so far: each has its own dropout masks */
     real *grad;     /* [params.size]; NULL without gradients */
     int bad_loss;   /* a loss in them was not finite; until they are zeroed no update may use them */

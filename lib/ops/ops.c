@@ -29,9 +29,10 @@ const char *xlstm_backend_name(int index) {
 #ifndef XLSTM_DOUBLE
     if (index >= 0 && index < XL_ISAS)
         return xl_isa_names[index];
-    index -= XL_ISAS;
-#endif
+    return index == XL_ISAS ? "ref" : NULL;
+#else
     return index == 0 ? "ref" : NULL;
+#endif
 }
 
 static const xl_ops *backend(int index) {

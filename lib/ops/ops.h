@@ -139,6 +139,15 @@ size_t xl_attention_scratch(xl_attention d, xl_seq seq);
 size_t xl_mlstm_scratch(xl_mlstm d, xl_seq seq);
 size_t xl_rnn_scratch(xl_rnn d, xl_seq seq);
 
+/* The two numbers in front of attention's keys and values in a state: tokens seen, and how many of them the
+ * next may see. A state may come from outside (xlstm_session_set_state()), so no number in it leads out of
+ * the ring: what cannot be a count, NaN too, is read as the nearest that can. */
+typedef struct {
+    int64_t count;
+    int visible;
+} xl_ring;
+xl_ring xl_ring_of(const real *state, int window);
+
 /* The pieces into which stream b's time is cut: calls with *start = *end = 0 first; returns 0 after the last.
  * `fresh`: the piece begins a new sequence, its incoming state is zero. L <= 0: cut at resets only. */
 static inline int xl_next_piece(xl_seq s, int b, int L, int *start, int *end, int *fresh) {

@@ -41,7 +41,7 @@ static double STATE(xl_state s, xl_seq seq, size_t size) {
 }
 /* Pairs of a token and one that it sees, if rows are whole and as the first one. */
 static double SEEN(xl_attention d, xl_seq seq, xl_state s) {
-    double cached = s.in ? (double)s.in[1] : 0, pairs = 0;
+    double cached = s.in ? xl_ring_of(s.in, d.window).visible : 0, pairs = 0;
     for (int t = 0; t < seq.T; t++)
         pairs += cached + t + 1 < d.window ? cached + t + 1 : d.window;
     return seq.B * pairs;

@@ -55,10 +55,10 @@ static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c
         return xl_fail(XLSTM_E_ARGUMENT,
                        "an optimizer needs a module and an xlstm_optimizer_kind; got kind %d", (int)c->kind);
     if (!(c->beta1 >= 0 && c->beta1 < 1 && c->beta2 >= 0 && c->beta2 < 1 && c->eps > 0 && c->momentum >= 0 &&
-          c->momentum < 1 && c->weight_decay >= 0 && c->clip >= 0))
-        return xl_fail(
-            XLSTM_E_CONFIG,
-            "betas and momentum must be in [0, 1), eps above 0, weight_decay and clip not negative");
+          c->momentum < 1 && c->weight_decay >= 0 && c->clip >= 0 && c->eps < HUGE_VALF &&
+          c->weight_decay < HUGE_VALF))
+        return xl_fail(XLSTM_E_CONFIG, "betas and momentum must be in [0, 1), eps above 0, weight_decay and "
+                                       "clip not negative, eps and weight_decay finite");
     return XLSTM_OK;
 }
 
@@ -71,6 +71,7 @@ xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
     xlstm_optimizer_config own = {0};
     XL_TRY(take_xlstm_optimizer_config(&own, config));
     XL_TRY(check(module, config = &own));
+    XL_TRY(xl_module_needs_reals(module, "xlstm_optimizer_create"));
     XL_TRY(xl_ops_ready());
     xlstm_optimizer *o = xl_alloc(sizeof *o);
     if (!o)
@@ -167,12 +168,15 @@ int64_t xlstm_optimizer_steps(const xlstm_optimizer *o) {
 }
 
 float xlstm_schedule_rate(const xlstm_schedule *s, int64_t step) {
+    if (!s)
+        return 0;
     if (s->kind == XLSTM_CONSTANT)
         return s->peak;
+    step = step < 0 ? 0 : step;
     if (step < s->warmup_steps)
         return s->peak * (float)(step + 1) / (float)s->warmup_steps;
-    int64_t span = s->total_steps - s->warmup_steps;
-    double at = span > 0 ? (double)(step - s->warmup_steps) / (double)span : 1;
+    double warmup = (double)s->warmup_steps, span = (double)s->total_steps - warmup; /* cannot wrap around */
+    double at = span > 0 ? ((double)step - warmup) / span : 1;
     at = at > 1 ? 1 : at;
     double cosine = 0.5 * (1 + cos(3.141592653589793 * at));
     return s->peak * (float)((double)s->final_fraction + (1 - (double)s->final_fraction) * cosine);

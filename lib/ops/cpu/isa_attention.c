@@ -146,8 +146,10 @@ static int spans_of(span s[3], const job *j, int b, int head) {
     size_t n = (size_t)b * (size_t)T, width = (size_t)j->d.H * (size_t)j->d.dh;
     if (j->state.in) {
         const float *in = j->state.in + (size_t)b * j->state.stride, *k = in + 2 + col;
-        int visible = (int)in[1], window = j->d.window, place = (int)(((int64_t)in[0] - visible) % window);
-        for (int from = -visible, to; from < 0; from = to, place = 0) {
+        int window = j->d.window;
+        xl_ring ring = xl_ring_of(in, window);
+        int place = (int)((ring.count - ring.visible) % window);
+        for (int from = -ring.visible, to; from < 0; from = to, place = 0) {
             to = from + (window - place) < 0 ? from + (window - place) : 0;
             const float *first = k + (size_t)place * width;
             s[count++] = (span){first, first + ring_size(j->d), width, width, from, to};
@@ -251,7 +253,7 @@ static void keep_head(const job *j, int b, int head) {
     size_t ring = ring_size(j->d), n = (size_t)b * (size_t)j->seq.T;
     float *out = j->state.out + (size_t)b * j->state.stride;
     const float *in = j->state.in ? j->state.in + (size_t)b * j->state.stride : NULL;
-    int64_t count = in ? (int64_t)in[0] : 0;
+    int64_t count = in ? xl_ring_of(in, window).count : 0;
     for (size_t row = 0; in && in != out && row < 2 * (size_t)window; row++)
         memcpy(out + 2 + row * width + col, in + 2 + row * width + col, bytes);
     for (int t = length > window ? length - window : 0; t < length; t++) {
@@ -298,11 +300,11 @@ static void attend_head(void *context, int index, int thread) {
 static void count_tokens(const job *j, int b) {
     float *out = j->state.out + (size_t)b * j->state.stride;
     const float *in = j->state.in ? j->state.in + (size_t)b * j->state.stride : NULL;
-    int oldest = in ? -(int)in[1] : 0, start = 0, end = 0, fresh = 0;
-    int64_t count = in ? (int64_t)in[0] : 0;
+    xl_ring ring = in ? xl_ring_of(in, j->d.window) : (xl_ring){0, 0};
+    int oldest = -ring.visible, start = 0, end = 0, fresh = 0;
     while (xl_next_piece(j->seq, b, 0, &start, &end, &fresh))
         oldest = fresh ? start : oldest;
-    out[0] = (float)(count + end);
+    out[0] = (float)(ring.count + end);
     out[1] = (float)(end - oldest < j->d.window ? end - oldest : j->d.window);
 }
 

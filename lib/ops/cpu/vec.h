@@ -26,7 +26,8 @@ static inline float vec_bits(int32_t i) {
 /* exp(x) = 2^n exp(r), |r| <= ln2 / 2, by a polynomial of degree 6: about 2 ulp; 0 below -87.3, inf
  * above 88.7. */
 static inline float vec_exp(float x) {
-    float clamped = x < -87.33654f ? -87.33654f : x > 88.72283f ? 88.72283f : x;
+    float above = x > -87.33654f ? x : -87.33654f; /* for NaN too, which has no whole number */
+    float clamped = above < 88.72283f ? above : 88.72283f;
     float n = (clamped * 1.442695041f + 12582912.0f) - 12582912.0f; /* to the nearest whole number */
     float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;

@@ -77,14 +77,26 @@ static real attend(real *y, const real *q, const memory *m, int from, int t, int
     return top + log(total);
 }
 
+static int64_t count_of(real x, int64_t most) {
+    if (!(x > 0))
+        return 0;
+    return x < (real)most ? (int64_t)x : most;
+}
+
+xl_ring xl_ring_of(const real *state, int window) {
+    int64_t count = count_of(state[0], INT64_C(1) << 53);
+    return (xl_ring){count, (int)count_of(state[1], window < count ? window : count)};
+}
+
 /* Brings the incoming state to where this call works on it: `out` if it is kept, `in` otherwise. */
 static memory open_memory(xl_view k, xl_view v, xl_attention d, xl_seq seq, xl_state state, int b) {
     memory m = {d, k, v, (size_t)b * (size_t)seq.T, NULL, NULL, 0, 0};
     const real *in = state.in ? state.in + (size_t)b * state.stride : NULL;
     real *out = state.out ? state.out + (size_t)b * state.stride : NULL;
     if (in) {
-        m.count = (int64_t)in[0];
-        m.visible = (int)in[1];
+        xl_ring ring = xl_ring_of(in, d.window);
+        m.count = ring.count;
+        m.visible = ring.visible;
         if (out && out != in)
             memcpy(out, in, (2 + 2 * ring_size(d)) * sizeof(real));
     }
