@@ -3,6 +3,8 @@
 # a training step of every kind of module, sessions and generation under valgrind. With --clang: by clang and its
 # OpenMP. With --plain: without OpenMP and without BLAS. With --threads: sessions that share a module, under TSAN.
 # With --baseline: on the instructions alone that every machine of this architecture has.
+# With --format: C sources must be as clang-format 14 (Debian 12's) writes them; nothing is built. With --fuzz
+# TARGET [SECONDS]: one fuzz target of tests/fuzz, what it finds is left in build-fuzz.
 # With --docs: the API reference, in which nothing may lack its documentation; it is left in build-docs/docs/html.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,16 +15,29 @@ case "${1:-}" in
 --plain) preset=plain ;;
 --threads) preset=tsan ;;
 --docs) preset=docs more=doxygen ;;
+--format) preset="" more=clang-format ;;
+--fuzz) preset=fuzz more=clang ;;
 --baseline) export XLSTM_BACKEND=base ;;
 "" | --valgrind) ;;
 *)
-    echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads | --docs]" >&2
+    echo "usage: tests/run.sh [--sanitize | --valgrind | --clang | --plain | --threads | --baseline | --docs |" >&2
+    echo "                     --format | --fuzz TARGET [SECONDS]]" >&2
     exit 2
     ;;
 esac
 sh tests/deps.sh ${more:-}
+if [ "${1:-}" = --format ]; then
+    find include lib bench examples tests -name '*.[ch]' | xargs clang-format --dry-run -Werror
+    exit
+fi
 cmake --preset "$preset" -G Ninja -DXLSTM_WERROR=ON >/dev/null
 cmake --build --preset "$preset"
+if [ "${1:-}" = --fuzz ]; then
+    target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api"}
+    mkdir -p "build-fuzz/found/$target"
+    TMPDIR=/dev/shm exec "build-fuzz/tests/fuzz/fuzz_$target" -max_total_time="${3:-600}" -rss_limit_mb=2048 \
+        -artifact_prefix="build-fuzz/found/$target-" "build-fuzz/found/$target" "tests/fuzz/corpus/$target"
+fi
 if [ "${1:-}" = --valgrind ]; then
     for test in layer/test_plan layer/test_training layer/test_split layer/test_quantize api/test_sample; do
         valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect \
