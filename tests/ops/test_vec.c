@@ -22,6 +22,25 @@ static double log_sigmoid(double x) {
     return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
 }
 
+static double normal(double x) {
+    return erfc(-x * sqrt(0.5)) / 2;
+}
+
+static double normal_density(double x) {
+    return exp(-x * x / 2) / sqrt(2 * acos(-1));
+}
+
+static float vec_normal_at(float x) {
+    float density;
+    return vec_normal(x, &density);
+}
+
+static float vec_density_at(float x) {
+    float density;
+    vec_normal(x, &density);
+    return density;
+}
+
 /* The worst over a grid that is dense around zero too. */
 static double worst_of(fast *f, exact *g, double low, double high) {
     double worst = 0;
@@ -40,6 +59,10 @@ static void test_accuracy(void **state) {
     assert_true(worst_of(vec_tanh, tanh, -12, 12) <= 3);
     assert_true(worst_of(vec_log1p, log1p, 0, 1) <= 2);
     assert_true(worst_of(vec_log_sigmoid, log_sigmoid, -87, 87) <= 3);
+    assert_true(worst_of(vec_expm1, expm1, -87, 0) <= 4);
+    assert_true(worst_of(vec_normal_at, normal, -12.9, 0) <= 5); /* further out floats lose digits */
+    assert_true(worst_of(vec_normal_at, normal, 0, 14) <= 3);
+    assert_true(worst_of(vec_density_at, normal_density, -13, 13) <= 3);
 }
 
 static void test_ends(void **state) {
@@ -50,6 +73,10 @@ static void test_ends(void **state) {
     assert_true(vec_sigmoid(INFINITY) == 1 && vec_sigmoid(-INFINITY) == 0);
     assert_true(vec_tanh(INFINITY) == 1 && vec_tanh(-INFINITY) == -1);
     assert_true(vec_log_sigmoid(INFINITY) == 0 && vec_log_sigmoid(-INFINITY) == -INFINITY);
+    assert_true(vec_normal_at(INFINITY) == 1 && vec_normal_at(-INFINITY) == 0 && vec_normal_at(0) == 0.5f);
+    assert_true(vec_normal_at(-20) == 0 && vec_density_at(INFINITY) == 0 && vec_expm1(0) == 0 &&
+                vec_expm1(-INFINITY) == -1);
+    assert_true(isnan(vec_normal_at(NAN)) && isnan(vec_density_at(NAN)) && isnan(vec_expm1(NAN)));
     assert_true(isnan(vec_exp(NAN)) && isnan(vec_sigmoid(NAN)) && isnan(vec_tanh(NAN)) &&
                 isnan(vec_log_sigmoid(NAN)));
 }

@@ -18,7 +18,6 @@ typedef struct {
     float value;
     int K, add, group;
     xl_norm norm;
-    xl_act act;
     xl_seq seq;
     xl_state state;
     uint64_t key;
@@ -160,54 +159,88 @@ static void norm_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, co
 /* ---- gates
  * ----------------------------------------------------------------------------------------------------- */
 
-static void silu_rows(void *context, int index, int thread) {
-    const job *j = context;
-    FOR_ROWS(j, n) {
-        float *y = at(j->v[0], n);
-        const float *g = at(j->v[1], n), *u = at(j->v[2], n);
-        for (int i = 0; i < j->v[0].cols; i++)
-            y[i] = (j->act == XL_SIGMOID ? 1 : g[i]) * vec_sigmoid(g[i]) * u[i];
+/* An activation and its slope at x. The kind is a constant where this is inlined. */
+static inline __attribute__((always_inline)) float activation(float x, float *slope, xl_act act) {
+    const float scale = 1.0507009873554805f, alpha = 1.6732632423543773f; /* of selu */
+    float s, density;
+    switch (act) {
+    case XL_GELU:
+        s = vec_normal(x, &density);
+        *slope = s + x * density;
+        return x * s;
+    case XL_RELU:
+        *slope = x > 0 ? 1 : 0;
+        return x > 0 ? x : 0;
+    case XL_RELU2:
+        *slope = x > 0 ? 2 * x : 0;
+        return x > 0 ? x * x : 0;
+    case XL_SIGMOID:
+        s = vec_sigmoid(x);
+        *slope = s * (1 - s);
+        return s;
+    case XL_SILU:
+        s = vec_sigmoid(x);
+        *slope = s + x * s * (1 - s);
+        return x * s;
+    case XL_SELU:
+        break;
+    }
+    *slope = scale * (x > 0 ? 1 : alpha * vec_exp(x));
+    return scale * (x > 0 ? x : alpha * vec_expm1(x > 0 ? 0 : x));
+}
+
+static inline __attribute__((always_inline)) void glu_row(float *y, const float *g, const float *u, int n,
+                                                          xl_act act) {
+    float unused;
+#pragma omp simd private(unused)
+    for (int i = 0; i < n; i++)
+        y[i] = activation(g[i], &unused, act) * u[i];
+}
+
+/* All reads before the first write: the gradients may lie on their inputs. */
+static inline __attribute__((always_inline)) void
+glu_bwd_row(float *dg, float *du, const float *dy, const float *g, const float *u, int n, xl_act act) {
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        float slope, value = activation(g[i], &slope, act), d = dy[i], ui = u[i];
+        dg[i] = d * ui * slope;
+        du[i] = d * value;
     }
 }
 
-static void other_glu_rows(void *context, int index, int thread) {
-    const job *j = context;
-    int from = index * j->group, rows = j->v[0].rows - from < j->group ? j->v[0].rows - from : j->group;
-    (void)thread;
-    xl_ref_glu(xl_some(j->v[0], from, rows), xl_some(j->v[1], from, rows), xl_some(j->v[2], from, rows),
-               j->act);
-}
+#define GLU(name, act)                                                                                       \
+    static void name##_rows(void *context, int index, int thread) {                                          \
+        const job *j = context;                                                                              \
+        FOR_ROWS(j, n)                                                                                       \
+        glu_row(at(j->v[0], n), at(j->v[1], n), at(j->v[2], n), j->v[0].cols, act);                          \
+    }                                                                                                        \
+    static void name##_bwd_rows(void *context, int index, int thread) {                                      \
+        const job *j = context;                                                                              \
+        FOR_ROWS(j, n)                                                                                       \
+        glu_bwd_row(at(j->v[0], n), at(j->v[1], n), at(j->v[2], n), at(j->v[3], n), at(j->v[4], n),          \
+                    j->v[0].cols, act);                                                                      \
+    }
+GLU(gelu, XL_GELU)
+GLU(relu, XL_RELU)
+GLU(relu2, XL_RELU2)
+GLU(sigmoid, XL_SIGMOID)
+GLU(silu, XL_SILU)
+GLU(selu, XL_SELU)
 
 static void glu(xl_view y, xl_view g, xl_view u, xl_act act) {
-    job j = {.v = {y, g, u}, .act = act};
-    by_rows(&j, act == XL_SILU || act == XL_SIGMOID ? silu_rows : other_glu_rows);
-}
-
-static void silu_bwd_rows(void *context, int index, int thread) {
-    const job *j = context;
-    FOR_ROWS(j, n) {
-        float *dg = at(j->v[0], n), *du = at(j->v[1], n);
-        const float *dy = at(j->v[2], n), *g = at(j->v[3], n), *u = at(j->v[4], n);
-        int gate = j->act == XL_SIGMOID;
-        for (int i = 0; i < j->v[0].cols; i++) {
-            float d = dy[i], x = g[i], ui = u[i], s = vec_sigmoid(x);
-            dg[i] = d * ui * (gate ? s * (1 - s) : s + x * s * (1 - s));
-            du[i] = d * (gate ? s : x * s);
-        }
-    }
-}
-
-static void other_glu_bwd_rows(void *context, int index, int thread) {
-    const job *j = context;
-    int from = index * j->group, rows = j->v[0].rows - from < j->group ? j->v[0].rows - from : j->group;
-    (void)thread;
-    xl_ref_glu_bwd(xl_some(j->v[0], from, rows), xl_some(j->v[1], from, rows), xl_some(j->v[2], from, rows),
-                   xl_some(j->v[3], from, rows), xl_some(j->v[4], from, rows), j->act);
+    static xl_task *const tasks[] = {
+        [XL_GELU] = gelu_rows,       [XL_RELU] = relu_rows, [XL_RELU2] = relu2_rows,
+        [XL_SIGMOID] = sigmoid_rows, [XL_SILU] = silu_rows, [XL_SELU] = selu_rows};
+    job j = {.v = {y, g, u}};
+    by_rows(&j, tasks[act]);
 }
 
 static void glu_bwd(xl_view dg, xl_view du, xl_view dy, xl_view g, xl_view u, xl_act act) {
-    job j = {.v = {dg, du, dy, g, u}, .act = act};
-    by_rows(&j, act == XL_SILU || act == XL_SIGMOID ? silu_bwd_rows : other_glu_bwd_rows);
+    static xl_task *const tasks[] = {
+        [XL_GELU] = gelu_bwd_rows,       [XL_RELU] = relu_bwd_rows, [XL_RELU2] = relu2_bwd_rows,
+        [XL_SIGMOID] = sigmoid_bwd_rows, [XL_SILU] = silu_bwd_rows, [XL_SELU] = selu_bwd_rows};
+    job j = {.v = {dg, du, dy, g, u}};
+    by_rows(&j, tasks[act]);
 }
 
 static void skip_gate_rows(void *context, int index, int thread) {
