@@ -336,6 +336,33 @@ static void test_generation(void **state) {
     xlstm_module_free(m);
 }
 
+/* ---- recurrences on plain arrays ---- */
+
+static xlstm_status run_recurrence(const void *argument, double *number) {
+    xlstm_real in[B * T * 4] = {1, 2, -1}, R[4] = {1}, h[B * T] = {0};
+    xlstm_recurrence_config c;
+    xlstm_recurrence *r;
+    xlstm_recurrence_config_init(&c, *(const xlstm_cell_kind *)argument);
+    c.batch = B;
+    c.time = T;
+    c.head_size = 1;
+    xlstm_status status = noted(xlstm_recurrence_create(&r, &c));
+    if (status != XLSTM_OK)
+        assert_null(r);
+    THEN(status, c.kind == XLSTM_CELL_MLSTM
+                     ? xlstm_mlstm_forward(r, NULL, &(xlstm_mlstm_inputs){in, in, in, in, in}, h)
+                     : xlstm_rnn_forward(r, NULL, in, R, h));
+    *number = h[0] + 2 * (double)h[B * T - 1];
+    xlstm_recurrence_free(r);
+    return status;
+}
+
+static void test_recurrences(void **state) {
+    (void)state;
+    for (xlstm_cell_kind kind = 0; kind < XLSTM_CELL_KINDS; kind++)
+        sweep("recurrence", run_recurrence, &kind);
+}
+
 /* ---- training checkpoints ---- */
 
 typedef struct {
@@ -404,9 +431,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),      cmocka_unit_test(test_loading),
-        cmocka_unit_test(test_saving),     cmocka_unit_test(test_tokenizers),
-        cmocka_unit_test(test_generation), cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_loading),
+        cmocka_unit_test(test_saving),      cmocka_unit_test(test_tokenizers),
+        cmocka_unit_test(test_generation),  cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_recurrences),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
