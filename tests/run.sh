@@ -33,7 +33,7 @@ fi
 cmake --preset "$preset" -G Ninja -DXLSTM_WERROR=ON >/dev/null
 cmake --build --preset "$preset"
 if [ "${1:-}" = --fuzz ]; then
-    target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api"}
+    target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api result"}
     mkdir -p "build-fuzz/found/$target"
     TMPDIR=/dev/shm exec "build-fuzz/tests/fuzz/fuzz_$target" -max_total_time="${3:-600}" -rss_limit_mb=2048 \
         -artifact_prefix="build-fuzz/found/$target-" "build-fuzz/found/$target" "tests/fuzz/corpus/$target"

@@ -113,7 +113,7 @@ static void fill_config(program *p, xlstm_config *c) {
     c->dropout = one_in(p, 6) ? number_of(p) : 0;
     c->block_kind[1] = (unsigned char)(one_in(p, 3) ? next(p) : kind);
     if (one_in(p, 20))
-        c->struct_size = next(p);
+        c->struct_size = next(p) % sizeof *c; /* not more than there is */
 }
 
 static int is_reasonable(const xlstm_config *c) {
@@ -199,6 +199,28 @@ static void run_session(program *p, slot *k) {
     free(t);
 }
 
+/* Rows of their own lengths, with new sequences inside. */
+static void run_ragged(program *p, slot *k) {
+    size_t in = (size_t)xlstm_module_input_dim(k->m), out = (size_t)xlstm_module_output_dim(k->m);
+    int time = 1 + (int)(next(p) % 12), padded = one_in(p, 2), cut = one_in(p, 2);
+    size_t B = k->s ? (size_t)k->streams : 0, N = B * (size_t)time;
+    int32_t *t = tokens(p, N, in ? 0 : (int)out), *lengths = tokens(p, B, time);
+    xlstm_real *x = reals(p, N * in), *y = room(p, N * out), *last = room(p, B * out);
+    unsigned char *resets = calloc(N + 1, 1);
+    MUST(resets);
+    resets[N ? next(p) % N : 0] = 1;
+    const xlstm_input input = {.struct_size = one_in(p, 20) ? next(p) % sizeof input : sizeof input,
+                               .time = time,
+                               .tokens = one_in(p, 9) ? NULL : t,
+                               .inputs = one_in(p, 9) ? NULL : x,
+                               .lengths = padded ? lengths : NULL,
+                               .resets = cut ? resets : NULL};
+    went_well(xlstm_session_run(k->s, &input, y, last));
+    void *mine[] = {t, lengths, x, y, last, resets};
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        free(mine[i]);
+}
+
 static void move_state(program *p, slot *k) {
     size_t n = xlstm_session_state_size(k->s);
     int from = stream_of(p), to = stream_of(p);
@@ -263,6 +285,7 @@ static void create_trainer(program *p, slot *k) {
     c.carry_state = one_in(p, 3);
     c.gradients = !one_in(p, 4);
     c.dropout = one_in(p, 4) ? number_of(p) : -1;
+    c.products = c.gradients && c.carry_state ? (xlstm_products)(next(p) % 3) : XLSTM_PRODUCTS_REAL;
     if (c.batch > 1000 || c.time > 1000)
         c.batch = c.time = INT32_MAX;
     xlstm_trainer_free(k->tr);
@@ -305,6 +328,94 @@ static void train(program *p, slot *k) {
         free(mine[i]);
 }
 
+/* From the trainer to itself or to the session of another slot, if that has room for as much. */
+static void move_carried_state(program *p, slot *k, slot *other) {
+    size_t n = xlstm_trainer_state_size(k->tr);
+    xlstm_real *state = reals(p, n);
+    if (one_in(p, 3) || went_well(xlstm_trainer_get_state(k->tr, stream_of(p), state)))
+        went_well(xlstm_trainer_set_state(k->tr, stream_of(p), one_in(p, 20) ? NULL : state));
+    if (n && xlstm_session_state_size(other->s) == n)
+        went_well(xlstm_session_set_state(other->s, stream_of(p), state));
+    free(state);
+}
+
+/* ---- recurrences ---- */
+
+enum { ARRAYS = 7 }; /* of the mLSTM q k v i f, of the others gates and R; then h and its gradient */
+
+typedef struct {
+    xlstm_recurrence_config c;
+    xlstm_recurrence *r;
+    xlstm_real *x[ARRAYS], *d[ARRAYS];
+    xlstm_span span;
+} layer;
+
+static void fill_arrays(program *p, layer *l) {
+    size_t N = (size_t)l->c.batch * (size_t)l->c.time, H = (size_t)l->c.heads, dv = (size_t)l->c.head_size;
+    size_t dk = l->c.key_size ? (size_t)l->c.key_size : dv;
+    const size_t mlstm[ARRAYS] = {N * H * dk, N * H * dk, N * H * dv, N * H, N * H, N * H * dv, N * H * dv},
+                 rnn[ARRAYS] = {N * H * 4 * dv, H * 4 * dv * dv, 0, 0, 0, N * H * dv, N * H * dv};
+    for (int i = 0; i < ARRAYS; i++) {
+        size_t n = l->c.kind == XLSTM_CELL_MLSTM ? mlstm[i] : rnn[i];
+        l->x[i] = reals(p, n);
+        l->d[i] = reals(p, n);
+    }
+}
+
+static void run_layer(program *p, layer *l) {
+    xlstm_real **x = l->x, **d = l->d;
+    const xlstm_mlstm_inputs in = {x[0], x[1], x[2], x[3], one_in(p, 20) ? NULL : x[4]};
+    const xlstm_mlstm_gradients out = {d[0], d[1], d[2], d[3], d[4]};
+    const xlstm_span *span = one_in(p, 3) ? NULL : &l->span;
+    int mlstm = one_in(p, 9) ? next(p) % 2 : l->c.kind == XLSTM_CELL_MLSTM;
+    went_well(mlstm ? xlstm_mlstm_forward(l->r, span, &in, x[5])
+                    : xlstm_rnn_forward(l->r, span, x[0], x[1], x[5]));
+    if (!one_in(p, 3))
+        went_well(mlstm ? xlstm_mlstm_backward(l->r, &in, x[5], x[6], &out)
+                        : xlstm_rnn_backward(l->r, x[1], x[5], x[6], d[0], d[1]));
+}
+
+static void use_recurrence(program *p) {
+    layer l = {.r = NULL};
+    xlstm_recurrence_config_init(&l.c, (xlstm_cell_kind)(next(p) % (XLSTM_CELL_KINDS + 1)));
+    l.c.batch = 1 + (int)(next(p) % 3);
+    l.c.time = 1 + (int)(next(p) % 9);
+    l.c.heads = 1 + (int)(next(p) % 3);
+    l.c.head_size = one_in(p, 9) ? size_of(p, 9) : 1 + (int)(next(p) % 9);
+    l.c.key_size = one_in(p, 9) ? size_of(p, 9) : (int)(next(p) % 9);
+    l.c.chunk_size = size_of(p, 9);
+    l.c.gradients = !one_in(p, 4);
+    l.c.eps = one_in(p, 4) ? number_of(p) : 0;
+    if (l.c.head_size > 64 || l.c.key_size > 64)
+        l.c.heads = INT32_MAX; /* would work, and take gigabytes */
+    MUST(went_well(xlstm_recurrence_create(&l.r, &l.c)) == (l.r != NULL));
+    if (!l.r)
+        return;
+    size_t B = (size_t)l.c.batch, N = B * (size_t)l.c.time;
+    int32_t *lengths = tokens(p, B, l.c.time);
+    unsigned char *resets = calloc(N, 1);
+    xlstm_real *state = reals(p, B * xlstm_recurrence_state_size(l.r));
+    MUST(resets);
+    resets[next(p) % N] = 1;
+    fill_arrays(p, &l);
+    l.span = (xlstm_span){.struct_size = one_in(p, 20) ? next(p) % sizeof l.span : sizeof l.span,
+                          .time = one_in(p, 3) ? (int)(next(p) % 12) : 0,
+                          .lengths = one_in(p, 2) ? lengths : NULL,
+                          .resets = one_in(p, 2) ? resets : NULL,
+                          .state_in = one_in(p, 2) ? state : NULL,
+                          .state_out = one_in(p, 2) ? state : NULL};
+    for (int i = 1 + (int)(next(p) % 3); i > 0; i--)
+        run_layer(p, &l);
+    for (int i = 0; i < ARRAYS; i++) {
+        free(l.x[i]);
+        free(l.d[i]);
+    }
+    free(lengths);
+    free(resets);
+    free(state);
+    xlstm_recurrence_free(l.r);
+}
+
 static void use_optimizer(program *p, slot *k, slot *other) {
     double norm;
     if (!k->opt || one_in(p, 6)) {
@@ -331,7 +442,8 @@ static void use_optimizer(program *p, slot *k, slot *other) {
 
 static void call(program *p) {
     slot *k = &slots[next(p) % SLOTS], *other = &slots[next(p) % SLOTS];
-    switch (next(p) % 12) {
+    unsigned which = next(p);
+    switch (which < 192 ? which % 12 : 12 + which % 3) {
     case 0:
         create_module(p, k);
         break;
@@ -362,6 +474,15 @@ static void call(program *p) {
         break;
     case 10:
         use_optimizer(p, k, other);
+        break;
+    case 12:
+        run_ragged(p, k);
+        break;
+    case 13:
+        move_carried_state(p, k, other);
+        break;
+    case 14:
+        use_recurrence(p);
         break;
     default:
         one_in(p, 3) ? free_slot(k) : (void)went_well(xlstm_set_threads(size_of(p, 3)));
