@@ -49,6 +49,7 @@ XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
 
 /** A copy for inference whose matrices (projections, embedding, head; not the sLSTM's recurrent ones) are
  *  kept in a smaller type. A session takes it as any other module, a trainer only without gradients.
+ *  With XLSTM_WEIGHTS_INT8 a row that holds a NaN or an infinity becomes NaN.
  *  @param out receives the copy: yours, NULL on failure; free it with xlstm_module_free()
  *  @param module a whole model with real matrices; it may be freed afterwards
  *  @param weights XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8

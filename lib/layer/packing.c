@@ -55,16 +55,27 @@ int xl_packed_allocate(xl_packed *p) {
     return 1;
 }
 
+/* More than 127 only where a step is so small that it is rounded itself. */
+static int8_t int8_of(real steps) {
+    return (int8_t)(steps > 127 ? 127 : steps < -127 ? -127 : rint(steps));
+}
+
+/* Not one number of a row is worth anything where one is not finite: all become NaN, as the row's outputs are
+ * with real numbers. */
 static void pack_int8(xl_packed *p, int row, const real *from) {
     int cols = p->matrix.cols;
     int8_t *to = (int8_t *)p->own + (size_t)row * (size_t)cols;
     float *scale = (float *)(uintptr_t)p->matrix.scale;
     real top = 0;
-    for (int c = 0; c < cols; c++)
+    int finite = 1;
+    for (int c = 0; c < cols; c++) {
         top = fabs(from[c]) > top ? fabs(from[c]) : top;
-    scale[row] = (float)(top / 127);
+        finite &= isfinite(from[c]) != 0;
+    }
+    real step = top / 127;
+    scale[row] = finite ? (float)step : NAN;
     for (int c = 0; c < cols; c++)
-        to[c] = (int8_t)(top > 0 ? rint(from[c] / (top / 127)) : 0);
+        to[c] = finite && step > 0 ? int8_of(from[c] / step) : 0;
 }
 
 void xl_pack_row(xl_packed *p, int row, const real *from) {

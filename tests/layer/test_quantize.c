@@ -137,6 +137,32 @@ static void assert_same_weights(const xlstm_module *a, const xlstm_module *b) {
 }
 
 /* A bfloat16 file is mapped, converted, or written again: always the same numbers. */
+/* What int8 cannot hold: a row with a number that is not finite becomes NaN, the smallest there are become
+ * what is nearest, and the other rows are as they were. */
+static void test_odd_numbers(void **state) {
+    (void)state;
+    const xlstm_real odd[] = {NAN, INFINITY, -INFINITY}, tiny = sizeof tiny == 8 ? 5e-324 : (xlstm_real)1e-45;
+    xlstm_module *m = make_model(XLSTM_MLSTM), *packed;
+    xlstm_parameter p;
+    xlstm_real *got = NULL;
+    assert_int_equal(xlstm_module_find(m, "lm_head.weight", &p), XLSTM_OK);
+    int cols = (int)(p.count / V), index = 0;
+    for (xlstm_parameter q = {0}; q.data != p.data; index++)
+        assert_int_equal(xlstm_module_parameter(m, index, &q), XLSTM_OK);
+    for (int r = 0; r < 3; r++)
+        p.data[r * cols + 1] = odd[r];
+    for (int c = 0; c < cols; c++)
+        p.data[3 * cols + c] = (c % 2 ? -190 : 64) * tiny;
+    assert_int_equal(xlstm_module_quantize(&packed, m, XLSTM_WEIGHTS_INT8), XLSTM_OK);
+    assert_non_null(got = malloc(p.count * sizeof *got));
+    assert_int_equal(xlstm_module_read(packed, index - 1, got), XLSTM_OK);
+    for (int i = 0; i < (int)p.count; i++)
+        assert_true(i < 3 * cols ? isnan(got[i]) : fabs((double)(got[i] - p.data[i])) <= 0.01);
+    free(got);
+    xlstm_module_free(packed);
+    xlstm_module_free(m);
+}
+
 static void test_files(void **state) {
     (void)state;
     static xlstm_real want[B * T * V], got[B * T * V];
@@ -197,6 +223,7 @@ static void test_not_for_training(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_numbers), cmocka_unit_test(test_rounding),
-                                       cmocka_unit_test(test_files), cmocka_unit_test(test_not_for_training)};
+                                       cmocka_unit_test(test_odd_numbers), cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_not_for_training)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
