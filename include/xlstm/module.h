@@ -47,9 +47,11 @@ XLSTM_API void xlstm_module_free(xlstm_module *module);
  */
 XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
 
-/** A copy for inference whose matrices (projections, embedding, head; not the sLSTM's recurrent ones) are
- *  kept in a smaller type. A session takes it as any other module, a trainer only without gradients.
- *  With XLSTM_WEIGHTS_INT8 a row that holds a NaN or an infinity becomes NaN.
+/** A copy for inference whose matrices are kept in a smaller type: projections, gates, recurrent matrices,
+ * embedding and head. Real stay norms, biases, convolutions and the q, k, v of the paper's mLSTM, blocks of
+ * 4 x 4 in a hundredth of its weights: a scale per row would be as large as a row of 8-bit numbers. A session
+ * takes the copy as any other module, a trainer only without gradients. With XLSTM_WEIGHTS_INT8 a row that
+ * holds a NaN or an infinity becomes NaN.
  *  @param out receives the copy: yours, NULL on failure; free it with xlstm_module_free()
  *  @param module a whole model with real matrices; it may be freed afterwards
  *  @param weights XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8

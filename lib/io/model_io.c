@@ -1,4 +1,5 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
+#include "base/half.h"
 #include "base/mem.h"
 #include "io/dialect.h"
 #include "io/file.h"
@@ -213,17 +214,6 @@ static xlstm_status check_tied(load *l, const shards *s) {
                    "tensor lm_head.weight differs from the embedding, but the configuration ties them");
 }
 
-/* An sLSTM tensor in the other layout; they are small. */
-static xlstm_status take_turned(xlstm_module *m, const xl_binding *b, const xlstm_tensor *t) {
-    xlstm_real *buffer = xl_alloc(t->count * sizeof *buffer);
-    if (!buffer)
-        return xl_no_memory(t->count * sizeof *buffer, "turning weights");
-    xlstm_tensor_reals(t, buffer);
-    xl_dialect_scatter(b, buffer, m->w);
-    xl_free(buffer);
-    return XLSTM_OK;
-}
-
 /* A matrix that the module keeps in a smaller type; where the file has the same type, the file's own bytes.
  */
 static xlstm_status take_packed(load *l, const xl_param *p, const xlstm_tensor *piece) {
@@ -250,6 +240,27 @@ static xlstm_status take_packed(load *l, const xl_param *p, const xlstm_tensor *
     return XLSTM_OK;
 }
 
+static const xlstm_dtype real_dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
+
+/* An sLSTM tensor in the other layout; they are small. */
+static xlstm_status take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
+    const xl_param *param = &l->m->params.items[b->index[0]];
+    xlstm_real *buffer = xl_alloc(2 * t->count * sizeof *buffer), *turned = buffer + t->count;
+    if (!buffer)
+        return xl_no_memory(2 * t->count * sizeof *buffer, "turning weights");
+    xlstm_status status = XLSTM_OK;
+    xlstm_tensor_reals(t, buffer);
+    if (param->packed) {
+        xlstm_tensor own = {.dtype = real_dtype, .count = t->count, .data = turned};
+        xl_dialect_scatter(b, buffer, turned); /* its offset in a buffer of reals is 0 */
+        status = take_packed(l, param, &own);
+    } else {
+        xl_dialect_scatter(b, buffer, l->m->w);
+    }
+    xl_free(buffer);
+    return status;
+}
+
 /* The parts of a fused tensor lie end to end, so each converts straight to its place. */
 static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     xl_binding b;
@@ -257,7 +268,7 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     if (b.tied)
         return XLSTM_OK;
     if (b.turn != XL_AS_IS)
-        return take_turned(l->m, &b, t);
+        return take_turned(l, &b, t);
     xlstm_tensor piece = *t;
     for (int p = 0; p < b.parts; p++) {
         piece.count = b.part[p].count;
@@ -398,12 +409,27 @@ static void gather_packed(const xlstm_module *m, const xl_binding *b, char *to) 
     }
 }
 
+/* The numbers are bfloat16 ones already, so nothing is rounded. */
+static xlstm_status gather_turned(const xlstm_module *m, const xl_binding *b, size_t count, char *to) {
+    xlstm_real *values = xl_alloc(2 * count * sizeof *values), *turned = values + count;
+    if (!values)
+        return xl_no_memory(2 * count * sizeof *values, "turning weights");
+    xlstm_status status = xlstm_module_read(m, b->index[0], values);
+    xl_dialect_gather(b, values, turned);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half = xl_to_bf16((float)turned[i]);
+        memcpy(to + i * sizeof half, &half, sizeof half);
+    }
+    xl_free(values);
+    return status;
+}
+
 /* Tensors that are parameters as they lie are written from the module; others are gathered first. */
 static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **gathered) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
     const xl_matrix *packed = packed_part(m, &b, 0);
-    t->dtype = packed ? XLSTM_BF16 : sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
+    t->dtype = packed ? XLSTM_BF16 : real_dtype;
     t->data = packed ? packed->data : b.part[0].data;
     if (b.parts == 1 && b.turn == XL_AS_IS)
         return XLSTM_OK;
@@ -411,6 +437,8 @@ static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **g
     t->data = *gathered = xl_alloc(bytes);
     if (!*gathered)
         return xl_no_memory(bytes, "gathering weights");
+    if (packed && b.turn != XL_AS_IS)
+        return gather_turned(m, &b, t->count, *gathered);
     if (packed)
         gather_packed(m, &b, *gathered);
     else

@@ -34,6 +34,8 @@ static inline int xl_tokens(const xl_call *c) {
  */
 void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b);
 void xl_heads_linear(const xl_call *c, xl_view y, xl_view x, size_t W, xl_heads s);
+/* For an op that takes a matrix of any type; the matrix is one parameter. */
+xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols);
 void xl_embed(const xl_call *c, xl_view y, const int32_t *tokens, size_t E);
 
 /* What a layer is made from. */

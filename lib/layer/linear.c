@@ -14,6 +14,10 @@ void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b) {
     }
 }
 
+xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols) {
+    return W & XL_PACKED ? xl_packing_find(c->packed, W, rows, cols) : xl_real_matrix(c->w + W, rows, cols);
+}
+
 void xl_heads_linear(const xl_call *c, xl_view y, xl_view x, size_t W, xl_heads s) {
     if (!(W & XL_PACKED)) {
         c->op->heads(y, x, c->w + W, NULL, s);

@@ -91,8 +91,8 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     double bound = 1 / sqrt((double)l->K); /* the package leaves its convolution at PyTorch's default */
     l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
     l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
-    l->gates = xl_param_add(p, "mlstm_cell.igate.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, 3 * I));
-    xl_param_join(p, "mlstm_cell.fgate.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, 3 * I));
+    l->gates = xl_param_add(p, "mlstm_cell.igate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
+    xl_param_join(p, "mlstm_cell.fgate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
     l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
     xl_param_join(p, "mlstm_cell.fgate.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
     l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));

@@ -38,8 +38,8 @@ static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     xl_init ogate = l->bare ? xl_small_init(in) : xl_constant(0);
     xl_param_join(p, "ogate_preact.weight", ogate, XL_MATRIX, XL_SHAPE2(l->Dv, in));
     l->qkvo_bias = bias ? biases(p, l, qk) : XL_NONE;
-    l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
-    xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_DECAY, XL_SHAPE2(H, in));
+    l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
+    xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
     double igate = l->bare ? 0 : -10; /* the value released models started from */
     l->gates_bias = xl_param_add(p, "igate_preact.bias", xl_constant(igate), XL_NO_DECAY, XL_SHAPE1(H));
     xl_param_join(p, "fgate_preact.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));

@@ -91,12 +91,6 @@ void xl_pack_row(xl_packed *p, int row, const real *from) {
 xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols) {
     offset &= ~XL_PACKED;
     const xl_packed *p = &k->items[at_or_before(k, offset)];
-    xl_matrix m = p->matrix;
-    int first = (int)((offset - p->offset) / (size_t)cols), left = m.rows - first;
-    m.rows = left < rows ? left : rows;
-    if (m.data)
-        m.data = xl_matrix_at(&m, first, 0);
-    if (m.scale)
-        m.scale += first;
-    return m;
+    int first = (int)((offset - p->offset) / (size_t)cols), left = p->matrix.rows - first;
+    return xl_matrix_rows(p->matrix, first, left < rows ? left : rows);
 }

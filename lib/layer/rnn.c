@@ -25,7 +25,7 @@ static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char
     snprintf(name, sizeof name, "weight_ih%s", suffix);
     l->W = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, s->in));
     snprintf(name, sizeof name, "weight_hh%s", suffix);
-    l->R = xl_param_add(p, name, xl_uniform(bound), XL_DECAY, XL_SHAPE2(4 * D, D / H));
+    l->R = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, D / H));
     snprintf(name, sizeof name, "bias_ih%s", suffix);
     l->W_bias = l->cell.lstm ? xl_param_add(p, name, bias, XL_NO_DECAY, XL_SHAPE1(4 * D)) : XL_NONE;
     snprintf(name, sizeof name, "bias_hh%s", suffix);
@@ -59,8 +59,8 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     s->h = xl_arena_view(c->keep, N, D);
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    c->op->rnn(s->h, s->gates.p, s->tape, w + l->R, w + l->bias, l->cell, c->seq, xl_layer_state(layer, c, 0),
-               scratch);
+    c->op->rnn(s->h, s->gates.p, s->tape, xl_weight_matrix(c, l->R, 4 * D, l->cell.dh), w + l->bias, l->cell,
+               c->seq, xl_layer_state(layer, c, 0), scratch);
     xl_arena_release(c->temp, mark);
     c->op->copy(y, s->h);
     xl_layer_dropout(layer, c, y, 0);

@@ -58,7 +58,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     for (int g = 0; g < 4; g++)
         l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
     xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt((double)D)) : xl_constant(0);
-    l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_NO_DECAY, XL_SHAPE3(H, 4 * dh, dh));
+    l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
         xl_param_add(p, "slstm_cell._bias_", bias_init(c, H, D, s->block), XL_NO_DECAY, XL_SHAPE1(4 * D));
     l->norm_w = c->slstm_group_norm_weight
@@ -92,7 +92,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     s->tape = c->train ? xl_arena_real(c->keep, (size_t)N * 3 * (size_t)D) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    op->rnn(s->h, s->gates.p, s->tape, w + l->R, w + l->bias, l->cell, c->seq,
+    op->rnn(s->h, s->gates.p, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,
             xl_layer_state(layer, c, past_inputs(l)), scratch);
     xl_arena_release(c->temp, mark);
 

@@ -255,7 +255,7 @@ xlstm_status xlstm_rnn_forward(xlstm_recurrence *r, const xlstm_span *span, cons
     int D = r->rnn.H * r->rnn.dh;
     keep_state_in(r, own.state_in);
     op->copy(rows(r, r->gates, 4 * D), rows(r, gates, 4 * D));
-    op->rnn(rows(r, h, D), r->gates, r->tape, R, NULL, r->rnn, r->seq,
+    op->rnn(rows(r, h, D), r->gates, r->tape, xl_real_matrix(R, 4 * D, r->rnn.dh), NULL, r->rnn, r->seq,
             (xl_state){own.state_in, own.state_out, r->state_size}, r->scratch);
     return XLSTM_OK;
 }

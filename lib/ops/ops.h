@@ -24,10 +24,11 @@ typedef struct {
     int n, in, out, ystep;
 } xl_heads;
 
-/* A matrix [rows, cols] in a smaller type, for inference; `data` may be at any address. */
-typedef enum { XL_FLOAT, XL_BFLOAT16, XL_INT8 } xl_number;
+/* A matrix [rows, cols] of reals, or in a smaller type for inference; of that, `data` may be at any address.
+ */
+typedef enum { XL_REAL, XL_BFLOAT16, XL_INT8 } xl_number;
 static inline size_t xl_number_size(xl_number type) { /* bytes */
-    return type == XL_FLOAT ? 4 : type == XL_BFLOAT16 ? 2 : 1;
+    return type == XL_REAL ? sizeof(real) : type == XL_BFLOAT16 ? 2 : 1;
 }
 typedef struct {
     xl_number type;
@@ -41,6 +42,13 @@ static inline size_t xl_matrix_bytes(const xl_matrix *m) { /* scales not counted
 }
 static inline const void *xl_matrix_at(const xl_matrix *m, int row, int col) {
     return (const char *)m->data + xl_number_size(m->type) * ((size_t)row * (size_t)m->cols + (size_t)col);
+}
+static inline xl_matrix xl_matrix_rows(xl_matrix m, int from, int rows) {
+    const void *data = m.data ? xl_matrix_at(&m, from, 0) : NULL; /* none while memory is planned */
+    return (xl_matrix){m.type, rows, m.cols, data, m.scale ? m.scale + from : NULL};
+}
+static inline xl_matrix xl_real_matrix(const real *data, int rows, int cols) {
+    return (xl_matrix){XL_REAL, rows, cols, data, NULL};
 }
 
 typedef struct {
@@ -96,9 +104,10 @@ static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */
 /* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i,
  * f, z, o and is overwritten: forward with what backward needs, backward with the gradient of the
  * pre-activations.
- * R [H, 4*dh, dh] (rows in slot order), bias [4, H, dh] or NULL, tape [N, 3, H*dh] (NULL in inference).
- * state per stream: [4, H*dh] = h, c, n, m for the sLSTM, [2, H*dh] = h, c for the LSTM.
- * dh is the gradient of h from above; it is only read. The gradient of the state that came in is dropped. */
+ * R [H, 4*dh, dh] (rows in slot order; forward takes it in any type), bias [4, H, dh] or NULL, tape [N, 3,
+ * H*dh] (NULL in inference). state per stream: [4, H*dh] = h, c, n, m for the sLSTM, [2, H*dh] = h, c for the
+ * LSTM. dh is the gradient of h from above; it is only read. The gradient of the state that came in is
+ * dropped. */
 typedef struct {
     int H, dh;
     int lstm;  /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */

@@ -176,7 +176,7 @@ static void reference_rnn(const problem *p, answer *a, xl_seq seq, xl_state stat
     xl_view h = xl_rows(a->h, rows, H * D), dh = xl_rows((real *)(uintptr_t)p->d_h, rows, H * D);
     memcpy(a->d[0], p->in[0], sizeof a->d[0]);
     memset(a->d[1], 0, sizeof a->d[1]);
-    xl_ops_ref.rnn(h, a->d[0], tape, p->in[1], NULL, d, seq, state, scratch);
+    xl_ops_ref.rnn(h, a->d[0], tape, xl_real_matrix(p->in[1], 4 * H * D, D), NULL, d, seq, state, scratch);
     xl_ops_ref.rnn_bwd(a->d[0], a->d[1], NULL, dh, h, tape, p->in[1], d, seq, state, scratch);
     free(tape);
 }

@@ -63,7 +63,7 @@ static void case_products(bench *b) {
     real *W = array(b, I * O), *bias = array(b, O), *dW = array(b, I * O), *db = array(b, O);
     xl_view x = view(b, I), y = view(b, O);
     b->op->linear(y, x, W, bias);
-    b->op->linear_packed(view(b, O), x, (xl_matrix){XL_FLOAT, O, I, W, NULL}, bias);
+    b->op->linear_packed(view(b, O), x, xl_real_matrix(W, O, I), bias);
     b->op->linear_dx(view(b, I), y, W, 1);
     b->op->linear_dw(dW, db, x, y);
 }
@@ -115,7 +115,7 @@ static void case_moves(bench *b) {
     b->op->copy(view(b, 6), x);
     b->op->dropout(view(b, 6), x, (real)0.4, 11);
     b->op->embed(view(b, 6), tokens, array(b, 18));
-    b->op->embed_packed(view(b, 6), tokens, (xl_matrix){XL_FLOAT, 3, 6, array(b, 18), NULL});
+    b->op->embed_packed(view(b, 6), tokens, xl_real_matrix(array(b, 18), 3, 6));
     b->op->embed_dw(array(b, 18), x, tokens);
 }
 
@@ -148,7 +148,7 @@ static void case_rnn(bench *b) {
         xl_rnn d = {.H = 2, .dh = 3, .lstm = lstm};
         real *gates = array(b, N * 24), *tape = array(b, N * 18), *R = array(b, 72), *bias = array(b, 24);
         xl_view h = view(b, 6), dh = view(b, 6);
-        b->op->rnn(h, gates, tape, R, bias, d, seq, (xl_state){0}, b->scratch);
+        b->op->rnn(h, gates, tape, xl_real_matrix(R, 24, 3), bias, d, seq, (xl_state){0}, b->scratch);
         b->op->rnn_bwd(gates, array(b, 72), array(b, 24), dh, h, tape, R, d, seq, (xl_state){0}, b->scratch);
     }
 }
@@ -223,7 +223,7 @@ static void test_large_table(void **state) {
     for (size_t o = 0; o < 2; o++) {
         backends[o]->embed(xl_rows(y, 1, D), &token, E);
         assert_memory_equal(y, values, sizeof y);
-        backends[o]->embed_packed(xl_rows(y, 1, D), &token, (xl_matrix){XL_FLOAT, V, D, E, NULL});
+        backends[o]->embed_packed(xl_rows(y, 1, D), &token, xl_real_matrix(E, V, D));
         assert_memory_equal(y, values, sizeof y);
         memset(E + last, 0, sizeof values);
         backends[o]->embed_dw(E, xl_rows(values, 1, D), &token);

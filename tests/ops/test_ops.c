@@ -1,5 +1,6 @@
 /* Every CPU op against the reference: random shapes, strided views, outputs full of dirt, ragged rows, resets
  * and state; and the same bits whatever the thread count. */
+#include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "support/random.h"
 #include <math.h>
@@ -100,19 +101,27 @@ static void case_linear(bench *b) {
     b->op->linear_dw(output(b, (size_t)(O * I), 1), output(b, (size_t)O, 1), x, dy);
 }
 
+/* A matrix of any type, with numbers of about the given size. */
+static xl_matrix some_matrix(bench *b, int rows, int cols, double size) {
+    size_t count = (size_t)rows * (size_t)cols;
+    xl_matrix W = {(xl_number)pick(b, XL_REAL, XL_INT8), rows, cols, input(b, count, size), NULL};
+    float *numbers = (float *)(uintptr_t)W.data, *scale = input(b, (size_t)rows, size / 64);
+    for (size_t i = 0; i < count; i++) { /* to the front of the same memory, which is read before */
+        uint16_t half = xl_to_bf16(numbers[i]);
+        int8_t whole = (int8_t)xl_hash(b->seed, i);
+        if (W.type == XL_BFLOAT16)
+            memcpy((char *)numbers + 2 * i, &half, 2);
+        else if (W.type == XL_INT8)
+            memcpy((char *)numbers + i, &whole, 1);
+    }
+    W.scale = W.type == XL_INT8 ? scale : NULL;
+    return W;
+}
+
 /* Every type of matrix, few rows and many, more columns than a tile has. */
 static void case_packed(bench *b) {
     int N = (int)pick(b, 1, 20), I = (int)pick(b, 1, 1100), O = (int)pick(b, 1, 90), V = O;
-    xl_matrix W = {(xl_number)pick(b, XL_FLOAT, XL_INT8), O, I, input(b, (size_t)(O * I), 1), NULL};
-    float *scale = input(b, (size_t)O, 0.02);
-    for (size_t i = 0; i < (size_t)(O * I); i++) { /* as bits, all are finite small numbers of each type */
-        uint16_t half = (uint16_t)(0x3f00u | (unsigned)(xl_hash(b->seed, i) & 0x80ffu));
-        if (W.type == XL_BFLOAT16)
-            memcpy((char *)(uintptr_t)W.data + 2 * i, &half, 2);
-        else if (W.type == XL_INT8)
-            memcpy((char *)(uintptr_t)W.data + i, &half, 1);
-    }
-    W.scale = W.type == XL_INT8 ? scale : NULL;
+    xl_matrix W = some_matrix(b, O, I, 1);
     float *bias = input(b, (size_t)O, 1);
     b->op->linear_packed(out_view(b, N, O, 0), in_view(b, N, I, 1), W, pick(b, 0, 1) ? bias : NULL);
     int32_t *tokens = (int32_t *)(void *)take(b, (size_t)N);
@@ -280,16 +289,20 @@ static void rnn_of_size(bench *b, int B, int T, int H, int dh) {
                 .clip_bwd = pick(b, 0, 2) ? 0 : 0.3f};
     xl_seq seq = some_seq(b, B, T);
     size_t n = (size_t)(B * T);
-    float *R = input(b, (size_t)(4 * D * dh), dh < 25 ? 0.3 : 1.5 / sqrt(dh)),
-          *bias = input(b, (size_t)(4 * D), 1), *scratch = take(b, xl_rnn_scratch(d, seq));
+    double size = dh < 25 ? 0.3 : 1.5 / sqrt(dh);
+    xl_matrix any = some_matrix(b, 4 * D, dh, size);
+    float *R = input(b, (size_t)(4 * D * dh), size), *bias = input(b, (size_t)(4 * D), 1),
+          *scratch = take(b, xl_rnn_scratch(d, seq));
     xl_state state = some_state(b, B, (size_t)(4 * D));
     if (state.in)
-        b->op->rnn(out_view(b, B * T, D, 0), input(b, n * 4 * (size_t)D, 1), NULL, R, bias, d,
+        b->op->rnn(out_view(b, B * T, D, 0), input(b, n * 4 * (size_t)D, 1), NULL, any, bias, d,
                    (xl_seq){.B = B, .T = T}, state, scratch);
     xl_view h = out_view(b, B * T, D, 0);
     float *gates = input(b, n * 4 * (size_t)D, pick(b, 0, 2) ? 1 : 20), *tape = take(b, n * 3 * (size_t)D);
     xl_state in = {state.in, NULL, state.stride};
-    b->op->rnn(h, gates, tape, R, bias, d, seq, in, scratch);
+    b->op->rnn(out_view(b, B * T, D, 0), input(b, n * 4 * (size_t)D, 1), NULL, any, bias, d, seq, in,
+               scratch);
+    b->op->rnn(h, gates, tape, xl_real_matrix(R, 4 * D, dh), bias, d, seq, in, scratch);
     b->out[b->outs] = gates; /* rnn_bwd leaves the gradient of every pre-activation here */
     b->out_count[b->outs++] = n * 4 * (size_t)D;
     b->op->rnn_bwd(gates, output(b, (size_t)(4 * D * dh), 1), output(b, (size_t)(4 * D), 1),

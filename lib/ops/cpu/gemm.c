@@ -67,7 +67,7 @@ static void bias_rows(void *context, int index, int thread) {
 static void linear(xl_view y, xl_view x, const float *W, const float *b) {
     bias fill = {y, b, NULL};
     if (y.rows <= FEW_ROWS) { /* BLAS reads the matrix at half the speed of memory */
-        xl_ops_cpu()->linear_packed(y, x, (xl_matrix){XL_FLOAT, y.cols, x.cols, W, NULL}, b);
+        xl_ops_cpu()->linear_packed(y, x, xl_real_matrix(W, y.cols, x.cols), b);
         return;
     }
     if (b)

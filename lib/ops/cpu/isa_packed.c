@@ -105,7 +105,7 @@ static void reorder(float *to, const float *x, int n, int G) {
 static void add_rows(float *sums, const xl_matrix *W, int from, int rows, int col, const float *x, int n) {
     const void *w = xl_matrix_at(W, from, col);
     size_t ld = (size_t)W->cols;
-    if (W->type == XL_FLOAT)
+    if (W->type == XL_REAL)
         rows_f32(sums, w, ld, rows, x, n);
     else if (W->type == XL_BFLOAT16)
         rows_bf16(sums, w, ld, rows, x, n);
@@ -114,7 +114,7 @@ static void add_rows(float *sums, const xl_matrix *W, int from, int rows, int co
 }
 
 static void few_task(void *context, int index, int thread) {
-    static const int numbers_in_word[] = {[XL_FLOAT] = 1, [XL_BFLOAT16] = 2, [XL_INT8] = 4};
+    static const int numbers_in_word[] = {[XL_REAL] = 1, [XL_BFLOAT16] = 2, [XL_INT8] = 4};
     const product *p = context;
     int from = index * TASK_ROWS, rows = p->W.rows - from < TASK_ROWS ? p->W.rows - from : TASK_ROWS;
     float x[FEW_COLS];
@@ -135,7 +135,7 @@ static void few_task(void *context, int index, int thread) {
 
 static void widen_row(float *to, const xl_matrix *W, int r, int c, int n) {
     const void *w = xl_matrix_at(W, r, c);
-    if (W->type == XL_FLOAT)
+    if (W->type == XL_REAL)
         widen_f32(to, w, n);
     else if (W->type == XL_BFLOAT16)
         widen_bf16(to, w, n);

@@ -2,6 +2,7 @@
  * and stays in the cache of its core; then the head goes through all tokens as one task, since heads do not
  * see each other. Where there are more threads than heads (an LSTM has one) a head is cut into slices of
  * units, which meet after every token. No sum is ever cut, so the number of slices changes no result. */
+#include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
@@ -26,7 +27,8 @@ enum {
 typedef struct {
     xl_view h, dh;
     float *gates, *tape, *dR, *dbias;
-    const float *R, *bias;
+    xl_matrix R; /* backward: of floats */
+    const float *bias;
     xl_rnn d;
     xl_seq seq;
     xl_state state;
@@ -154,11 +156,21 @@ static void multiply(const slice *s, const float *x, size_t ldx, int B, int K) {
 /* ---- forward
  * --------------------------------------------------------------------------------------------------- */
 
-/* Column slot * count + e of a slice is row slot * dh + from + e of R. */
-static const float *row_of(const run *r, const slice *s, int column) {
-    size_t dh = (size_t)r->d.dh,
-           row = (size_t)(column / s->count) * dh + (size_t)(s->from + column % s->count);
-    return r->R + ((size_t)s->head * 4 * dh + row) * dh;
+/* Column slot * count + e of a slice is row slot * dh + from + e of its head in R. */
+static int row_of(const run *r, const slice *s, int column) {
+    return (s->head * 4 + column / s->count) * r->d.dh + s->from + column % s->count;
+}
+
+/* A row as a column of panels. */
+static void spread(float *to, const xl_matrix *R, int row) {
+    const void *from = xl_matrix_at(R, row, 0);
+    float scale = R->scale ? R->scale[row] : 1;
+    for (int k = 0; R->type == XL_REAL && k < R->cols; k++)
+        to[k * WIDTH] = ((const float *)from)[k];
+    for (int k = 0; R->type == XL_BFLOAT16 && k < R->cols; k++)
+        to[k * WIDTH] = xl_from_bf16(((const uint16_t *)from)[k]);
+    for (int k = 0; R->type == XL_INT8 && k < R->cols; k++)
+        to[k * WIDTH] = scale * ((const int8_t *)from)[k];
 }
 
 static void pack(void *context, int index, int thread) {
@@ -166,10 +178,11 @@ static void pack(void *context, int index, int thread) {
     slice s = slice_of(r, index, 4);
     (void)thread;
     for (int c = 0; c < s.ld; c++) {
-        const float *from = c < 4 * s.count ? row_of(r, &s, c) : NULL;
         float *to = s.panels + (size_t)(c / WIDTH * WIDTH) * (size_t)r->d.dh + c % WIDTH;
-        for (int k = 0; k < r->d.dh; k++)
-            to[k * WIDTH] = from ? from[k] : 0;
+        if (c < 4 * s.count)
+            spread(to, &r->R, row_of(r, &s, c));
+        for (int k = 0; c >= 4 * s.count && k < r->d.dh; k++)
+            to[k * WIDTH] = 0;
     }
 }
 
@@ -250,10 +263,14 @@ static void clear_state(const run *r, const slice *s, int b, int t) {
 static void recur(const run *r, const slice *s, int t) {
     int B = r->seq.B, dh = r->d.dh, D = r->d.H * dh;
     xl_view h = {part(r, H + t % 2, 0, (size_t)(s->head * dh)), B, dh, (size_t)D};
+    xl_view product = {s->product, B, 4 * dh, (size_t)s->ld};
+    xl_matrix R = xl_matrix_rows(r->R, row_of(r, s, 0), 4 * dh); /* all of the head if it is not sliced */
     if (r->seq.T >= FEW_TOKENS)
         multiply(s, h.p, h.ld, B, dh);
-    else /* cuts what it multiplies itself, unless heads are tasks already */
-        xl_ops_cpu()->linear((xl_view){s->product, B, 4 * dh, (size_t)s->ld}, h, row_of(r, s, 0), NULL);
+    else if (R.type == XL_REAL) /* both cut what they multiply, unless heads are tasks already */
+        xl_ops_cpu()->linear(product, h, R.data, NULL);
+    else
+        xl_ops_cpu()->linear_packed(product, h, R, NULL);
 }
 
 static void forward_token(void *context, int index, int t) {
@@ -306,7 +323,7 @@ static void all_tokens(run *r, xl_task *head, xl_step *token_of_slice) {
         xl_parallel_steps(r->d.H * r->slices, r->seq.T, token_of_slice, r);
 }
 
-static void rnn(xl_view h, float *gates, float *tape, const float *R, const float *bias, xl_rnn d, xl_seq seq,
+static void rnn(xl_view h, float *gates, float *tape, xl_matrix R, const float *bias, xl_rnn d, xl_seq seq,
                 xl_state state, float *scratch) {
     run r = begin(
         (run){.h = h, .gates = gates, .tape = tape, .R = R, .bias = bias, .d = d, .seq = seq, .state = state},
@@ -329,7 +346,7 @@ static void pack_bwd(void *context, int index, int thread) {
     size_t dh = (size_t)r->d.dh;
     (void)thread;
     for (int c = 0; c < s.ld; c += WIDTH) {
-        const float *from = r->R + (size_t)s.head * 4 * dh * dh + (size_t)(s.from + c);
+        const float *from = (const float *)r->R.data + (size_t)s.head * 4 * dh * dh + (size_t)(s.from + c);
         float *to = s.panels + (size_t)c * 4 * dh;
         int there = s.count - c < WIDTH ? s.count - c : WIDTH;
         for (size_t k = 0; k < 4 * dh; k++)
@@ -455,7 +472,7 @@ static void rnn_bwd(float *gates, float *dR, float *dbias, xl_view dh, xl_view h
                         .tape = (float *)(uintptr_t)tape,
                         .dR = dR,
                         .dbias = dbias,
-                        .R = R,
+                        .R = xl_real_matrix(R, 4 * D, d.dh),
                         .d = d,
                         .seq = seq,
                         .state = state},

@@ -28,12 +28,12 @@ static size_t gate_at(xl_rnn d, int j, int slot) {
     return (size_t)(j / d.dh) * 4 * (size_t)d.dh + (size_t)slot * (size_t)d.dh + (size_t)(j % d.dh);
 }
 
-static void recurrent_product(real *gates, const real *R, const real *h, xl_rnn d) {
+static void recurrent_product(real *gates, const xl_matrix *R, const real *h, xl_rnn d) {
     for (int head = 0; head < d.H; head++)
         for (int o = 0; o < 4 * d.dh; o++) {
-            size_t at = (size_t)(head * 4 * d.dh + o);
+            int at = head * 4 * d.dh + o;
             for (int e = 0; e < d.dh; e++)
-                gates[at] += R[at * (size_t)d.dh + (size_t)e] * h[head * d.dh + e];
+                gates[at] += xl_element(R, at, e) * h[head * d.dh + e];
         }
 }
 
@@ -62,7 +62,8 @@ static void lstm_unit(real *g[4], real s[2], real *tape, size_t D) {
         tape[0] = 0, tape[D] = s[1], tape[2 * D] = th;
 }
 
-static void step(real *gates, real *state, real *h, real *tape, const real *R, const real *bias, xl_rnn d) {
+static void step(real *gates, real *state, real *h, real *tape, const xl_matrix *R, const real *bias,
+                 xl_rnn d) {
     int D = d.H * d.dh;
     recurrent_product(gates, R, state, d);
     for (int j = 0; j < D; j++) {
@@ -89,7 +90,7 @@ static int is_reset(xl_seq s, int b, int t) {
     return s.resets && s.resets[(size_t)b * (size_t)s.T + (size_t)t];
 }
 
-void xl_ref_rnn(xl_view h, real *gates, real *tape, const real *R, const real *bias, xl_rnn d, xl_seq seq,
+void xl_ref_rnn(xl_view h, real *gates, real *tape, xl_matrix R, const real *bias, xl_rnn d, xl_seq seq,
                 xl_state state, real *scratch) {
     size_t D = (size_t)(d.H * d.dh), size = (d.lstm ? 2u : 4u) * D;
     for (int b = 0; b < seq.B; b++) {
@@ -101,7 +102,7 @@ void xl_ref_rnn(xl_view h, real *gates, real *tape, const real *R, const real *b
             for (size_t j = 0; t < length && is_reset(seq, b, t) && j < size; j++)
                 scratch[j] = 0;
             if (t < length)
-                step(gates + n * 4 * D, scratch, h.p + n * h.ld, tape ? tape + n * 3 * D : NULL, R, bias, d);
+                step(gates + n * 4 * D, scratch, h.p + n * h.ld, tape ? tape + n * 3 * D : NULL, &R, bias, d);
             for (size_t j = 0; t >= length && j < D; j++)
                 h.p[n * h.ld + j] = 0;
         }
