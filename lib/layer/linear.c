@@ -19,13 +19,10 @@ xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols) {
 }
 
 void xl_heads_linear(const xl_call *c, xl_view y, xl_view x, size_t W, xl_heads s) {
-    if (!(W & XL_PACKED)) {
+    if (W & XL_PACKED)
+        c->op->heads_packed(y, x, xl_packing_find(c->packed, W, s.n * s.out, s.in), s);
+    else
         c->op->heads(y, x, c->w + W, NULL, s);
-        return;
-    }
-    for (int j = 0; j < s.n; j++)
-        xl_linear(c, xl_cols(y, j * s.ystep, s.out), xl_cols(x, j * s.in, s.in),
-                  W + (size_t)j * (size_t)s.out * (size_t)s.in, XL_NONE);
 }
 
 void xl_embed(const xl_call *c, xl_view y, const int32_t *tokens, size_t E) {

@@ -64,6 +64,7 @@ static void case_products(bench *b) {
     xl_view x = view(b, I), y = view(b, O);
     b->op->linear(y, x, W, bias);
     b->op->linear_packed(view(b, O), x, xl_real_matrix(W, O, I), bias);
+    b->op->heads_packed(view(b, O), x, xl_real_matrix(W, O, I / 2), (xl_heads){2, I / 2, O / 2, O / 2});
     b->op->linear_dx(view(b, I), y, W, 1);
     b->op->linear_dw(dW, db, x, y);
 }

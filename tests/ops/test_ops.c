@@ -128,6 +128,9 @@ static void case_packed(bench *b) {
     for (int n = 0; n < N; n++)
         tokens[n] = (int32_t)pick(b, 0, (unsigned)V - 1);
     b->op->embed_packed(out_view(b, N, I, 0), tokens, W);
+    xl_heads s = {(int)pick(b, 1, 5), (int)pick(b, 1, 140), (int)pick(b, 1, 140), 141};
+    b->op->heads_packed(out_view(b, N, s.n * s.ystep, 1), in_view(b, N, s.n * s.in, 1),
+                        some_matrix(b, s.n * s.out, s.in, 1), s);
 }
 
 static void case_heads(bench *b) {

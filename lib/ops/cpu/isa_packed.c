@@ -174,6 +174,24 @@ static void linear_packed(xl_view y, xl_view x, xl_matrix W, const float *b) {
         xl_parallel(tasks, task, &p);
 }
 
+typedef struct {
+    xl_view y, x;
+    xl_matrix W;
+    xl_heads s;
+} blocks;
+
+static void block_task(void *context, int j, int thread) {
+    const blocks *a = context;
+    (void)thread;
+    linear_packed(xl_cols(a->y, j * a->s.ystep, a->s.out), xl_cols(a->x, j * a->s.in, a->s.in),
+                  xl_matrix_rows(a->W, j * a->s.out, a->s.out), NULL);
+}
+
+static void heads_packed(xl_view y, xl_view x, xl_matrix W, xl_heads s) {
+    blocks a = {y, x, W, s};
+    xl_parallel(s.n, block_task, &a);
+}
+
 static void embed_packed(xl_view y, const int32_t *tokens, xl_matrix W) {
     for (int n = 0; n < y.rows; n++) {
         float *to = y.p + (size_t)n * y.ld, scale = W.scale ? W.scale[tokens[n]] : 1;
@@ -185,5 +203,6 @@ static void embed_packed(xl_view y, const int32_t *tokens, xl_matrix W) {
 
 void XL_ISA_NAME(xl_install_packed)(xl_ops *t) {
     t->linear_packed = linear_packed;
+    t->heads_packed = heads_packed;
     t->embed_packed = embed_packed;
 }
