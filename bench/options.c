@@ -168,7 +168,8 @@ static char *command_of(int argc, char **argv) {
     size_t size = strlen(program_invocation_short_name) + 1;
     for (int i = 1; i < argc; i++)
         size += strlen(argv[i]) + 1;
-    char *text = strcpy(need(size), program_invocation_short_name);
+    char *text = need(size);
+    strcpy(text, program_invocation_short_name);
     for (int i = 1; i < argc; i++)
         strcat(strcat(text, " "), argv[i]);
     return text;

@@ -117,8 +117,10 @@ static scores evaluate(const lm_task *t, xlstm_module *m, const split *all, size
     for (size_t at = 0; at + 1 < length; at += (size_t)T) {
         int n = (int)(length - 1 - at < (size_t)T ? length - 1 - at : (size_t)T);
         for (int r = 0; r < rows; r++) {
-            memcpy(tokens + r * n, all->tokens + (size_t)r * length + at, (size_t)n * sizeof *tokens);
-            memcpy(targets + r * n, all->tokens + (size_t)r * length + at + 1, (size_t)n * sizeof *targets);
+            memcpy(tokens + (size_t)r * (size_t)n, all->tokens + (size_t)r * length + at,
+                   (size_t)n * sizeof *tokens);
+            memcpy(targets + (size_t)r * (size_t)n, all->tokens + (size_t)r * length + at + 1,
+                   (size_t)n * sizeof *targets);
         }
         xlstm_batch b = {
             .struct_size = sizeof b, .time = n, .tokens = tokens, .targets = targets, .token_loss = loss};

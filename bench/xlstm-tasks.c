@@ -153,7 +153,8 @@ static void open_parity(sequence_task *t, const options *o) {
 
 static void make_recall(sequences *s, int i, int pairs, uint64_t *state) {
     int32_t keys[KEYS], value_of[KEYS], order[MAX_PAIRS];
-    int32_t *tokens = s->tokens + i * s->length, *targets = s->targets + i * s->length;
+    size_t at = (size_t)i * (size_t)s->length;
+    int32_t *tokens = s->tokens + at, *targets = s->targets + at;
     for (int k = 0; k < KEYS; k++)
         keys[k] = k;
     shuffle(state, keys, KEYS); /* the first `pairs` are this sequence's */

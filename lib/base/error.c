@@ -4,7 +4,7 @@
 
 static _Thread_local char message[512];
 
-xlstm_status xl_fail(xlstm_status status, const char *format, ...) {
+xlstm_status(xl_fail)(xlstm_status status, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
@@ -12,7 +12,7 @@ xlstm_status xl_fail(xlstm_status status, const char *format, ...) {
     return status;
 }
 
-xlstm_status xl_no_memory(size_t bytes, const char *what) {
+xlstm_status(xl_no_memory)(size_t bytes, const char *what) {
     return xl_fail(XLSTM_E_MEMORY, "no memory for %s (%.1f MiB needed); use a smaller model, batch or window",
                    what, (double)bytes / 1048576.0);
 }

@@ -74,17 +74,16 @@ void xlstm_sampler_free(xlstm_sampler *s) {
 }
 
 static xlstm_status likeliest(const xlstm_sampler *s, const xlstm_real *logits, int32_t *token) {
-    real top = -INFINITY;
+    int top = -1;
     for (int i = 0; i < s->vocab; i++) {
         if (isnan(logits[i]) || logits[i] == (real)INFINITY)
             return xl_fail(XLSTM_E_NUMERIC, "logit %d is %g; no token can be chosen", i, (double)logits[i]);
-        if (logits[i] > top) {
-            top = logits[i];
-            *token = i;
-        }
+        if (logits[i] > (top < 0 ? -(real)INFINITY : logits[top]))
+            top = i;
     }
-    if (top == -(real)INFINITY)
+    if (top < 0)
         return xl_fail(XLSTM_E_NUMERIC, "all logits are -infinity; no token can be chosen");
+    *token = top;
     return XLSTM_OK;
 }
 

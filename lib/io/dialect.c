@@ -1,5 +1,6 @@
 #include "io/dialect.h"
 #include "model/module.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -139,6 +140,7 @@ xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_t
     int64_t shape[3] = {b->part[0].shape[0], b->part[0].shape[1], b->part[0].shape[2]};
     for (int i = 1; i < b->parts; i++)
         shape[0] += b->part[i].shape[0];
+    assert(b->part[0].ndim <= 3);
     describe(has, sizeof has, t->ndim, t->shape);
     describe(needs, sizeof needs, b->part[0].ndim, shape);
     return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has shape %s; this model needs %s", t->name, has, needs);

@@ -1,6 +1,7 @@
 #include "io/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -102,6 +103,7 @@ void xl_replace_put(xl_replace *r, const void *bytes, size_t count) {
 /* Removed before the lock goes with closing: later the name may be another writer's. */
 void xl_replace_drop(xl_replace *r) {
     if (r->f) {
+        assert(r->beside);
         unlink(r->beside);
         fclose(r->f);
     }

@@ -6,6 +6,7 @@
 #include "io/json.h"
 #include "model/module.h"
 #include "xlstm/io.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,7 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
             if (json_object_set_new(files, file, known))
                 return xl_no_memory(0, "a list of files");
         }
+        assert(s->files); /* as a file is known, there is one */
         if (xlstm_tensors_find(s->files[json_integer_value(known)], name, &t))
             return xl_fail(XLSTM_E_FORMAT, "the index says that %.100s holds tensor %.100s, but it does not",
                            file, name);

@@ -175,6 +175,8 @@ xlstm_status xlstm_tokenizer_decode(const xlstm_tokenizer *t, const int32_t *tok
     if (all > capacity)
         return xl_fail(XLSTM_E_ARGUMENT, "the tokens have %zu bytes, but there is room for %zu", all,
                        capacity);
+    if (!text) /* all that fits is nothing, and memcpy wants a place even for that */
+        return XLSTM_OK;
     if (used)
         memcpy(text, rest->bytes, used);
     for (size_t i = 0; i < count; i++, used += n) {

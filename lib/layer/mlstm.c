@@ -1,6 +1,7 @@
 /* The mLSTM layer of the xLSTM paper (pre up-projection): conv, block-diagonal q k v, cell, norm, skip, gate.
  */
 #include "layer/layer.h"
+#include <assert.h>
 
 typedef struct {
     xl_layer base;
@@ -69,7 +70,9 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int H = c->mlstm_heads ? c->mlstm_heads : c->num_heads, dh = I / H, bias = c->bias;
     l->inner = I;
     l->K = c->mlstm_conv;
-    int blocks = xl_qkv_blocks(I, c->mlstm_qkv_blocksize), bs = I / blocks;
+    int blocks = xl_qkv_blocks(I, c->mlstm_qkv_blocksize);
+    assert(blocks > 0 && "an unchecked configuration");
+    int bs = I / blocks;
     l->blocks = (xl_heads){blocks, bs, bs, bs};
     l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, xl_mlstm_eps(c), 1};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};

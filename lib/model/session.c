@@ -122,7 +122,8 @@ static int longest(const xlstm_session *s, const xlstm_input *in) {
 
 /* The piece's tokens or vectors of one row; padding becomes token 0 or zeros. */
 static void gather_row(xlstm_session *s, const xlstm_input *in, int b, int from, int T) {
-    size_t n = (size_t)s->m->in, row = (size_t)b * (size_t)in->time + (size_t)from, to = (size_t)(b * T);
+    size_t n = (size_t)s->m->in, row = (size_t)b * (size_t)in->time + (size_t)from,
+           to = (size_t)b * (size_t)T;
     size_t length = (size_t)length_in_piece(in, b, from, T), rest = (size_t)T - length;
     if (s->m->vocab) {
         memcpy(s->tokens + to, in->tokens + row, length * sizeof *s->tokens);

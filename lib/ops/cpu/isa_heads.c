@@ -161,8 +161,8 @@ static void few_rows(const blocks *a) {
     int cols = a->s.n * B, whole = cols / LANES * LANES;
     blocks rest = *a; /* the last columns */
     rest.s.n = (cols - whole) / B;
-    rest.x = xl_cols(a->x, whole, cols - whole);
-    rest.y = xl_cols(a->y, whole, cols - whole);
+    rest.x.p += whole;
+    rest.y.p += whole;
     rest.W = a->W + (size_t)whole * B;
     rest.b = a->b ? a->b + whole : NULL;
     for (int n = 0; n < a->y.rows; n++)

@@ -2,6 +2,7 @@
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 #include "base/rng.h"
+#include <assert.h>
 
 enum { NUMBERS = 1 << 14, SLICE = 1 << 15, WIDE = 64, MOMENTS = 1 << 11, PIECE = 1 << 16, PIECES = 64 };
 enum { CONV_ROWS = 64, MAX_TAPS = 64 }; /* a configuration has no more taps */
@@ -323,6 +324,7 @@ static void conv_token(const job *j, float *y, float taps[MAX_TAPS][WIDE], int b
 static void conv_tile(void *context, int index, int thread) {
     const job *j = context;
     int T = j->seq.T, C = j->v[0].cols, slices = (C + WIDE - 1) / WIDE;
+    assert(slices > 0);
     int from = index % slices * WIDE, n = C - from < WIDE ? C - from : WIDE;
     int first = index / slices * CONV_ROWS, rows = j->v[0].rows;
     float taps[MAX_TAPS][WIDE], a[WIDE];
