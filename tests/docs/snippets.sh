@@ -24,7 +24,7 @@ awk -v work="$work" '
 
 statements() {
     { printf '#include "%s/fragment.h"\nSTATEMENTS {\n' "$here"; cat "$1"; printf '\nreturn 0;\n}\n'; } >"$1.fragment.c"
-    $cc -Wno-unused -fsyntax-only "$1.fragment.c"
+    $cc -Wno-unused -Wno-unused-parameter -fsyntax-only "$1.fragment.c"
 }
 program() {
     $cc "$1" -o "$1.out" "$library" -Wl,-rpath,"$(dirname "$library")" -lm -pthread || return 1
