@@ -46,6 +46,34 @@ static void run_threads(worker w[THREADS], void *(*work)(void *)) {
         assert_string_equal(w[i].trouble, "");
 }
 
+/* ---- the first use ---- */
+
+/* What the library makes when it is first called, by all threads at once: the first test, or it is made
+ * already. */
+static void *first_use(void *argument) {
+    worker *w = argument;
+    xlstm_config c = small_config(XLSTM_MLSTM);
+    xlstm_module *m = NULL;
+    pthread_barrier_wait(w->start);
+    if (w->id % 2 && bad(w, xlstm_set_backend("auto"), "backend"))
+        return NULL;
+    const char *name = xlstm_get_backend();
+    if (!name)
+        snprintf(w->trouble, sizeof w->trouble, "a backend without a name");
+    else if (!bad(w, xlstm_model_create(&m, &c, 7), "model"))
+        w->number = name[0] + xlstm_get_threads();
+    xlstm_module_free(m);
+    return NULL;
+}
+
+static void test_first_use_by_all(void **state) {
+    worker w[THREADS] = {{0}};
+    (void)state;
+    run_threads(w, first_use);
+    for (int i = 0; i < THREADS; i++)
+        assert_true(w[i].number == w[0].number && w[i].number > 0);
+}
+
 /* ---- sessions over one module ---- */
 
 static xlstm_status advance(xlstm_session *s, const worker *w, int from, int time) {
@@ -209,11 +237,38 @@ static void test_loading_and_training_side_by_side(void **state) {
     assert_int_equal(rmdir(directory), 0);
 }
 
+/* Modules and trainers of their own, and no file between them. */
+static void *own_trainer_thread(void *argument) {
+    worker *w = argument;
+    xlstm_config c = small_config(w->id % 2 ? XLSTM_SLSTM : XLSTM_MLSTM);
+    xlstm_module *m = NULL;
+    if (w->start)
+        pthread_barrier_wait(w->start);
+    if (!bad(w, xlstm_model_create(&m, &c, 5), "model"))
+        train(w, m);
+    xlstm_module_free(m);
+    return NULL;
+}
+
+static void test_trainers_over_modules_of_their_own(void **state) {
+    worker w[THREADS] = {{0}};
+    (void)state;
+    run_threads(w, own_trainer_thread);
+    for (int i = 0; i < THREADS; i++) {
+        worker alone = {.id = i};
+        own_trainer_thread(&alone);
+        assert_string_equal(alone.trouble, "");
+        assert_true(w[i].number == alone.number && alone.number > 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_use_by_all),
         cmocka_unit_test(test_sessions_share_a_module),
         cmocka_unit_test(test_errors_belong_to_their_thread),
         cmocka_unit_test(test_loading_and_training_side_by_side),
+        cmocka_unit_test(test_trainers_over_modules_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
