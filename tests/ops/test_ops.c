@@ -120,7 +120,8 @@ static xl_matrix some_matrix(bench *b, int rows, int cols, double size) {
 
 /* Every type of matrix, few rows and many, more columns than a tile has. */
 static void case_packed(bench *b) {
-    int N = (int)pick(b, 1, 20), I = (int)pick(b, 1, 1100), O = (int)pick(b, 1, 90), V = O;
+    int N = (int)(pick(b, 0, 4) ? pick(b, 1, 20) : pick(b, 250, 600)), I = (int)pick(b, 1, 1100);
+    int O = (int)pick(b, 1, 90), V = O;
     xl_matrix W = some_matrix(b, O, I, 1);
     float *bias = input(b, (size_t)O, 1);
     b->op->linear_packed(out_view(b, N, O, 0), in_view(b, N, I, 1), W, pick(b, 0, 1) ? bias : NULL);

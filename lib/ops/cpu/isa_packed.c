@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { AHEAD = 4096, FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
+enum { ENOUGH_TASKS = 8, PIECE_ROWS = 256 };
 
 typedef struct {
     xl_view y, x;
@@ -163,10 +164,26 @@ static void many_task(void *context, int index, int thread) {
         }
 }
 
+static int row_tasks(const xl_matrix *W) {
+    return (W->rows + TASK_ROWS - 1) / TASK_ROWS;
+}
+
+/* The same where the matrix has few rows, as one of gates: x is cut too. */
+static void piece_task(void *context, int index, int thread) {
+    product p = *(const product *)context;
+    int tasks = row_tasks(&p.W), from = index / tasks * PIECE_ROWS;
+    int rows = p.x.rows - from < PIECE_ROWS ? p.x.rows - from : PIECE_ROWS;
+    p.x = xl_some(p.x, from, rows);
+    p.y = xl_some(p.y, from, rows);
+    many_task(&p, index % tasks, thread);
+}
+
 static void linear_packed(xl_view y, xl_view x, xl_matrix W, const float *b) {
     product p = {y, x, W, b};
-    int tasks = (W.rows + TASK_ROWS - 1) / TASK_ROWS;
-    xl_task *task = x.rows <= FEW ? few_task : many_task;
+    int tasks = row_tasks(&W), cut = x.rows > FEW && tasks < ENOUGH_TASKS;
+    xl_task *task = x.rows <= FEW ? few_task : cut ? piece_task : many_task;
+    if (cut)
+        tasks *= (x.rows + PIECE_ROWS - 1) / PIECE_ROWS;
     if ((double)W.rows * W.cols * x.rows < SMALL_PRODUCT)
         for (int i = 0; i < tasks; i++)
             task(&p, i, 0);
