@@ -29,6 +29,7 @@ typedef struct {
     char *command; /* as it was called */
     preset p;      /* as chosen */
     int threads, seeds, resume, no_carry;
+    xlstm_products products;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
 } options;

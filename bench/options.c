@@ -29,6 +29,7 @@ enum {
     OPT_WINDOW,
     OPT_NO_CARRY,
     OPT_RECURRENT_START,
+    OPT_PRODUCTS,
     OPT_LR,
     OPT_GRID,
     OPT_DECAY,
@@ -72,6 +73,10 @@ static const struct argp_option argp_options[] = {
      "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
     {"recurrent-start", OPT_RECURRENT_START, NULL, 0,
      "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates", 3},
+    {"products", OPT_PRODUCTS, "TYPE", 0,
+     "matrix products in training: real (float32), or bf16: operands in bfloat16, sums in float32; "
+     "evaluation is always real",
+     3},
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
     {"lr-grid", OPT_GRID, "LIST", 0, "rates that every model chooses from, on validation, in short runs", 3},
     {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
@@ -164,6 +169,12 @@ static void change_preset(const given *g, preset *p) {
         read_grid("lr-grid", text_of(g, OPT_GRID, NULL), p);
 }
 
+static xlstm_products products_of(const char *text) {
+    if (strcmp(text, "real") && strcmp(text, "bf16"))
+        die("--products is \"%s\"; use real or bf16", text);
+    return strcmp(text, "bf16") ? XLSTM_PRODUCTS_REAL : XLSTM_PRODUCTS_BF16;
+}
+
 static char *command_of(int argc, char **argv) {
     size_t size = strlen(program_invocation_short_name) + 1;
     for (int i = 1; i < argc; i++)
@@ -205,6 +216,7 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->save = text_of(&g, OPT_SAVE, NULL);
     o->export = text_of(&g, OPT_EXPORT, NULL);
     o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
+    o->products = products_of(text_of(&g, OPT_PRODUCTS, "real"));
     o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
     o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);
     o->checkpoint_every = number_of(&g, OPT_CHECKPOINT_EVERY, "checkpoint-every", 0, 1e9, 300);

@@ -103,13 +103,14 @@ static int64_t every_of(const run_plan *p) {
 }
 
 static json_t *describe_training(const run_plan *p) {
-    return json_pack("{s:I, s:i, s:i, s:s, s:f, s:s, s:I, s:f, s:f, s:f, s:I, s:b, s:b}", "steps",
+    return json_pack("{s:I, s:i, s:i, s:s, s:f, s:s, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:s}", "steps",
                      (json_int_t)p->steps, "batch", p->t->batch, "window", p->t->time, "optimizer",
                      "AdamW, betas 0.9 and 0.95, eps 1e-8", "learning_rate", (double)p->lr, "schedule",
                      "linear warm-up, then cosine to 5 % of the peak", "warmup_steps",
                      (json_int_t)warmup_of(p->steps), "final_fraction", final_fraction, "weight_decay",
                      (double)p->o->p.weight_decay, "clip", clip, "validation_every", (json_int_t)every_of(p),
-                     "carries_state", p->t->carry && p->row->carries, "search", p->search);
+                     "carries_state", p->t->carry && p->row->carries, "search", p->search, "products",
+                     p->o->products == XLSTM_PRODUCTS_BF16 ? "bf16" : "real");
 }
 
 static json_t *describe_setup(const run_plan *p) {
@@ -345,6 +346,7 @@ static void start(run *r) {
     tc.time = p->t->time;
     tc.carry_state = p->t->carry && p->row->carries;
     tc.seed = mixed(p->seed, 0, 3);
+    tc.products = p->o->products;
     xlstm_optimizer_config_init(&oc, XLSTM_ADAMW);
     oc.weight_decay = p->o->p.weight_decay;
     oc.clip = (float)clip;

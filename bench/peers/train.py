@@ -84,12 +84,12 @@ class Vectors(torch.nn.Module):
         return self.output_proj(self.xlstm_block_stack(self.input_proj(x)))
 
 
-def load_model(folder):
+def load_model(folder, device):
     from xlstm import xLSTMLMModel
     weights, config = load_file(folder / "weights.safetensors"), paper_config(folder / "config.json")
     model = Vectors(config, weights) if "input_proj.weight" in weights else xLSTMLMModel(config)
     model.load_state_dict(weights)
-    return model
+    return model.to(device)
 
 
 def let_context_grow(model, length):
@@ -180,7 +180,7 @@ class Sequences:
             weight, value = self.values(model, part, rows, right)
             last = torch.arange(weight.shape[1]) == lengths[rows][:, None] - 1
             parts.append(torch.stack([t.double().sum(0) for t in (weight, value, weight * last, value * last)]))
-        return torch.stack(parts).sum(0).numpy()
+        return torch.stack(parts).sum(0).cpu().numpy()
 
     def valid(self, model):
         weight, value, _, _ = self.sums(model, "valid")
@@ -290,11 +290,11 @@ def cpu_name():
 class Run:
     """What a checkpoint holds is `place`, beside model, optimizer and the state of the random numbers."""
 
-    def __init__(self, folder, setup, checkpoint):
-        self.setup, self.checkpoint = setup, checkpoint
-        self.data = load_file(folder / "data.safetensors")
+    def __init__(self, folder, setup, checkpoint, device):
+        self.setup, self.checkpoint, self.device = setup, checkpoint, device
+        self.data = load_file(folder / "data.safetensors", device=device)
         self.task = TASKS[setup["task"]](self.data, setup)
-        self.model = load_model(folder)
+        self.model = load_model(folder, device)
         t = setup["training"]
         decay = set(json.loads((folder / "setup.json").read_text())["decayed_parameters"])
         groups = [[p for n, p in self.model.named_parameters() if (n in decay) == yes] for yes in (True, False)]
@@ -305,9 +305,13 @@ class Run:
                       "validating": 0.0, "sum": 0.0, "count": 0.0, "peak": 0, "points": [], "first_losses": []}
         torch.manual_seed(setup["seed"])
 
+    def random(self):
+        """Where the dropout masks come from."""
+        return torch if self.device == "cpu" else torch.cuda
+
     def save(self):
         self.place["peak"] = max(self.place["peak"], peak_kib())
-        state = {"setup": self.setup, "place": self.place, "best": self.best, "random": torch.get_rng_state(),
+        state = {"setup": self.setup, "place": self.place, "best": self.best, "random": self.random().get_rng_state(),
                  "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         replace(self.checkpoint, lambda f: torch.save(state, f))
 
@@ -315,7 +319,7 @@ class Run:
         if not self.checkpoint.exists():
             return
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
+            state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         except Exception as error:  # whatever a damaged file leads to
             set_aside(self.checkpoint, str(error).splitlines()[0])
             return
@@ -324,7 +328,7 @@ class Run:
         self.place, self.best = state["place"], state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+        self.random().set_rng_state(state["random"].cpu())
 
     def one_step(self):
         p, step = self.place, self.place["step"]
@@ -397,7 +401,7 @@ class Run:
                 "outcome": {"diverged": p["diverged"], "best_step": p["best_step"], "best_valid_loss": finite(p["best"]),
                             "train_tokens": p["tokens"], "test": test},
                 "evaluations": p["points"], "first_losses": p["first_losses"], "learning_rate_search": searched,
-                "machine": {"cpu": cpu_name(), "threads": torch.get_num_threads(), "library": versions,
+                "machine": {"cpu": cpu_name() if self.device == "cpu" else torch.cuda.get_device_name(), "threads": torch.get_num_threads(), "library": versions,
                             "commit": "unknown", "seconds": p["seconds"], "seconds_validating": p["validating"],
                             "tokens_per_second": finite(p["tokens"] / p["seconds"]) if p["seconds"] else None,
                             "peak_memory_kib": max(p["peak"], peak_kib())}}
@@ -416,6 +420,7 @@ def official_setup(folder):
         die(f"{path}: the official package has no blocks {setup['model']['blocks']}; export an xlstm model")
     setup["model"]["name"] = setup["model"]["name"].replace("xlstm", "official")
     setup["model"]["carries_state"] = setup["training"]["carries_state"] = False
+    setup["training"]["products"] = "real"
     setup["model"]["differences"] = TASKS[setup["task"]].differences
     return setup, searched
 
@@ -428,10 +433,14 @@ def main():
     parser.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
     parser.add_argument("--limit-seconds", type=float, default=math.inf, help="stop then, with exit code 3")
     parser.add_argument("--threads", type=int, help="default: PyTorch's")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch computes (default: cpu)")
     o = parser.parse_args()
     limit, stop = time.monotonic() + o.limit_seconds, []
     if o.threads:
         torch.set_num_threads(o.threads)
+    if o.device == "cuda" and not torch.cuda.is_available():
+        die("--device is cuda, which this PyTorch or this machine does not have; use cpu")
+    torch.set_default_device(o.device)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.append(1))
     setup, searched = official_setup(o.export)
@@ -441,7 +450,7 @@ def main():
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if finished(path, setup):
         return print(f"{path} is finished")
-    run = Run(o.export, setup, checkpoint)
+    run = Run(o.export, setup, checkpoint, o.device)
     run.resume()
     if not run.train(lambda: stop or time.monotonic() > limit, o.checkpoint_every):
         print(f"not finished: {name}; the same command goes on")

@@ -8,7 +8,7 @@
 #include "model/trainer.h"
 #include <string.h>
 
-enum { HEAD_NUMBERS = 1 << 23, HEAD_ROWS = 32 }; /* logits in one block; rows at least */
+enum { HEAD_NUMBERS = 1 << 24, HEAD_ROWS = 32 }; /* logits in one block; rows at least */
 
 typedef enum { EVALUATE, TRAIN, FORWARD } mode;
 

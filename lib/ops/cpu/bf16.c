@@ -5,7 +5,7 @@
 #include "base/half.h"
 #include <string.h>
 
-enum { ROWS = 256, DEPTH = 256, COLS = 2048, ENOUGH_TASKS = 16, SMALLEST = BF16_DEPTH };
+enum { ROWS = 256, DEPTH = 256, WIDE = 128, COLS = 2048, ENOUGH_TASKS = 16, SMALLEST = BF16_DEPTH };
 
 /* ---- plain kernel */
 
@@ -41,27 +41,40 @@ const xl_bf16_kernel xl_bf16_plain = {"plain", plain_multiply, plain_pack, NULL,
 
 /* ---- blocks */
 
+static int parts(int n, int size) {
+    return (n + size - 1) / size;
+}
+
 typedef struct {
     const float *p;
     size_t ld;
     int turned, right;
 } operand;
 
-/* Rows (of the right operand: columns) from .. from + 32 and numbers k .. k + deep of their products, as
- * pairs of tiles. */
-static void pack_panel(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int from, int end, int k,
+static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int from, int end, int k,
+                      int deep) {
+    for (int i = from; i < from + BF16_BLOCK; i += BF16_SIDE, to += BF16_TILE) {
+        const float *p = o.turned ? o.p + (size_t)k * o.ld + i : o.p + (size_t)i * o.ld + k;
+        if (i >= end)
+            memset(to, 0, BF16_TILE * sizeof *to);
+        else if (end - i < BF16_SIDE || deep < BF16_DEPTH)
+            pack_edge(to, p, o.ld, o.turned, o.right, end - i, deep);
+        else
+            kernel->pack(to, p, o.ld, o.turned, o.right);
+    }
+}
+
+/* Rows (of the right operand: columns) from .. end and numbers k .. k + deep of their products, as panels of
+ * 32 one behind the other. The order is that of the numbers in memory: where they come from afar, one cannot
+ * wait for each line. */
+static void pack_block(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int from, int end, int k,
                        int deep) {
-    for (int d = 0; d < deep; d += BF16_DEPTH)
-        for (int side = 0; side < 2; side++, to += BF16_TILE) {
-            int i = from + side * BF16_SIDE, rows = end - i, depth = deep - d;
-            const float *p = o.turned ? o.p + (size_t)(k + d) * o.ld + i : o.p + (size_t)i * o.ld + k + d;
-            if (rows <= 0)
-                memset(to, 0, BF16_TILE * sizeof *to);
-            else if (rows < BF16_SIDE || depth < BF16_DEPTH)
-                pack_edge(to, p, o.ld, o.turned, o.right, rows, depth);
-            else
-                kernel->pack(to, p, o.ld, o.turned, o.right);
-        }
+    int panels = parts(end - from, BF16_BLOCK), tiles = parts(deep, BF16_DEPTH);
+    for (int i = 0; i < panels * tiles; i++) {
+        int panel = o.turned ? i % panels : i / tiles, d = (o.turned ? i / panels : i % tiles) * BF16_DEPTH;
+        pack_pair(kernel, to + (size_t)panel * BF16_BLOCK * DEPTH + (size_t)d * BF16_BLOCK, o,
+                  from + panel * BF16_BLOCK, end, k + d, deep - d);
+    }
 }
 
 static void put(const xl_bf16_product *p, const float *tile, int m, int n, int first) {
@@ -86,15 +99,11 @@ typedef struct {
     int rows, cols, across; /* of a task's block; blocks side by side */
 } job;
 
-static int parts(int n, int size) {
-    return (n + size - 1) / size;
-}
-
-/* One block of C: the left operand's part of it is packed whole, the right one's 32 columns at a time. */
+/* One block of C: the left operand's part of it is packed whole, the right one's WIDE columns at a time. */
 static void block(void *context, int index, int thread) {
     const job *j = context;
     const xl_bf16_product *p = j->p;
-    _Alignas(64) uint16_t left[ROWS * DEPTH], right[BF16_BLOCK * DEPTH];
+    _Alignas(64) uint16_t left[ROWS * DEPTH], right[WIDE * DEPTH];
     _Alignas(64) float tile[BF16_BLOCK * BF16_BLOCK];
     operand A = {p->A, p->lda, p->tA, 0}, B = {p->B, p->ldb, !p->tB, 1};
     int m0 = index / j->across * j->rows, n0 = index % j->across * j->cols;
@@ -104,12 +113,13 @@ static void block(void *context, int index, int thread) {
         j->kernel->begin();
     for (int k = 0; k < p->K; k += DEPTH) {
         int deep = p->K - k < DEPTH ? p->K - k : DEPTH, tiles = parts(deep, BF16_DEPTH);
-        for (int m = m0; m < m1; m += BF16_BLOCK)
-            pack_panel(j->kernel, left + (m - m0) * DEPTH, A, m, m1, k, deep);
+        pack_block(j->kernel, left, A, m0, m1, k, deep);
         for (int n = n0; n < n1; n += BF16_BLOCK) {
-            pack_panel(j->kernel, right, B, n, n1, k, deep);
+            int at = (n - n0) % WIDE; /* of these columns in the packed ones */
+            if (at == 0)
+                pack_block(j->kernel, right, B, n, n + WIDE < n1 ? n + WIDE : n1, k, deep);
             for (int m = m0; m < m1; m += BF16_BLOCK) {
-                j->kernel->multiply(tiles, left + (m - m0) * DEPTH, right, tile);
+                j->kernel->multiply(tiles, left + (m - m0) * DEPTH, right + at * DEPTH, tile);
                 put(p, tile, m, n, k == 0);
             }
         }

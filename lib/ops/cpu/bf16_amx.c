@@ -8,6 +8,9 @@
 
 static void multiply(int depth, const uint16_t *A, const uint16_t *B, float *C) {
     enum { ROW = BF16_DEPTH * sizeof *A, SUMS = BF16_BLOCK * sizeof *C };
+    __asm__ volatile(
+        "" ::
+            : "memory"); /* what was packed is in memory: gcc's tile loads do not say that they read it */
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -28,17 +31,15 @@ static void multiply(int depth, const uint16_t *A, const uint16_t *B, float *C) 
     _tile_stored(3, C + BF16_SIDE * BF16_BLOCK + BF16_SIDE, SUMS);
 }
 
-/* Every tile: 16 rows of 64 bytes. */
+/* Every tile: 16 rows of 64 bytes. A constant, because gcc's _tile_loadconfig() tells the compiler of its
+ * first bytes only: stores to the others would be dropped as never read. */
 static void begin(void) {
-    struct {
+    static const struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t bytes[16];
         uint8_t rows[16];
-    } shape = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        shape.bytes[i] = 64;
-        shape.rows[i] = 16;
-    }
+    } shape = {
+        .palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
     _tile_loadconfig(&shape);
 }
 

@@ -34,23 +34,20 @@ static inline __m512i of_run(const float *p) {
     return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(p + 16), _mm512_loadu_ps(p));
 }
 
-static inline __m512i of_two(const float *p, const float *q, __m512i zip) {
-    return _mm512_permutexvar_epi16(zip,
+static inline __m512i of_two(const float *p, const float *q, __m512i order) {
+    return _mm512_permutexvar_epi16(order,
                                     (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(q), _mm512_loadu_ps(p)));
 }
 
-static __m512i zip_order(void) {
-    _Alignas(64) uint16_t order[32];
-    for (int i = 0; i < 32; i++)
-        order[i] = (uint16_t)(i / 2 + i % 2 * 16);
-    return _mm512_load_si512(order);
-}
+/* The order that interleaves two runs. */
+static const _Alignas(64) uint16_t zip[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                              8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
 static void pack(uint16_t *tile, const float *p, size_t ld, int turned, int right) {
     rows16 r;
-    __m512i zip = zip_order();
+    __m512i order = _mm512_load_si512(zip);
     for (size_t i = 0; i < BF16_SIDE; i++)
-        r[i] = turned ? of_two(p + 2 * i * ld, p + (2 * i + 1) * ld, zip) : of_run(p + i * ld);
+        r[i] = turned ? of_two(p + 2 * i * ld, p + (2 * i + 1) * ld, order) : of_run(p + i * ld);
     if (turned != right)
         transpose(r);
     for (int i = 0; i < BF16_SIDE; i++)
