@@ -51,6 +51,12 @@ refuses_other_version() {
         grep -q 'considered but not accepted' "$work/log"
 }
 
+examples() { # all are built; the quick ones run here, all of them among the tests of the build
+    cmake -S "$source/examples" -B "$work/examples" -G Ninja -DCMAKE_PREFIX_PATH="$work/after/shared" &&
+        cmake --build "$work/examples" &&
+        ctest --test-dir "$work/examples" --output-on-failure -R 'cell|lstm_loop|bidirectional|official|serve|hooks'
+}
+
 programs_run() {
     for program in "$work/after/shared/bin/"*; do
         "$program" --help >"$work/help" && [ -s "$work/help" ] || return 1
@@ -66,6 +72,7 @@ for language in C CXX; do
     step "pkg-config, $language" by_pkg_config "$shared" $language ""
 done
 step "find_package refuses another version" refuses_other_version
+step "the examples, against the package" examples
 
 # One static build serves two ends: as a part of the user's project, and installed from there.
 step "add_subdirectory, static" project sub -DHOW=add_subdirectory -DLANGUAGE=C -DXLSTM_SOURCE="$source" \
