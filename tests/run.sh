@@ -7,7 +7,8 @@
 # With --format: C sources must be as clang-format 14 (Debian 12's) writes them; with --tidy: library, programs and
 # examples must pass the checks of .clang-tidy; nothing is built. With --fuzz TARGET [SECONDS]: one fuzz target of
 # tests/fuzz, what it finds is left in build-fuzz.
-# With --docs: the API reference, in which nothing may lack its documentation; it is left in build-docs/docs/html.
+# With --docs: the API reference, in which nothing may lack its documentation (left in build-docs/docs/html), and the steps
+# of docs/adding.md.
 set -eu
 cd "$(dirname "$0")/.."
 preset=release
