@@ -112,11 +112,11 @@ static const struct argp_option argp_options[] = {
     {"serve", OPT_SERVE, NULL, OPTION_HIDDEN, NULL, 3},
     {0}};
 
-static list split(const char *name, const char *text) {
+/* The items are pieces of the text, which lasts as long as the program. */
+static list split(const char *name, char *text) {
     list l = {{0}, 0};
-    char *copy = strcpy(need(strlen(text) + 1), text), *save = NULL;
-    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the items point into the copy until the program ends
-    for (char *item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
+    char *save = NULL;
+    for (char *item = strtok_r(text, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
         if (l.count == MAX_LIST)
             die("--%s names more than %d", name, MAX_LIST);
         l.items[l.count++] = item;
@@ -127,7 +127,7 @@ static list split(const char *name, const char *text) {
 }
 
 /* A list of words out of some. */
-static list words(const char *name, const char *text, const char *allowed) {
+static list words(const char *name, char *text, const char *allowed) {
     list l = split(name, text);
     for (int i = 0; i < l.count; i++) {
         size_t n = strlen(l.items[i]);
@@ -143,7 +143,7 @@ static list words(const char *name, const char *text, const char *allowed) {
 static const char all_models[] = "mlstm, slstm, lstm, lstm-res, transformer, mlstm-large";
 static const char all_measures[] = "train, forward, decode";
 
-static list numbers(const char *name, const char *text, int low, int high) {
+static list numbers(const char *name, char *text, int low, int high) {
     list l = split(name, text);
     for (int i = 0; i < l.count; i++)
         count_option(name, l.items[i], low, high);
@@ -255,10 +255,12 @@ static settings parse(int argc, char **argv) {
         "and --shapes.";
     const struct argp argp = {argp_options, parse_option, NULL, doc, NULL, NULL, NULL};
     settings s = {.heads = 4, .vocab = 1000, .repeats = 5, .seconds = 0.25};
-    s.models = split("models", "mlstm,slstm,lstm,transformer");
-    s.measures = split("measure", all_measures);
-    s.shapes = split("shapes", "d256,d512");
-    s.weights = split("weights", "real");
+    static char models[] = "mlstm,slstm,lstm,transformer", measures[] = "train,forward,decode",
+                each[] = "d256,d512", weights[] = "real";
+    s.models = split("models", models);
+    s.measures = split("measure", measures);
+    s.shapes = split("shapes", each);
+    s.weights = split("weights", weights);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     s.threads = s.threads ? s.threads : xlstm_get_threads();
@@ -307,6 +309,14 @@ static double most(const child *c) {
     return c->failure || !c->samples ? NAN : c->rates[c->samples - 1];
 }
 
+static void free_group(row *rows, int count) {
+    for (int i = 0; i < count; i++) {
+        free(rows[i].c.failure);
+        json_decref(rows[i].c.profile);
+    }
+    free(rows);
+}
+
 /* Twice each: what counts is the best, and reading is the best of five by itself. */
 static void measure_machine(report *r) {
     settings twice = *r->s;
@@ -322,7 +332,7 @@ static void measure_machine(report *r) {
     run_group(&twice, rows, 2);
     r->sgemm = most(&rows[0].c);
     r->read = most(&rows[1].c);
-    free(rows);
+    free_group(rows, 2);
 }
 
 /* ---- rows of the table ---- */
@@ -475,8 +485,6 @@ static void finish_group(report *r, row *rows, int count) {
         if (r->csv)
             write_csv(r->csv, j, 0);
         json_array_append_new(r->rows, j);
-        free(rows[i].c.failure);
-        json_decref(rows[i].c.profile);
     }
 }
 
@@ -565,7 +573,7 @@ static void measure_shape(report *r, const shape *sh) {
             for (int i = 0; i < count; i++)
                 rows[i].shape = sh->name;
             finish_group(r, rows, count);
-            free(rows);
+            free_group(rows, count);
         }
 }
 
