@@ -64,7 +64,8 @@ static int slstm_blinks(void) {
     for (int j = 0; j < GATES * D; j++)
         R[j] = (xlstm_real)(0.7 * sin(5.0 * j + 1));
     for (int j = 0; j < GATES; j++)
-        bias[j] = j / D == 1 ? -2 : (xlstm_real)(0.3 * sin(3.0 * j)); /* gates i, f, z, o: what was shall fade */
+        bias[j] =
+            j / D == 1 ? -2 : (xlstm_real)(0.3 * sin(3.0 * j)); /* gates i, f, z, o: what was shall fade */
     for (int step = 0; step < STEPS; step++) {
         for (int n = 0; n < T * GATES; n++)
             gates[n] = bias[n % GATES];
