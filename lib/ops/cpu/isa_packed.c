@@ -3,6 +3,7 @@
 #include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+#include <assert.h>
 #include <string.h>
 
 enum { AHEAD = 4096, FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
@@ -175,10 +176,12 @@ static void piece_task(void *context, int index, int thread) {
     int rows = p.x.rows - from < PIECE_ROWS ? p.x.rows - from : PIECE_ROWS;
     p.x = xl_some(p.x, from, rows);
     p.y = xl_some(p.y, from, rows);
+    assert(p.x.p && p.y.p);
     many_task(&p, index % tasks, thread);
 }
 
 static void linear_packed(xl_view y, xl_view x, xl_matrix W, const float *b) {
+    assert(x.p && y.p); /* slices of views keep a NULL */
     product p = {y, x, W, b};
     int tasks = row_tasks(&W), cut = x.rows > FEW && tasks < ENOUGH_TASKS;
     xl_task *task = x.rows <= FEW ? few_task : cut ? piece_task : many_task;
