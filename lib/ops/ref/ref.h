@@ -4,6 +4,7 @@
 
 #include "base/half.h"
 #include "ops/ops.h"
+#include <assert.h>
 
 #define OP(name, args, ...) void xl_ref_##name args;
 #include "ops/ops.def"
@@ -16,6 +17,7 @@ static inline real xl_element(const xl_matrix *W, int r, int c) {
         return *(const real *)at;
     if (W->type == XL_BFLOAT16)
         return (real)xl_from_bf16(*(const uint16_t *)at);
+    assert(W->scale); /* only matrices of reals and bfloat16 go without */
     return (real) * (const int8_t *)at * (real)W->scale[r];
 }
 
