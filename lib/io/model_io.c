@@ -247,9 +247,10 @@ static const xlstm_dtype real_dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLST
 /* An sLSTM tensor in the other layout; they are small. */
 static xlstm_status take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
     const xl_param *param = &l->m->params.items[b->index[0]];
-    xlstm_real *buffer = xl_alloc(2 * t->count * sizeof *buffer), *turned = buffer + t->count;
+    xlstm_real *buffer = xl_alloc(2 * t->count * sizeof *buffer);
     if (!buffer)
         return xl_no_memory(2 * t->count * sizeof *buffer, "turning weights");
+    xlstm_real *turned = buffer + t->count;
     xlstm_status status = XLSTM_OK;
     xlstm_tensor_reals(t, buffer);
     if (param->packed) {

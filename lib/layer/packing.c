@@ -75,7 +75,7 @@ static void pack_int8(xl_packed *p, int row, const real *from) {
     real step = top / 127;
     scale[row] = finite ? (float)step : NAN;
     for (int c = 0; c < cols; c++)
-        to[c] = finite && step > 0 ? int8_of(from[c] / step) : 0;
+        to[c] = (int8_t)(finite && step > 0 ? int8_of(from[c] / step) : 0);
 }
 
 void xl_pack_row(xl_packed *p, int row, const real *from) {

@@ -58,8 +58,10 @@ static xlstm_input row_of(const rows *r, const xlstm_module *m, int b, int from,
     xlstm_input one = input_of(r, m);
     size_t at = (size_t)(b * T + from);
     one.time = time;
-    one.tokens += one.tokens ? at : 0;
-    one.inputs += one.inputs ? at * (size_t)xlstm_module_input_dim(m) : 0;
+    if (one.tokens)
+        one.tokens += at;
+    if (one.inputs)
+        one.inputs += at * (size_t)xlstm_module_input_dim(m);
     return one;
 }
 
