@@ -66,9 +66,9 @@ static double update(run *r, int step) {
     xlstm_loss loss;
     for (int b = 0; b < BATCH; b++)
         for (int t = 0; t < TIME; t++) {
-            tokens[b * TIME + t] = r->text[r->at[b]];
+            tokens[b * TIME + t] = (unsigned char)r->text[r->at[b]];
             r->at[b] = (r->at[b] + 1) % r->length;
-            targets[b * TIME + t] = r->text[r->at[b]];
+            targets[b * TIME + t] = (unsigned char)r->text[r->at[b]];
         }
     xlstm_batch batch = {.struct_size = sizeof batch, .tokens = tokens, .targets = targets};
     check(xlstm_trainer_backward(r->trainer, &batch, &loss));
@@ -113,7 +113,7 @@ static double write_text(const run *r) {
     xlstm_sampler *sampler;
     xlstm_sampling how;
     for (size_t i = 0; i < sizeof start - 1; i++)
-        prompt[i] = start[i];
+        prompt[i] = (unsigned char)start[i];
     xlstm_sampling_init(&how);
     how.temperature = 0.6f;
     check(xlstm_session_create(&session, r->model, 1, 0));
