@@ -9,7 +9,7 @@ sh "$source/tests/deps.sh" patch
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree" "$work/blocks"
-cp -r "$source/CMakeLists.txt" "$source/include" "$source/lib" "$source/examples" "$source/tests" "$work/tree"
+cp -r "$source/CMakeLists.txt" "$source/include" "$source/lib" "$source/examples" "$source/bench" "$source/tests" "$work/tree"
 awk -v work="$work/blocks" '
     inside && /^```/ { inside = 0; close(file) }
     inside { print > file }
