@@ -81,8 +81,12 @@ const char *xlstm_get_backend(void) {
 }
 
 xlstm_status xl_ops_ready(void) {
+#ifdef XLSTM_DOUBLE
+    return XLSTM_OK; /* the environment names float kernels; here is the reference alone */
+#else
     const char *wanted = atomic_load(&chosen) ? NULL : getenv("XLSTM_BACKEND");
     return wanted && *wanted ? xlstm_set_backend(wanted) : XLSTM_OK;
+#endif
 }
 
 const xl_ops *xl_ops_best(void) {
