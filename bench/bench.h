@@ -18,6 +18,7 @@ typedef struct {
     int batch, window;           /* window: longest row */
     int evaluations;
     size_t train_size, valid_size, test_size; /* at most, sequences or tokens; 0: all there are */
+    size_t search_valid_size;                 /* in runs that only choose the learning rate; 0: as others */
     float weight_decay, dropout;
     int embedding_dropout;
     int recurrent_start; /* sLSTM: recurrent matrix uniform at first, not zero, and forget gates open */
@@ -59,9 +60,10 @@ struct task {
     int (*rows)(task *t, uint64_t seed, int64_t step, int64_t *rows);
     /* The batch of these rows; its arrays are the task's and last until the next call. */
     xlstm_batch (*batch_of)(task *t, const int64_t *rows);
-    double (*validate)(task *t, xlstm_module *m); /* mean loss over the validation set */
-    json_t *(*test)(task *t, xlstm_module *m);    /* the columns of `kind`, and lists of numbers for plots */
-    json_t *(*describe)(const task *t);           /* sizes and checksums of the data */
+    /* Mean loss over the validation set, or what of it stands before the limit; 0: all. */
+    double (*validate)(task *t, xlstm_module *m, size_t limit);
+    json_t *(*test)(task *t, xlstm_module *m); /* the columns of `kind`, and lists of numbers for plots */
+    json_t *(*describe)(const task *t);        /* sizes and checksums of the data */
     /* The data as tensors for programs in other languages. @return how many */
     int (*tensors)(const task *t, xlstm_tensor *out);
     void (*keep_words)(const task *t,

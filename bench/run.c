@@ -102,14 +102,20 @@ static int64_t every_of(const run_plan *p) {
     return every > 0 ? every : 1;
 }
 
+static size_t validation_limit(const run_plan *p) {
+    const preset *s = &p->o->p;
+    return p->search && s->search_valid_size ? s->search_valid_size : s->valid_size;
+}
+
 static json_t *describe_training(const run_plan *p) {
-    return json_pack("{s:I, s:i, s:i, s:s, s:f, s:s, s:I, s:f, s:f, s:f, s:I, s:b, s:b, s:s}", "steps",
+    return json_pack("{s:I, s:i, s:i, s:s, s:f, s:s, s:I, s:f, s:f, s:f, s:I, s:I, s:b, s:b, s:s}", "steps",
                      (json_int_t)p->steps, "batch", p->t->batch, "window", p->t->time, "optimizer",
                      "AdamW, betas 0.9 and 0.95, eps 1e-8", "learning_rate", (double)p->lr, "schedule",
                      "linear warm-up, then cosine to 5 % of the peak", "warmup_steps",
                      (json_int_t)warmup_of(p->steps), "final_fraction", final_fraction, "weight_decay",
                      (double)p->o->p.weight_decay, "clip", clip, "validation_every", (json_int_t)every_of(p),
-                     "carries_state", p->t->carry && p->row->carries, "search", p->search, "products",
+                     "validation_limit", (json_int_t)validation_limit(p), "carries_state",
+                     p->t->carry && p->row->carries, "search", p->search, "products",
                      p->o->products == XLSTM_PRODUCTS_BF16 ? "bf16" : "real");
 }
 
@@ -300,7 +306,8 @@ static double one_step(run *r, double *count) {
 }
 
 static void validate(run *r) {
-    double started = now(), value = r->plan->t->validate(r->plan->t, r->m);
+    task *t = r->plan->t;
+    double started = now(), value = t->validate(t, r->m, validation_limit(r->plan));
     xlstm_schedule schedule = schedule_of(r->plan);
     r->evaluating += now() - started;
     if (value < r->best) {

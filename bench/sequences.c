@@ -197,9 +197,11 @@ static xlstm_batch batch_of_rows(task *base, const int64_t *rows) {
     return sequences_gather(&t->train, &t->hand, rows, base->batch);
 }
 
-static double validate(task *base, xlstm_module *m) {
-    sequence_task *t = (sequence_task *)base;
-    positions p = positions_of_losses(m, &t->valid, base->batch);
+static double validate(task *base, xlstm_module *m, size_t limit) {
+    sequences valid = ((sequence_task *)base)->valid;
+    if (limit && limit < (size_t)valid.count)
+        valid.count = (int)limit;
+    positions p = positions_of_losses(m, &valid, base->batch);
     double mean = positions_mean(p.sum, p.count, 0, p.length);
     positions_free(&p);
     return mean;

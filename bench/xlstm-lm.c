@@ -32,6 +32,7 @@ static const preset presets[PRESETS] = {
      .heads = 4,
      .steps = 20000,
      .search_steps = 1000,
+     .search_valid_size = 30000,
      .batch = 32,
      .window = 96,
      .evaluations = 20,
@@ -134,9 +135,9 @@ static scores evaluate(const lm_task *t, xlstm_module *m, const split *all, size
     return s;
 }
 
-static double validate(task *base, xlstm_module *m) {
+static double validate(task *base, xlstm_module *m, size_t limit) {
     const lm_task *t = (const lm_task *)base;
-    scores s = evaluate(t, m, &t->c.valid, t->o->p.valid_size);
+    scores s = evaluate(t, m, &t->c.valid, limit);
     return nats_per_token(&s, 3);
 }
 

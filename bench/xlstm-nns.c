@@ -37,6 +37,7 @@ static const preset presets[PRESETS] = {
      .recurrent_start = 1,
      .steps = 12000,
      .search_steps = 2000,
+     .search_valid_size = 2048,
      .batch = 64,
      .evaluations = 20,
      .train_size = 8192,
