@@ -153,6 +153,11 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *
     xl_arena_release(c->temp, start);
 }
 
+int xl_head_is_matrix(const xlstm_module *m) {
+    return m->is_model && m->vocab && m->head_b == XL_NONE && !(m->head_w & XL_PACKED) &&
+           !(m->config.output_logit_soft_cap > 0);
+}
+
 void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x) {
     if (!m->is_model) {
         c->op->copy(y, x);

@@ -8,8 +8,6 @@
 #include "model/trainer.h"
 #include <string.h>
 
-enum { HEAD_NUMBERS = 1 << 24, HEAD_ROWS = 32 }; /* logits in one block; rows at least */
-
 typedef enum { EVALUATE, TRAIN, FORWARD } mode;
 
 XL_GROWING(xlstm_trainer_config, gradients, products)
@@ -21,9 +19,7 @@ void xlstm_trainer_config_init_sized(xlstm_trainer_config *config, size_t size) 
 }
 
 static int head_block(const xlstm_trainer *tr) {
-    int N = tr->config.batch * tr->config.time, rows = HEAD_NUMBERS / tr->m->out;
-    rows = rows < HEAD_ROWS ? HEAD_ROWS : rows;
-    return rows < N ? rows : N;
+    return xl_logit_rows(tr->config.batch * tr->config.time, tr->m->out);
 }
 
 static xl_view some_rows(xl_view v, int from, int count) {
@@ -84,6 +80,13 @@ static void loss_rows(xlstm_trainer *tr, const xl_call *c, int from, xl_view y, 
 static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx, real scale) {
     int N = xl_tokens(c), block = head_block(tr);
     size_t mark = xl_arena_mark(c->temp);
+    if (xl_head_is_matrix(tr->m)) {
+        real *scratch = xl_arena_real(c->temp, xl_xent_linear_scratch(N, tr->m->vocab, tr->m->width));
+        c->op->xent_linear(tr->each, dx, dx.p ? c->dw + tr->m->head_w : NULL, tr->trace.out,
+                           c->w + tr->m->head_w, tr->m->vocab, tr->targets, scale, scratch);
+        xl_arena_release(c->temp, mark);
+        return;
+    }
     xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = y;
     if (tr->m->config.output_logit_soft_cap > 0) /* its gradient needs the output itself */
         dy = xl_arena_view(c->temp, block, tr->m->out);

@@ -122,6 +122,18 @@ static inline real xl_rnn_bound(real clip) {
     return clip > 0 ? clip : (real)INFINITY;
 }
 
+/* xent_linear where there are many classes: each of XL_XENT_TASKS tasks has some of them and takes these in
+ * so many pieces, of which what belongs to one stays in the cache. `rows` rows go through all of that before
+ * the next; 0: there are few classes, and logits of some rows are made whole. */
+enum { XL_XENT_TASKS = 32, XL_XENT_PANEL = 32, XL_XENT_ROWS = 256 /* of a sum of products */ };
+typedef struct {
+    int rows, width, pieces;
+    int piece; /* classes of one, at most; as rows and width, a multiple of XL_XENT_PANEL */
+} xl_xent_cut;
+xl_xent_cut xl_xent_cut_of(int rows, int classes, int width);
+/* Rows whose logits are made whole at a time. */
+int xl_logit_rows(int rows, int classes);
+
 typedef struct {
     real lr, b1, b2, eps, decay, c1, c2, momentum, gscale;
 } xl_update;
@@ -147,6 +159,11 @@ xlstm_status xl_ops_ready(void); /* creators of what runs ask first: fails when 
 size_t xl_attention_scratch(xl_attention d, xl_seq seq);
 size_t xl_mlstm_scratch(xl_mlstm d, xl_seq seq);
 size_t xl_rnn_scratch(xl_rnn d, xl_seq seq);
+size_t xl_xent_linear_scratch(int rows, int classes, int width);
+
+/* xent_linear by some rows after the other, with the other ops of a table. */
+void xl_xent_linear_by_rows(const xl_ops *op, real *each, xl_view dx, real *dW, xl_view x, const real *W,
+                            int classes, const int32_t *targets, real scale, real *scratch);
 
 /* The two numbers in front of attention's keys and values in a state: tokens seen, and how many of them the
  * next may see. A state may come from outside (xlstm_session_set_state()), so no number in it leads out of

@@ -1,6 +1,6 @@
 /* Products in bfloat16: every kernel that the machine has against the rounded operands multiplied in double,
- * over odd sizes, transpositions and strides; the same bits for any number of threads; and a training that
- * stays close to one in float. */
+ * over odd sizes, transpositions and strides; a head with its loss against the same in double; the same bits
+ * for any number of threads; and a training that stays close to one in float. */
 #include "ops/cpu/bf16.h"
 #include "base/half.h"
 #include "base/rng.h"
@@ -109,6 +109,172 @@ static void tiles(void **state) {
     free(p);
 }
 
+/* ---- head and loss */
+
+/* Everything that xent_linear takes, and what it should give. */
+typedef struct {
+    int N, V, D, rounds;
+    size_t ld, dx_ld;
+    float *x, *W, *scratch, scale;
+    int32_t *targets;
+    double *each, *dx, *dW, *dx_error, *dW_error; /* errors: what roundings may come to */
+} head;
+
+static double operand(const head *h, float value) {
+    return (double)(h->rounds ? xl_from_bf16(xl_to_bf16(value)) : value);
+}
+
+/* One row in double, from operands as products see them. The gradient of a logit, which is off by some 1e-5,
+ * is rounded to 8 bits. */
+static void expect_row(head *h, int n, const double *x, const double *W, double *g, double *logits) {
+    int target = h->targets[n];
+    double top = -INFINITY, sum = 0;
+    for (int v = 0; v < h->V; v++) {
+        logits[v] = 0;
+        for (int d = 0; d < h->D; d++)
+            logits[v] += x[d] * W[(size_t)v * (size_t)h->D + (size_t)d];
+        top = fmax(top, logits[v]);
+    }
+    for (int v = 0; v < h->V; v++)
+        sum += exp(logits[v] - top);
+    h->each[n] = target < 0 ? 0 : log(sum) + top - logits[target];
+    for (int v = 0; v < h->V; v++) {
+        double p = target < 0 ? 0 : (double)h->scale * exp(logits[v] - top) / sum;
+        g[v] = p - (v == target ? (double)h->scale : 0);
+        double error = (h->rounds ? 0x1.1p-8 : 1e-5) * fabs(g[v]) + (v == target ? 1e-4 * p : 0);
+        for (int d = 0; d < h->D; d++) {
+            size_t w = (size_t)v * (size_t)h->D + (size_t)d, i = (size_t)n * (size_t)h->D + (size_t)d;
+            h->dW[w] += g[v] * x[d];
+            h->dW_error[w] += error * fabs(x[d]);
+            h->dx[i] += g[v] * W[w];
+            h->dx_error[i] += error * fabs(W[w]);
+        }
+    }
+}
+
+static void expect(head *h) {
+    size_t N = (size_t)h->N, V = (size_t)h->V, D = (size_t)h->D;
+    double *x = malloc(D * sizeof *x), *W = malloc(V * D * sizeof *W), *g = malloc(V * sizeof *g),
+           *logits = malloc(V * sizeof *logits);
+    for (size_t i = 0; i < V * D; i++)
+        W[i] = operand(h, h->W[i]);
+    for (size_t n = 0; n < N; n++) {
+        for (size_t d = 0; d < D; d++)
+            x[d] = operand(h, h->x[n * h->ld + d]);
+        expect_row(h, (int)n, x, W, g, logits);
+    }
+    free(x), free(W), free(g), free(logits);
+}
+
+static void *zeros(size_t count, size_t size) {
+    void *p = calloc(count, size);
+    assert_non_null(p);
+    return p;
+}
+
+static head make_head(int N, int V, int D, double logits, uint64_t seed) {
+    size_t n = (size_t)N, v = (size_t)V, d = (size_t)D;
+    head h = {.N = N, .V = V, .D = D, .ld = d + seed % 3, .dx_ld = d + seed % 4, .scale = 0.25f};
+    h.x = numbers(n * h.ld, seed), h.W = malloc(v * d * sizeof(float));
+    fill_normal(h.W, v * d, logits / sqrt(D), seed + 1);
+    h.targets = malloc(n * sizeof(int32_t));
+    for (int i = 0; i < N; i++)
+        h.targets[i] =
+            (int32_t)(xl_hash(seed, (uint64_t)i) % (uint64_t)(V + V / 8)) - V / 8; /* some below 0 */
+    h.targets[0] = V - 1, h.targets[N - 1] = 0, h.targets[N / 2] = -1;
+    h.each = zeros(n, sizeof(double));
+    h.dx = zeros(n * d, sizeof(double)), h.dx_error = zeros(n * d, sizeof(double));
+    h.dW = zeros(v * d, sizeof(double)), h.dW_error = zeros(v * d, sizeof(double));
+    return h;
+}
+
+static void free_head(head *h) {
+    void *all[] = {h->x, h->W, h->targets, h->each, h->dx, h->dW, h->dx_error, h->dW_error};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+/* What one run wrote, all of it in one array: each, dx, dW. */
+static float *run_head(const xl_ops *op, const head *h, int gradients, const float *before, size_t *count) {
+    size_t n = (size_t)h->N, dx = n * h->dx_ld, dW = (size_t)h->V * (size_t)h->D;
+    size_t scratch = xl_xent_linear_scratch(h->N, h->V, h->D);
+    float *out = malloc((n + dx + dW) * sizeof *out),
+          *dirt = aligned_alloc(64, (scratch * sizeof *dirt + 63) / 64 * 64);
+    for (size_t i = 0; i < scratch; i++)
+        dirt[i] = NAN;
+    for (size_t i = 0; i < n + dx; i++)
+        out[i] = NAN; /* must be written over, but not between the rows */
+    memcpy(out + n + dx, before, dW * sizeof *out);
+    op->xent_linear(out, gradients ? (xl_view){out + n, h->N, h->D, h->dx_ld} : (xl_view){0},
+                    gradients ? out + n + dx : NULL, (xl_view){h->x, h->N, h->D, h->ld}, h->W, h->V,
+                    h->targets, h->scale, dirt);
+    free(dirt);
+    *count = n + dx + dW;
+    return out;
+}
+
+static void near(const char *what, size_t at, float is, double should, double error) {
+    if (!(fabs((double)is - should) <= error))
+        fail_msg("%s, number %zu: %.9g in place of %.9g +- %g", what, at, (double)is, should, error);
+}
+
+static void compare_head(const head *h, const float *out, const float *before) {
+    size_t n = (size_t)h->N, D = (size_t)h->D, dx = n * h->dx_ld;
+    for (size_t i = 0; i < n; i++) {
+        near("loss", i, out[i], h->each[i], 1e-4 * (1 + fabs(h->each[i])));
+        assert_true(h->targets[i] >= 0 || out[i] == 0);
+        for (size_t d = 0; d < h->dx_ld; d++) {
+            float is = out[n + i * h->dx_ld + d];
+            if (d < D)
+                near("dx", i * D + d, is, h->dx[i * D + d], h->dx_error[i * D + d] + 1e-6);
+            else
+                assert_true(isnan(is));
+        }
+    }
+    for (size_t i = 0; i < (size_t)h->V * D; i++)
+        near("dW", i, out[n + dx + i], (double)before[i] + h->dW[i], h->dW_error[i] + 1e-6);
+}
+
+static void one_head(const xl_ops *op, const head *h) {
+    float *before = numbers((size_t)h->V * (size_t)h->D, 99);
+    size_t count;
+    assert_int_equal(xlstm_set_threads(3), XLSTM_OK);
+    float *three = run_head(op, h, 1, before, &count), *losses = run_head(op, h, 0, before, &count);
+    compare_head(h, three, before);
+    assert_memory_equal(three, losses, (size_t)h->N * sizeof *three);
+    assert_int_equal(xlstm_set_threads(1), XLSTM_OK);
+    float *one = run_head(op, h, 1, before, &count);
+    assert_memory_equal(one, three, count * sizeof *one);
+    free(before), free(one), free(three), free(losses);
+}
+
+/* Sizes around the panels', pieces and more rows than go at once; with few classes, logits are made whole. */
+static void heads(void **state) {
+    (void)state;
+    static const struct {
+        int N, V, D, rows, pieces;
+        double logits;
+    } sizes[] = {{32, 1024, 32, 32, 1, 1},  {75, 1057, 32, 96, 1, 3},   {301, 2111, 41, 320, 1, 20},
+                 {65, 2200, 64, 96, 1, 60}, {33, 14383, 443, 64, 2, 1}, {2090, 1030, 32, 2048, 1, 2},
+                 {70, 1023, 32, 0, 0, 1},   {31, 1100, 32, 0, 0, 1},    {70, 1100, 31, 0, 0, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int N = sizes[i].N, V = sizes[i].V, D = sizes[i].D;
+        xl_xent_cut cut = xl_xent_cut_of(N, V, D);
+        assert_int_equal(cut.rows, sizes[i].rows);
+        assert_int_equal(cut.pieces, sizes[i].pieces);
+        head h = make_head(N, V, D, sizes[i].logits, 10 + i);
+        h.rounds = N >= 32 && D >= 32; /* smaller products are in float */
+        expect(&h);
+        for (int isa = 0; isa < XL_ISAS; isa++)
+            if (xl_cpu_isa(isa)) {
+                assert_int_equal(xlstm_set_backend(xl_isa_names[isa]), XLSTM_OK);
+                one_head(xl_cpu_bf16(xl_cpu_isa(isa)), &h);
+            }
+        free_head(&h);
+    }
+    xlstm_set_backend("auto");
+}
+
 static double train(xlstm_products products, int steps) {
     enum { B = 8, T = 16, V = 64 };
     xlstm_config c;
@@ -164,6 +330,6 @@ static void training(void **state) {
 
 int main(void) {
     const struct CMUnitTest all[] = {cmocka_unit_test(tiles), cmocka_unit_test(products),
-                                     cmocka_unit_test(training)};
+                                     cmocka_unit_test(heads), cmocka_unit_test(training)};
     return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -123,6 +123,8 @@ static void case_moves(bench *b) {
 static void case_loss(bench *b) {
     xl_view logits = view(b, 5);
     b->op->xent(array(b, N), view(b, 5), logits, targets, (real)0.5);
+    b->op->xent_linear(array(b, N), view(b, 4), array(b, 20), view(b, 4), array(b, 20), 5, targets, (real)0.5,
+                       b->scratch);
     b->op->mse(array(b, N), view(b, 5), logits, view(b, 5), array(b, N), (real)0.5);
 }
 

@@ -203,6 +203,18 @@ static void case_loss(bench *b) {
     b->op->xent(output(b, (size_t)N, 0), (xl_view){0}, logits, targets, 0);
 }
 
+static void case_head(bench *b) {
+    int N = (int)pick(b, 1, 60), V = (int)pick(b, 1, 700), D = (int)pick(b, 1, 90);
+    xl_view x = in_view(b, N, D, 1);
+    float *W = input(b, (size_t)(V * D), 0.3), *scratch = take(b, xl_xent_linear_scratch(N, V, D));
+    int32_t *targets = (int32_t *)(void *)take(b, (size_t)N);
+    for (int n = 0; n < N; n++)
+        targets[n] = (int32_t)pick(b, 0, (unsigned)V) - 1;
+    b->op->xent_linear(output(b, (size_t)N, 0), out_view(b, N, D, 0), output(b, (size_t)(V * D), 1), x, W, V,
+                       targets, 0.25f, scratch);
+    b->op->xent_linear(output(b, (size_t)N, 0), (xl_view){0}, NULL, x, W, V, targets, 0, scratch);
+}
+
 static void case_updates(bench *b) {
     size_t n = pick(b, 1, 100000);
     xl_update s = {.lr = 1e-2f,
@@ -328,12 +340,19 @@ static const struct {
     const char *name;
     one_case *run;
     double tolerance; /* of the largest number of an output */
-} cases[] = {{"linear", case_linear, 1e-5},       {"packed", case_packed, 1e-5},
-             {"heads", case_heads, 1e-5},         {"conv", case_conv, 1e-5},
-             {"norm", case_norm, 2e-5},           {"gates", case_gates, 1e-5},
-             {"loss", case_loss, 1e-5},           {"updates", case_updates, 1e-6},
-             {"attention", case_attention, 1e-5}, {"long attention", case_long_attention, 1e-5},
-             {"mlstm", case_mlstm, 2e-4},         {"rnn", case_rnn, 1e-4},
+} cases[] = {{"linear", case_linear, 1e-5},
+             {"packed", case_packed, 1e-5},
+             {"heads", case_heads, 1e-5},
+             {"conv", case_conv, 1e-5},
+             {"norm", case_norm, 2e-5},
+             {"gates", case_gates, 1e-5},
+             {"loss", case_loss, 1e-5},
+             {"head", case_head, 1e-5},
+             {"updates", case_updates, 1e-6},
+             {"attention", case_attention, 1e-5},
+             {"long attention", case_long_attention, 1e-5},
+             {"mlstm", case_mlstm, 2e-4},
+             {"rnn", case_rnn, 1e-4},
              {"wide rnn", case_wide_rnn, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 

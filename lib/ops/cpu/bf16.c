@@ -41,17 +41,7 @@ const xl_bf16_kernel xl_bf16_plain = {"plain", plain_multiply, plain_pack, NULL,
 
 /* ---- blocks */
 
-static int parts(int n, int size) {
-    return (n + size - 1) / size;
-}
-
-typedef struct {
-    const float *p;
-    size_t ld;
-    int turned, right;
-} operand;
-
-static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int from, int end, int k,
+static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operand o, int from, int end, int k,
                       int deep) {
     for (int i = from; i < from + BF16_BLOCK; i += BF16_SIDE, to += BF16_TILE) {
         const float *p = o.turned ? o.p + (size_t)k * o.ld + i : o.p + (size_t)i * o.ld + k;
@@ -64,15 +54,13 @@ static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int
     }
 }
 
-/* Rows (of the right operand: columns) from .. end and numbers k .. k + deep of their products, as panels of
- * 32 one behind the other. The order is that of the numbers in memory: where they come from afar, one cannot
- * wait for each line. */
-static void pack_block(const xl_bf16_kernel *kernel, uint16_t *to, operand o, int from, int end, int k,
-                       int deep) {
-    int panels = parts(end - from, BF16_BLOCK), tiles = parts(deep, BF16_DEPTH);
+/* The order is that of the numbers in memory: where they come from afar, one cannot wait for each line. */
+void xl_bf16_pack_panels(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operand o, int from, int end,
+                         int k, int deep) {
+    int panels = xl_bf16_parts(end - from, BF16_BLOCK), tiles = xl_bf16_parts(deep, BF16_DEPTH);
     for (int i = 0; i < panels * tiles; i++) {
         int panel = o.turned ? i % panels : i / tiles, d = (o.turned ? i / panels : i % tiles) * BF16_DEPTH;
-        pack_pair(kernel, to + (size_t)panel * BF16_BLOCK * DEPTH + (size_t)d * BF16_BLOCK, o,
+        pack_pair(kernel, to + ((size_t)panel * (size_t)tiles * BF16_DEPTH + (size_t)d) * BF16_BLOCK, o,
                   from + panel * BF16_BLOCK, end, k + d, deep - d);
     }
 }
@@ -93,6 +81,19 @@ static void put(const xl_bf16_product *p, const float *tile, int m, int n, int f
     }
 }
 
+void xl_bf16_multiply_panels(const xl_bf16_kernel *kernel, const xl_bf16_product *p, const uint16_t *left,
+                             int m0, int m1, const uint16_t *right, int n0, int n1, int tiles, int first) {
+    _Alignas(64) float tile[BF16_BLOCK * BF16_BLOCK];
+    size_t panel = (size_t)tiles * BF16_DEPTH * BF16_BLOCK;
+    for (int n = n0; n < n1; n += BF16_BLOCK, right += panel) {
+        const uint16_t *A = left;
+        for (int m = m0; m < m1; m += BF16_BLOCK, A += panel) {
+            kernel->multiply(tiles, A, right, tile);
+            put(p, tile, m, n, first);
+        }
+    }
+}
+
 typedef struct {
     const xl_bf16_kernel *kernel;
     const xl_bf16_product *p;
@@ -104,24 +105,20 @@ static void block(void *context, int index, int thread) {
     const job *j = context;
     const xl_bf16_product *p = j->p;
     _Alignas(64) uint16_t left[ROWS * DEPTH], right[WIDE * DEPTH];
-    _Alignas(64) float tile[BF16_BLOCK * BF16_BLOCK];
-    operand A = {p->A, p->lda, p->tA, 0}, B = {p->B, p->ldb, !p->tB, 1};
+    xl_bf16_operand A = {p->A, p->lda, p->tA, 0}, B = {p->B, p->ldb, !p->tB, 1};
     int m0 = index / j->across * j->rows, n0 = index % j->across * j->cols;
     int m1 = m0 + j->rows < p->M ? m0 + j->rows : p->M, n1 = n0 + j->cols < p->N ? n0 + j->cols : p->N;
     (void)thread;
     if (j->kernel->begin)
         j->kernel->begin();
     for (int k = 0; k < p->K; k += DEPTH) {
-        int deep = p->K - k < DEPTH ? p->K - k : DEPTH, tiles = parts(deep, BF16_DEPTH);
-        pack_block(j->kernel, left, A, m0, m1, k, deep);
-        for (int n = n0; n < n1; n += BF16_BLOCK) {
-            int at = (n - n0) % WIDE; /* of these columns in the packed ones */
-            if (at == 0)
-                pack_block(j->kernel, right, B, n, n + WIDE < n1 ? n + WIDE : n1, k, deep);
-            for (int m = m0; m < m1; m += BF16_BLOCK) {
-                j->kernel->multiply(tiles, left + (m - m0) * DEPTH, right + at * DEPTH, tile);
-                put(p, tile, m, n, k == 0);
-            }
+        int deep = p->K - k < DEPTH ? p->K - k : DEPTH;
+        xl_bf16_pack_panels(j->kernel, left, A, m0, m1, k, deep);
+        for (int n = n0; n < n1; n += WIDE) {
+            int end = n + WIDE < n1 ? n + WIDE : n1;
+            xl_bf16_pack_panels(j->kernel, right, B, n, end, k, deep);
+            xl_bf16_multiply_panels(j->kernel, p, left, m0, m1, right, n, end,
+                                    xl_bf16_parts(deep, BF16_DEPTH), k == 0);
         }
     }
     if (j->kernel->end)
@@ -130,14 +127,15 @@ static void block(void *context, int index, int thread) {
 
 void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p) {
     job j = {kernel, p, ROWS, COLS, 1};
-    while (parts(p->M, j.rows) * parts(p->N, j.cols) < ENOUGH_TASKS && (j.cols > 256 || j.rows > 64)) {
+    while (xl_bf16_parts(p->M, j.rows) * xl_bf16_parts(p->N, j.cols) < ENOUGH_TASKS &&
+           (j.cols > 256 || j.rows > 64)) {
         if (j.cols > 256)
             j.cols /= 2;
         else
             j.rows /= 2;
     }
-    j.across = parts(p->N, j.cols);
-    xl_parallel(parts(p->M, j.rows) * j.across, block, &j);
+    j.across = xl_bf16_parts(p->N, j.cols);
+    xl_parallel(xl_bf16_parts(p->M, j.rows) * j.across, block, &j);
 }
 
 /* ---- the table */

@@ -32,6 +32,21 @@ int xl_bf16_amx_there(void);
 /* The kernels that this machine has, best first; NULL after the last. */
 const xl_bf16_kernel *xl_bf16_kernel_at(int index);
 
+static inline int xl_bf16_parts(int n, int size) {
+    return (n + size - 1) / size;
+}
+
+/* Number (i, k) of an operand, i a row of the left one or a column of the right one, is at p[i*ld + k], or at
+ * p[k*ld + i] if turned. */
+typedef struct {
+    const float *p;
+    size_t ld;
+    int turned, right;
+} xl_bf16_operand;
+/* i from .. end, k .. k + deep, as panels of 32 one behind the other, filled up with zeros. */
+void xl_bf16_pack_panels(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operand o, int from, int end,
+                         int k, int deep);
+
 /* C[M,N] = op(A) op(B) + (add ? C : bias), bias NULL: zero. tA, tB: 1 = transposed, as in BLAS. */
 typedef struct {
     int tA, tB, M, N, K, add;
@@ -40,5 +55,9 @@ typedef struct {
     size_t lda, ldb, ldc;
 } xl_bf16_product;
 void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p);
+/* Rows m0 .. m1 and columns n0 .. n1 of C from packed panels, which begin there and are so many tiles deep.
+ * Not the first part of a sum: it is added. */
+void xl_bf16_multiply_panels(const xl_bf16_kernel *kernel, const xl_bf16_product *p, const uint16_t *left,
+                             int m0, int m1, const uint16_t *right, int n0, int n1, int tiles, int first);
 
 #endif

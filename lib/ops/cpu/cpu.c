@@ -7,13 +7,14 @@ const char *const xl_isa_names[XL_ISAS] = {"avx512", "avx2", "base"};
 typedef struct {
     const char *name;
     void (*pointwise)(xl_ops *), (*heads)(xl_ops *), (*mlstm)(xl_ops *), (*rnn)(xl_ops *),
-        (*attention)(xl_ops *), (*packed)(xl_ops *);
+        (*attention)(xl_ops *), (*packed)(xl_ops *), (*xent)(xl_ops *);
 } isa;
 
 #define ISA(name)                                                                                            \
     (isa) {                                                                                                  \
         "cpu, " #name, xl_install_pointwise_##name, xl_install_heads_##name, xl_install_mlstm_##name,        \
-            xl_install_rnn_##name, xl_install_attention_##name, xl_install_packed_##name                     \
+            xl_install_rnn_##name, xl_install_attention_##name, xl_install_packed_##name,                    \
+            xl_install_xent_##name                                                                           \
     }
 
 /* The kernels of a named instruction set, if this machine has it. */
@@ -57,6 +58,7 @@ static const xl_ops *table_of(int index, int bf16) {
                 fill(&tables[0][i], set);
                 tables[1][i] = tables[0][i];
                 xl_install_bf16(&tables[1][i]);
+                set.xent(&tables[1][i]);
             }
         atomic_store(&ready, 2);
     }

@@ -37,7 +37,8 @@ void xl_column_sums(float *db, xl_view dy);
     void xl_install_mlstm_##isa(xl_ops *);                                                                   \
     void xl_install_rnn_##isa(xl_ops *);                                                                     \
     void xl_install_attention_##isa(xl_ops *);                                                               \
-    void xl_install_packed_##isa(xl_ops *);
+    void xl_install_packed_##isa(xl_ops *);                                                                  \
+    void xl_install_xent_##isa(xl_ops *); /* of a table with products in bfloat16 */
 XL_DECLARE_ISA(base)
 XL_DECLARE_ISA(avx2)
 XL_DECLARE_ISA(avx512)

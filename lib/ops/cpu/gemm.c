@@ -104,6 +104,11 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
         xl_column_sums(db, dy);
 }
 
+static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const float *W, int classes,
+                        const int32_t *targets, float scale, float *scratch) {
+    xl_xent_linear_by_rows(xl_ops_cpu(), each, dx, dW, x, W, classes, targets, scale, scratch);
+}
+
 /* ---- block-diagonal
  * ------------------------------------------------------------------------------------------- */
 
@@ -181,4 +186,5 @@ void xl_install_gemm(xl_ops *t) {
     t->linear = linear;
     t->linear_dx = linear_dx;
     t->linear_dw = linear_dw;
+    t->xent_linear = xent_linear;
 }

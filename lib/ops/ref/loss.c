@@ -1,3 +1,4 @@
+#include "base/parallel.h"
 #include "ops/ref/helpers.h"
 
 static real largest(const real *x, int n) {
@@ -29,6 +30,62 @@ void xl_ref_xent(real *each, xl_view dlogits, xl_view logits, const int32_t *tar
         if (each)
             each[n] = loss;
     }
+}
+
+int xl_logit_rows(int rows, int classes) {
+    enum { NUMBERS = 1 << 24, LEAST = 32 };
+    int some = NUMBERS / classes < LEAST ? LEAST : NUMBERS / classes;
+    return some < rows ? some : rows;
+}
+
+static xl_view some_rows(xl_view v, int from, int count) {
+    return (xl_view){v.p ? row(v, (size_t)from) : NULL, count, v.cols, v.ld};
+}
+
+void xl_xent_linear_by_rows(const xl_ops *op, real *each, xl_view dx, real *dW, xl_view x, const real *W,
+                            int classes, const int32_t *targets, real scale, real *scratch) {
+    int block = xl_logit_rows(x.rows, classes);
+    for (int from = 0; from < x.rows; from += block) {
+        int rows = x.rows - from < block ? x.rows - from : block;
+        xl_view some = some_rows(x, from, rows), logits = xl_rows(scratch, rows, classes);
+        op->linear(logits, some, W, NULL);
+        op->xent(each + from, dx.p ? logits : (xl_view){0}, logits, targets + from, scale);
+        if (dx.p) {
+            op->linear_dw(dW, NULL, some, logits);
+            op->linear_dx(some_rows(dx, from, rows), logits, W, 0);
+        }
+    }
+}
+
+void xl_ref_xent_linear(real *each, xl_view dx, real *dW, xl_view x, const real *W, int classes,
+                        const int32_t *targets, real scale, real *scratch) {
+    xl_xent_linear_by_rows(&xl_ops_ref, each, dx, dW, x, W, classes, targets, scale, scratch);
+}
+
+/* Every task leaves a gradient of x of its own, so they are few, and classes must be many against x's columns
+ * for that to be less than the logits. */
+xl_xent_cut xl_xent_cut_of(int rows, int classes, int width) {
+    enum { PANEL = XL_XENT_PANEL, ROWS = XL_XENT_ROWS, TASKS = XL_XENT_TASKS, MOST = 2048, PIECE = 1 << 17 };
+    xl_xent_cut c = {.width = (width + PANEL - 1) / PANEL * PANEL};
+    if (rows < PANEL || width < PANEL || classes / TASKS < c.width)
+        return c;
+    int sums = (1 << 24) / (TASKS * c.width); /* rows of all these gradients together */
+    int most = sums < ROWS ? ROWS : sums < MOST ? sums / ROWS * ROWS : MOST;
+    int panels = classes / (PANEL * TASKS) + 1; /* of a task, at most */
+    c.pieces = (int)(((double)panels * PANEL * c.width + PIECE / 2) / PIECE);
+    c.pieces = c.pieces < 1 ? 1 : c.pieces;
+    c.piece = (panels + c.pieces - 1) / c.pieces * PANEL;
+    c.rows = rows < most ? (rows + PANEL - 1) / PANEL * PANEL : most;
+    return c;
+}
+
+size_t xl_xent_linear_scratch(int rows, int classes, int width) {
+    xl_xent_cut c = xl_xent_cut_of(rows, classes, width);
+    size_t R = (size_t)c.rows, D = (size_t)c.width, piece = (size_t)c.piece;
+    size_t whole = (size_t)xl_logit_rows(rows, classes) * (size_t)classes;
+    size_t packed = piece * (D + (XL_XENT_ROWS + XL_XENT_PANEL) / 2); /* by one thread */
+    size_t cut = R * D + XL_XENT_TASKS * R * (D + 2) + 2 * R + (size_t)xl_threads() * packed;
+    return c.rows && cut > whole ? cut : whole;
 }
 
 void xl_ref_mse(real *each, xl_view dy, xl_view y, xl_view target, const real *weight, real scale) {
