@@ -83,14 +83,15 @@ static json_t *describe_model(const row_model *r) {
     json_t *kinds = json_array();
     for (int i = 0; i < c->num_blocks; i++)
         json_array_append_new(kinds, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
-    return json_pack(
-        "{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:b, s:b, s:s, s:i, s:I, s:I, s:f}", "name", r->name,
-        "blocks", kinds, "width", c->embedding_dim, "heads", c->num_heads, "ffn_inner", c->ffn_inner,
-        "mlstm_inner", c->mlstm_inner, "context_length", c->context_length, "tied_embedding", c->tie_weights,
-        "dropout", (double)c->dropout, "embedding_dropout", c->embedding_dropout, "carries_state", r->carries,
-        "slstm_recurrent_init", c->slstm_recurrent_uniform ? "uniform" : "zeros", "slstm_bias_init",
-        (int)c->slstm_bias_init, "core_parameters", (json_int_t)r->core, "embedding_parameters",
-        (json_int_t)r->embedding, "core_off_target_percent", r->off_target);
+    return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:f, s:b, s:b, s:s, s:i, s:I, s:I, s:f}",
+                     "name", r->name, "blocks", kinds, "width", c->embedding_dim, "heads", c->num_heads,
+                     "ffn_inner", c->ffn_inner, "mlstm_inner", c->mlstm_inner, "context_length",
+                     c->context_length, "tied_embedding", c->tie_weights, "embedding_decays",
+                     c->decay_embedding, "dropout", (double)c->dropout, "embedding_dropout",
+                     c->embedding_dropout, "carries_state", r->carries, "slstm_recurrent_init",
+                     c->slstm_recurrent_uniform ? "uniform" : "zeros", "slstm_bias_init",
+                     (int)c->slstm_bias_init, "core_parameters", (json_int_t)r->core, "embedding_parameters",
+                     (json_int_t)r->embedding, "core_off_target_percent", r->off_target);
 }
 
 static int64_t warmup_of(int64_t steps) {
