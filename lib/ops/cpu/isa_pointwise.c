@@ -516,6 +516,24 @@ static void copy(xl_view y, xl_view x) {
     by_rows(&j, copy_rows);
 }
 
+typedef struct {
+    float *p, value;
+    size_t count;
+} filling;
+
+static void fill_slice(void *context, int index, int thread) {
+    const filling *f = context;
+    size_t from = (size_t)index * SLICE, to = from + SLICE < f->count ? from + SLICE : f->count;
+    (void)thread;
+    for (size_t i = from; i < to; i++)
+        f->p[i] = f->value;
+}
+
+static void fill(float *p, size_t count, float value) {
+    filling f = {p, value, count};
+    xl_parallel((int)((count + SLICE - 1) / SLICE), fill_slice, &f);
+}
+
 static void dropout_rows(void *context, int index, int thread) {
     const job *j = context;
     float scale = 1 / (1 - j->value);
@@ -601,6 +619,7 @@ void XL_ISA_NAME(xl_install_pointwise)(xl_ops *t) {
     t->xent = xent;
     t->add = add;
     t->copy = copy;
+    t->fill = fill;
     t->sumsq = sumsq;
     t->dropout = dropout;
     t->adamw = adamw;
