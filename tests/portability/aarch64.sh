@@ -24,4 +24,4 @@ cmake -S "$source" -B "$work/build" -G Ninja --toolchain "$source/tests/portabil
     -DXLSTM_SYSROOT="$work/sysroot" -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" \
     -DXLSTM_WERROR=ON >/dev/null
 cmake --build "$work/build"
-ctest --test-dir "$work/build" --output-on-failure -E 'test_altered|test_kill|test_huge|bench_|declarations|pages' -j "$(nproc)"
+ctest --test-dir "$work/build" --output-on-failure -E 'test_altered|test_kill|test_huge|bench_|declarations|pages' -j "$(nproc)" --timeout 1800
