@@ -22,13 +22,6 @@ static int head_block(const xlstm_trainer *tr) {
     return xl_logit_rows(tr->config.batch * tr->config.time, tr->m->out);
 }
 
-static xl_view some_rows(xl_view v, int from, int count) {
-    if (v.p)
-        v.p += (size_t)from * v.ld;
-    v.rows = count;
-    return v;
-}
-
 static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
     int train = how != EVALUATE;
     tr->keep.used = tr->temp.used = 0;
@@ -72,7 +65,7 @@ static void loss_rows(xlstm_trainer *tr, const xl_call *c, int from, xl_view y, 
         c->op->xent(tr->each + from, dy, y, tr->targets + from, scale);
         return;
     }
-    xl_view target = some_rows(xl_rows(tr->outputs, c->seq.B * c->seq.T, tr->m->out), from, y.rows);
+    xl_view target = xl_some_rows(xl_rows(tr->outputs, c->seq.B * c->seq.T, tr->m->out), from, y.rows);
     c->op->mse(tr->each + from, dy, y, target, tr->has_weights ? tr->weights + from : NULL, scale);
 }
 
@@ -92,12 +85,12 @@ static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx, real 
         dy = xl_arena_view(c->temp, block, tr->m->out);
     for (int from = 0; from < N; from += block) {
         int rows = N - from < block ? N - from : block;
-        xl_view yr = some_rows(y, 0, rows), dyr = some_rows(dy, 0, rows),
-                x = some_rows(tr->trace.out, from, rows);
+        xl_view yr = xl_some_rows(y, 0, rows), dyr = xl_some_rows(dy, 0, rows),
+                x = xl_some_rows(tr->trace.out, from, rows);
         xl_head_forward(tr->m, c, yr, x);
         loss_rows(tr, c, from, yr, dx.p ? dyr : (xl_view){0}, scale);
         if (dx.p)
-            xl_head_backward(tr->m, c, some_rows(dx, from, rows), x, yr, dyr);
+            xl_head_backward(tr->m, c, xl_some_rows(dx, from, rows), x, yr, dyr);
     }
     xl_arena_release(c->temp, mark);
 }
@@ -130,13 +123,13 @@ static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d
     xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = xl_arena_view(c->temp, block, tr->m->out);
     for (int from = 0; from < N; from += block) {
         int rows = N - from < block ? N - from : block;
-        xl_view yr = some_rows(y, 0, rows), dyr = some_rows(dy, 0, rows),
-                x = some_rows(tr->trace.out, from, rows);
+        xl_view yr = xl_some_rows(y, 0, rows), dyr = xl_some_rows(dy, 0, rows),
+                x = xl_some_rows(tr->trace.out, from, rows);
         size_t at = (size_t)from * (size_t)tr->m->out;
         xl_head_forward(tr->m, c, yr, x);
         c->op->copy(dyr, xl_rows((real *)(uintptr_t)(d_outputs + at), rows, tr->m->out));
         zero_padding(c, dyr, from);
-        xl_head_backward(tr->m, c, some_rows(dx, from, rows), x, yr, dyr);
+        xl_head_backward(tr->m, c, xl_some_rows(dx, from, rows), x, yr, dyr);
     }
     xl_arena_release(c->temp, mark);
     xl_stack_backward(tr->m, c, &tr->trace, input_of(tr), dx, d_in);

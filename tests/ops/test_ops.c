@@ -213,6 +213,8 @@ static void case_head(bench *b) {
     b->op->xent_linear(output(b, (size_t)N, 0), out_view(b, N, D, 0), output(b, (size_t)(V * D), 1), x, W, V,
                        targets, 0.25f, scratch);
     b->op->xent_linear(output(b, (size_t)N, 0), (xl_view){0}, NULL, x, W, V, targets, 0, scratch);
+    b->op->xent_linear(NULL, out_view(b, N, D, 0), output(b, (size_t)(V * D), 1), x, W, V, targets, 0.25f,
+                       scratch);
 }
 
 static void case_updates(bench *b) {

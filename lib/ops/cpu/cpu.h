@@ -49,9 +49,4 @@ enum { XL_ISAS = 3 };
 extern const char *const xl_isa_names[XL_ISAS];
 const xl_ops *xl_cpu_isa(int index);
 
-/* Some rows of a view. */
-static inline xl_view xl_some(xl_view v, int from, int count) {
-    return (xl_view){v.p ? v.p + (size_t)from * v.ld : NULL, count, v.cols, v.ld};
-}
-
 #endif

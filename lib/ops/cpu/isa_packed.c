@@ -174,8 +174,8 @@ static void piece_task(void *context, int index, int thread) {
     product p = *(const product *)context;
     int tasks = row_tasks(&p.W), from = index / tasks * PIECE_ROWS;
     int rows = p.x.rows - from < PIECE_ROWS ? p.x.rows - from : PIECE_ROWS;
-    p.x = xl_some(p.x, from, rows);
-    p.y = xl_some(p.y, from, rows);
+    p.x = xl_some_rows(p.x, from, rows);
+    p.y = xl_some_rows(p.y, from, rows);
     assert(p.x.p && p.y.p);
     many_task(&p, index % tasks, thread);
 }

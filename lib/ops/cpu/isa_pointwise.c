@@ -150,7 +150,8 @@ static void norm_bwd(xl_view dx, float *dw, float *db, xl_view dy, xl_view x, co
     int step = MOMENTS / n.groups;
     for (int from = 0; from < x.rows; from += step) {
         int rows = x.rows - from < step ? x.rows - from : step;
-        j.v[0] = xl_some(dx, from, rows), j.v[1] = xl_some(dy, from, rows), j.v[2] = xl_some(x, from, rows);
+        j.v[0] = xl_some_rows(dx, from, rows), j.v[1] = xl_some_rows(dy, from, rows),
+        j.v[2] = xl_some_rows(x, from, rows);
         by_rows(&j, norm_dx_rows);
         if (dw)
             xl_parallel((x.cols + WIDE - 1) / WIDE, norm_dw_columns, &j);

@@ -248,8 +248,8 @@ static void divide(job *j, float *scratch) {
 static void some_rows(const job *all, int from) {
     job j = *all;
     int rows = least(all->cut.rows, all->x.rows - from);
-    j.x = xl_some(all->x, from, rows);
-    j.dx = xl_some(all->dx, from, rows);
+    j.x = xl_some_rows(all->x, from, rows);
+    j.dx = xl_some_rows(all->dx, from, rows);
     j.targets += from;
     j.each = all->each ? all->each + from : NULL;
     xl_parallel(xl_bf16_parts(rows, ROWS), pack_x, &j);

@@ -38,21 +38,17 @@ int xl_logit_rows(int rows, int classes) {
     return some < rows ? some : rows;
 }
 
-static xl_view some_rows(xl_view v, int from, int count) {
-    return (xl_view){v.p ? row(v, (size_t)from) : NULL, count, v.cols, v.ld};
-}
-
 void xl_xent_linear_by_rows(const xl_ops *op, real *each, xl_view dx, real *dW, xl_view x, const real *W,
                             int classes, const int32_t *targets, real scale, real *scratch) {
     int block = xl_logit_rows(x.rows, classes);
     for (int from = 0; from < x.rows; from += block) {
         int rows = x.rows - from < block ? x.rows - from : block;
-        xl_view some = some_rows(x, from, rows), logits = xl_rows(scratch, rows, classes);
+        xl_view some = xl_some_rows(x, from, rows), logits = xl_rows(scratch, rows, classes);
         op->linear(logits, some, W, NULL);
-        op->xent(each + from, dx.p ? logits : (xl_view){0}, logits, targets + from, scale);
+        op->xent(each ? each + from : NULL, dx.p ? logits : (xl_view){0}, logits, targets + from, scale);
         if (dx.p) {
             op->linear_dw(dW, NULL, some, logits);
-            op->linear_dx(some_rows(dx, from, rows), logits, W, 0);
+            op->linear_dx(xl_some_rows(dx, from, rows), logits, W, 0);
         }
     }
 }
