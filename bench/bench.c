@@ -2,7 +2,7 @@
 #include "bench.h"
 #include <math.h>
 
-enum { NOT_FINISHED = 3 };
+enum { NOT_FINISHED = 3, SEARCH_SEED = 1 };
 
 /* lm, xlstm@7:1, 2 -> lm-xlstm-7-1-s2 */
 static void name_run(run_plan *p) {
@@ -27,10 +27,14 @@ static double valid_loss(const run_plan *p) {
     return loss;
 }
 
-/* The rate of the grid whose short run has the lowest validation loss, with the first seed; all runs of the
- * model have it. What the short runs gave is kept in p->searched. */
+/* The rate of the grid whose short run has the lowest validation loss; all runs of the model have it. The
+ * short runs have one seed, whichever are compared: so seeds can be run apart, even at the same time, and
+ * what they give is what one command for all of them gives. What the short runs gave is kept in p->searched.
+ */
 static void choose_rate(run_plan *p) {
     const float *grid = p->o->p.grids[p->row->kind];
+    p->seed = SEARCH_SEED;
+    name_run(p);
     p->lr = grid[0];
     if (grid[1] == 0)
         return;
@@ -88,14 +92,7 @@ static void print_row(const run_plan *p, const json_t *result) {
 }
 
 static void compare_model(const options *o, task *t, const row_model *row, double deadline) {
-    run_plan p = {.o = o,
-                  .t = t,
-                  .row = row,
-                  .seed = o->seed,
-                  .steps = o->p.steps,
-                  .folder = o->out,
-                  .deadline = deadline};
-    name_run(&p);
+    run_plan p = {.o = o, .t = t, .row = row, .steps = o->p.steps, .folder = o->out, .deadline = deadline};
     choose_rate(&p);
     for (int i = 0; i < o->seeds; i++) {
         p.seed = o->seed + (uint64_t)i;

@@ -54,6 +54,12 @@ rm -f "$work/killed"/*.tmp "$work/killed/search"/*.tmp
 same "$work/whole2" "$work/killed"
 same "$work/whole2/search" "$work/killed/search"
 
+# A seed that is run alone has the learning rate and the result that it has among others.
+parity --out "$work/apart" --seed 2 --seeds 1 >"$work/table"
+rm "$work/whole2/parity-lstm-s1.json"
+same "$work/whole2" "$work/apart"
+same "$work/whole2/search" "$work/apart/search"
+
 # A stop that was asked for is a clean one.
 how=exec
 lm --out "$work/asked" --resume --steps 100000 --threads 1 --checkpoint-every 0 >"$work/out" &
