@@ -131,7 +131,7 @@ static void write_plot(const plot *p, FILE *f) {
         fputs(i ? ", " : "plot ", f);
         if (p->form == PLOT_BARS)
             fprintf(f, "$d%d using ($1+%g):2:(%g) with boxes fs pattern %d lt %d title ", i,
-                    (i - 0.5 * (p->count - 1)) * width, 0.9 * width, i % 7 + 1, s->style + 1);
+                    (i - 0.5 * (p->count - 1)) * width, 0.9 * width, s->style % 7 + 1, s->style % 7 + 1);
         else
             fprintf(f, "$d%d using 1:2 with linespoints lt %d pi %zu title ", i, s->style % 7 + 1, every);
         quoted(f, s->name);

@@ -14,9 +14,10 @@ typedef struct {
     int digits;
 } result_column;
 
-/* What the results of a task hold. The last column is the one that models are ranked by. */
+/* What the results of a task hold; `loss` is what training lowers, with its unit. The last column is the one
+ * that models are ranked by. */
 typedef struct {
-    const char *name, *title, *measure;
+    const char *name, *title, *measure, *loss;
     int higher_is_better;
     result_column columns[RESULT_COLUMNS]; /* ends with a NULL path, or full */
 } result_kind;

@@ -310,15 +310,21 @@ static const group *best_group(const report *r, const char *task, const char *be
     return best;
 }
 
+/* What models are ranked by comes first: on a phone the others are behind the edge. */
+static const result_column *shown_column(const result_kind *kind, int i) {
+    int n = result_columns(kind);
+    return &kind->columns[(i + n - 1) % n];
+}
+
 static void headline(const report *r, writer *w) {
     const result_kind *lm = result_kind_find("lm");
     heading(w, "Test perplexity on language modelling: the thesis's figures and these");
     table_begin(w);
     table_head(w, "system");
-    for (int by = 0; by < 2; by++)
-        for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < 4; c++)
+        for (int by = 0; by < 2; by++) {
             char text[64];
-            snprintf(text, sizeof text, "%s, %s", lm->columns[c].heading, by ? "here" : "thesis");
+            snprintf(text, sizeof text, "%s, %s", shown_column(lm, c)->heading, by ? "here" : "thesis");
             table_head(w, text);
         }
     table_headed(w);
@@ -330,13 +336,12 @@ static void headline(const report *r, writer *w) {
         table_row(w);
         table_cell(w, system);
         for (int c = 0; c < 4; c++) {
-            char text[64];
-            snprintf(text, sizeof text, "%.1f", thesis[i].perplexity[c]);
+            const result_column *column = shown_column(lm, c);
+            char text[64], path[64];
+            snprintf(text, sizeof text, "%.1f", thesis[i].perplexity[column - lm->columns]);
             table_cell(w, text);
-        }
-        for (int c = 0; c < 4; c++) {
-            char text[64] = "not run", path[64];
-            snprintf(path, sizeof path, "outcome.test.%s", lm->columns[c].path);
+            snprintf(text, sizeof text, "not run");
+            snprintf(path, sizeof path, "outcome.test.%s", column->path);
             if (g)
                 cell(text, over_seeds(g, path), 1);
             table_cell(w, text);
@@ -390,8 +395,9 @@ static void model_row(const group *g, const writer *w) {
     snprintf(text, sizeof text, "%d", g->runs);
     table_cell(w, text);
     for (int c = 0; c < result_columns(g->kind); c++) {
-        snprintf(path, sizeof path, "outcome.test.%s", g->kind->columns[c].path);
-        cell(text, over_seeds(g, path), g->kind->columns[c].digits);
+        const result_column *column = shown_column(g->kind, c);
+        snprintf(path, sizeof path, "outcome.test.%s", column->path);
+        cell(text, over_seeds(g, path), column->digits);
         table_cell(w, text);
     }
     snprintf(text, sizeof text, "%g", result_number(g->run[0]->j, "setup.training.learning_rate"));
@@ -408,7 +414,7 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
     table_head(w, "model");
     table_head(w, "seeds");
     for (int c = 0; c < result_columns(kind); c++)
-        table_head(w, kind->columns[c].heading);
+        table_head(w, shown_column(kind, c)->heading);
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         table_head(w, more[i]);
     table_headed(w);
@@ -440,6 +446,26 @@ static void bucket_sizes(const report *r, const result_kind *kind, const writer 
 
 /* ---- plots ---- */
 
+static int baseline(const group *g) { /* 0: none */
+    static const char *const names[] = {"lstm", "lstm-res", "transformer"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(g->model, names[i]))
+            return i + 1;
+    return 0;
+}
+
+/* A baseline looks the same in all tasks; mixes of xLSTM and the package's take the styles that are left, in
+ * their order. */
+static int style_of(const report *r, const group *of) {
+    static const int left[] = {0, 1, 5, 6};
+    int n = 0;
+    if (baseline(of))
+        return 1 + baseline(of);
+    for (const group *g = r->groups; g != of; g++)
+        n += g->kind == of->kind && !baseline(g);
+    return n < 4 ? left[n] : n;
+}
+
 static void add_evaluations(plot *p, const json_t *points, const char *label, int style) {
     plot_series(p, label, style);
     for (size_t i = 0; i < json_array_size(points); i++) {
@@ -456,17 +482,19 @@ static void add_list(plot *p, const json_t *list, const char *label, int style) 
 }
 
 static void learning_curves(const report *r, const result_kind *kind, FILE *html) {
-    plot *p = plot_begin("Learning curves: validation loss", "million tokens trained on", "loss per token",
-                         PLOT_LINES);
-    for (int i = 0, style = 0; i < r->count; i++) {
+    plot *p =
+        plot_begin("Learning curves: validation loss", "million tokens trained on", kind->loss, PLOT_LINES);
+    for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
         if (g->kind != kind)
             continue;
         for (int n = 0; n < g->runs; n++)
-            add_evaluations(p, result_at(g->run[n]->j, "evaluations"), n ? NULL : g->model, style);
-        style++;
+            add_evaluations(p, result_at(g->run[n]->j, "evaluations"), n ? NULL : g->model, style_of(r, g));
     }
-    plot_end(p, html, strcmp(kind->name, "lm") ? "logscale y" : NULL);
+    plot_end(p, html,
+             kind->higher_is_better     ? "logscale y\nset yrange [1e-4:*]" /* what is below is learned */
+             : strcmp(kind->name, "lm") ? "logscale y"
+                                        : NULL);
 }
 
 static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
@@ -474,11 +502,11 @@ static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
                          kind->higher_is_better ? "per cent right" : "perplexity, log axis", PLOT_BARS);
     for (int c = 0; c < result_columns(kind); c++)
         plot_category(p, kind->columns[c].heading);
-    for (int i = 0, style = 0; i < r->count; i++) {
+    for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
         if (g->kind != kind)
             continue;
-        plot_series(p, g->model, style++);
+        plot_series(p, g->model, style_of(r, g));
         for (int c = 0; c < result_columns(kind); c++) {
             char path[64];
             snprintf(path, sizeof path, "outcome.test.%s", kind->columns[c].path);
@@ -491,17 +519,17 @@ static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
 static void by_position(const report *r, const result_kind *kind, FILE *html, const char *title,
                         const char *unit, const char *set) {
     plot *p = plot_begin(title, "position in the sequence", unit, PLOT_LINES);
-    for (int i = 0, style = 0; i < r->count; i++)
+    for (int i = 0; i < r->count; i++)
         if (r->groups[i].kind == kind)
             add_list(p, result_at(r->groups[i].run[0]->j, "outcome.test.by_position"), r->groups[i].model,
-                     style++);
+                     style_of(r, &r->groups[i]));
     plot_end(p, html, set);
 }
 
 /* Our first losses beside the package's from the same weights over the same batches. */
 static void first_losses(const report *r, const result_kind *kind, FILE *html) {
-    plot *p = plot_begin("First training losses, from the same weights over the same batches", "step", "loss",
-                         PLOT_LINES);
+    plot *p = plot_begin("First training losses, from the same weights over the same batches", "step",
+                         kind->loss, PLOT_LINES);
     int pairs = 0;
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
@@ -512,8 +540,8 @@ static void first_losses(const report *r, const result_kind *kind, FILE *html) {
         const group *mine = find_group(r, kind->name, ours);
         if (!mine)
             continue;
-        add_list(p, result_at(mine->run[0]->j, "first_losses"), ours, 2 * pairs);
-        add_list(p, result_at(g->run[0]->j, "first_losses"), g->model, 2 * pairs + 1);
+        add_list(p, result_at(mine->run[0]->j, "first_losses"), ours, style_of(r, mine));
+        add_list(p, result_at(g->run[0]->j, "first_losses"), g->model, style_of(r, g));
         pairs++;
     }
     if (pairs)
