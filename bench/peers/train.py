@@ -184,7 +184,7 @@ class Sequences:
 
     def valid(self, model):
         weight, value, _, _ = self.sums(model, "valid")
-        return value.sum() / weight.sum()
+        return float(value.sum() / weight.sum())  # not numpy's: a checkpoint holds plain numbers only
 
 
 def mean(weight, value, first=0, end=None):
