@@ -31,7 +31,7 @@ for task in lm nns mqar; do
     done
     [ $code -eq 0 ]
 done
-! ls "$work/out" | grep damaged # a piece whose checkpoint the next one could not read
+[ "$(ls "$work/out" | grep -c damaged)" = 0 ] # a piece whose checkpoint the next one could not read
 
 "$XLSTM_PEERS" - "$work/out" <<'END'
 import glob, json, os, sys
