@@ -310,6 +310,19 @@ static const group *best_group(const report *r, const char *task, const char *be
     return best;
 }
 
+/* Where the seconds and tokens per second are from. */
+static void where_cell(const group *g, const writer *w) {
+    char text[128];
+    const char *cpu = result_text(g->run[0]->j, "machine.cpu");
+    int others = 0;
+    for (int i = 1; i < g->runs; i++)
+        others |= strcmp(cpu, result_text(g->run[i]->j, "machine.cpu")) != 0;
+    double threads = result_number(g->run[0]->j, "machine.threads");
+    snprintf(text, sizeof text, "%.80s, %.0f thread%s%s", cpu, threads, threads == 1 ? "" : "s",
+             others ? "; and others" : "");
+    table_cell(w, text);
+}
+
 /* What models are ranked by comes first: on a phone the others are behind the edge. */
 static const result_column *shown_column(const result_kind *kind, int i) {
     int n = result_columns(kind);
@@ -404,11 +417,12 @@ static void model_row(const group *g, const writer *w) {
     table_cell(w, text);
     machine_cells(g, w);
     diverged_cell(g, w);
+    where_cell(g, w);
 }
 
 static void task_table(const report *r, const result_kind *kind, writer *w) {
     static const char *const more[] = {"learning rate", "core M",   "tokens M", "tokens/s",
-                                       "seconds",       "peak MiB", "diverged"};
+                                       "seconds",       "peak MiB", "diverged", "on"};
     int official = 0;
     table_begin(w);
     table_head(w, "model");
