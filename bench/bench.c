@@ -4,7 +4,7 @@
 
 enum { NOT_FINISHED = 3, SEARCH_SEED = 1 };
 
-/* lm, xlstm@7:1, 2 -> lm-xlstm-7-1-s2 */
+/* lm, xlstm@3:1, 2 -> lm-xlstm-3-1-s2 */
 static void name_run(run_plan *p) {
     snprintf(p->name, sizeof p->name, "%s-%s-s%llu", p->t->kind->name, p->row->name,
              (unsigned long long)p->seed);
@@ -14,7 +14,9 @@ static void name_run(run_plan *p) {
 }
 
 static void stopped(const run_plan *p) {
-    printf("not finished: %s; the same command with --resume goes on\n", p->name);
+    printf("not finished: %s; %s\n", p->name,
+           p->folder ? "the same command with --resume goes on"
+                     : "nothing is kept of it: with --out DIR it could have gone on");
     exit(NOT_FINISHED);
 }
 

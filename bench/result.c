@@ -199,11 +199,15 @@ static result_status check_result(const json_t *j, char *why) {
     const json_t *schema = result_at(j, "schema");
     if (!json_is_object(j) || !json_is_integer(schema)) {
         snprintf(why, RESULT_WHY, "it is no result: \"schema\" is absent");
-        return RESULT_DAMAGED;
+        return RESULT_FOREIGN;
+    }
+    if (!strcmp(result_text(j, "task"), "speed")) {
+        snprintf(why, RESULT_WHY, "it is what xlstm-speed wrote; give it with --speed");
+        return RESULT_FOREIGN;
     }
     if (json_integer_value(schema) != RESULT_SCHEMA) {
         snprintf(why, RESULT_WHY,
-                 "it has schema version %lld and these programs read version %d; run it again",
+                 "it has schema version %lld and these programs read version %d; move it away and run again",
                  (long long)json_integer_value(schema), RESULT_SCHEMA);
         return RESULT_OTHER_SCHEMA;
     }

@@ -31,6 +31,7 @@ typedef enum {
     RESULT_MISSING,     /* no such file */
     RESULT_UNREADABLE,  /* it is there and cannot be read */
     RESULT_DAMAGED,     /* no JSON, or fields are absent or of a wrong type */
+    RESULT_FOREIGN,     /* JSON, but not of a run */
     RESULT_OTHER_SCHEMA /* of another version of the programs */
 } result_status;
 

@@ -4,8 +4,11 @@
 #include "bench.h"
 #include "xlstm/checkpoint.h"
 #include <math.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const double clip = 1, final_fraction = 0.05;
@@ -286,7 +289,8 @@ static xlstm_schedule schedule_of(const run_plan *p) {
     return (xlstm_schedule){XLSTM_WARMUP_COSINE, p->lr, (float)final_fraction, warmup_of(p->steps), p->steps};
 }
 
-/* One update. @return the mean loss; *count: what it is the mean of */
+/* One update, or the note that the run has diverged: the loss or a gradient is not finite.
+ * @return the mean loss; *count: what it is the mean of */
 static double one_step(run *r, double *count) {
     task *t = r->plan->t;
     xlstm_loss loss;
@@ -294,15 +298,21 @@ static double one_step(run *r, double *count) {
     if (t->rows(t, r->plan->seed, r->step, r->rows))
         check(xlstm_trainer_reset(r->tr, -1));
     xlstm_batch b = t->batch_of(t, r->rows);
-    check(xlstm_trainer_backward(r->tr, &b, &loss));
-    if (xlstm_optimizer_step(r->opt, r->tr, xlstm_schedule_rate(&schedule, r->step), NULL) != XLSTM_OK)
+    xlstm_status status = xlstm_trainer_backward(r->tr, &b, &loss);
+    if (status == XLSTM_OK)
+        status = xlstm_optimizer_step(r->opt, r->tr, xlstm_schedule_rate(&schedule, r->step), NULL);
+    if (status == XLSTM_E_NUMERIC)
         r->diverged = r->step;
+    else
+        check(status);
     if (r->step < FIRST_LOSSES)
         json_array_append_new(r->first_losses, number(loss.mean));
     r->step++;
     r->tokens += *count = loss.count;
-    r->loss_sum += loss.sum;
-    r->loss_count += loss.count;
+    if (r->diverged < 0) { /* a checkpoint has no place for what is not finite */
+        r->loss_sum += loss.sum;
+        r->loss_count += loss.count;
+    }
     return loss.mean;
 }
 
@@ -428,11 +438,65 @@ static json_t *finished(const run_plan *p, const char *path) {
         die("%s is there already; --resume skips finished runs, or give another --out folder", path);
     if (status == RESULT_UNREADABLE || status == RESULT_OTHER_SCHEMA)
         die("%s: %s", path, why);
-    if (status == RESULT_DAMAGED)
+    if (status == RESULT_DAMAGED || status == RESULT_FOREIGN)
         result_set_aside(path, why);
     if (status == RESULT_OK && !same_setup(setup = describe_setup(p), result_at(result, "setup")))
         die("%s is of a run with other settings or data; give them again, or another --out folder", path);
     json_decref(setup);
+    return result;
+}
+
+/* Processes that make the same run, such as two seeds that both need the search, or one that outlived its
+ * script, take turns. @return a descriptor of the lock file; -1: it was time to stop while another had it */
+static int lock(const run_plan *p, const char *path) {
+    struct stat held, there;
+    for (int told = 0;;) {
+        int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+        if (fd < 0)
+            die("%s cannot be made (%s)", path, strerror(errno));
+        while (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+            if (signalled || now() >= p->deadline) {
+                close(fd);
+                return -1;
+            }
+            if (!told++)
+                fprintf(stderr, "%s: another process makes %s; waiting for it\n",
+                        program_invocation_short_name, p->name);
+            usleep(100000);
+        }
+        if (!fstat(fd, &held) && !stat(path, &there) && held.st_ino == there.st_ino)
+            return fd;
+        close(fd); /* the other one has removed the file meanwhile */
+    }
+}
+
+/* Makes the result of a run that nobody else makes at the time. */
+static json_t *make_file(const run_plan *p, const char *path, const char *checkpoint) {
+    json_t *result = finished(p, path); /* by whom we waited for */
+    if (result)
+        return result;
+    if (!p->o->resume && access(checkpoint, F_OK) == 0)
+        die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
+    result = make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
+    if (result) {
+        write_json(path, json_incref(result));
+        remove(checkpoint);
+    }
+    return result;
+}
+
+static json_t *make_alone(const run_plan *p, const char *path) {
+    char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
+    char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
+    int fd = lock(p, locked);
+    json_t *result = fd < 0 ? NULL : make_file(p, path, checkpoint);
+    if (fd >= 0) {
+        remove(locked);
+        close(fd);
+    }
+    free(locked);
+    free(checkpoint);
+    free(folder);
     return result;
 }
 
@@ -442,19 +506,11 @@ json_t *run_execute(const run_plan *p) {
         return make_result(p, NULL);
     char *path = join(p->folder, p->name, ".json");
     json_t *result = finished(p, path);
-    if (!result) {
-        char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
-        char *checkpoint = join(folder, p->name, ".checkpoint");
-        if (!p->o->resume && access(checkpoint, F_OK) == 0)
-            die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
-        result = make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
-        if (result) {
-            write_json(path, json_incref(result));
-            remove(checkpoint);
-        }
-        free(checkpoint);
-        free(folder);
-    }
+    if (!result)
+        result = make_alone(p, path);
+    else if (p->o->save && !p->search)
+        fprintf(stderr, "%s: %s was finished before; --save has no weights of it\n",
+                program_invocation_short_name, p->name);
     free(path);
     return result;
 }

@@ -50,7 +50,7 @@ while [ $code -ne 0 ]; do
     [ $kills -lt 100 ]
 done
 how=
-rm -f "$work/killed"/*.tmp "$work/killed/search"/*.tmp
+rm -f "$work/killed"/*.tmp "$work/killed/search"/*.tmp "$work/killed"/*.lock "$work/killed/search"/*.lock
 same "$work/whole2" "$work/killed"
 same "$work/whole2/search" "$work/killed/search"
 
@@ -72,6 +72,13 @@ wait $pid || code=$?
 [ $code -eq 3 ]
 grep -q "not finished: lm-xlstm-1-1-s1" "$work/out"
 [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]
+
+# Two that make the same run, and seeds that need the same search, take turns.
+for seed in 1 2 2; do parity --out "$work/together" --resume --seed $seed --seeds 1 --checkpoint-every 0 >"$work/out.$seed" 2>&1 & done
+wait
+cp "$work/killed/parity-lstm-s1.json" "$work/whole2"
+same "$work/whole2" "$work/together"
+same "$work/whole2/search" "$work/together/search"
 
 refused "lm-xlstm-1-1-s1.checkpoint is an unfinished run" lm --out "$work/asked" --steps 100000
 refused "lm-xlstm-1-1-s1.checkpoint is of a run with other settings" lm --out "$work/asked" --resume --steps 99
