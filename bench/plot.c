@@ -179,7 +179,7 @@ void plot_end(plot *p, FILE *html, const char *set) {
     }
     if (!drawn)
         fprintf(html, "<p>(%s: %s)</p>\n", p->title,
-                f ? "not drawn, because gnuplot is not here; apt-get install gnuplot-nox"
+                f ? "not drawn: gnuplot is not here, apt-get install gnuplot-nox, or failed"
                   : "there is nothing to draw yet");
     plot_drop(p);
 }

@@ -83,10 +83,12 @@ static void add_file(report *r, const char *path) {
     char why[RESULT_WHY];
     json_t *j;
     result_status status = result_read(&j, path, why);
-    if (status == RESULT_DAMAGED) {
+    if (status == RESULT_FOREIGN)
+        fprintf(stderr, "xlstm-report: %s is left out: %s\n", path, why);
+    if (status == RESULT_DAMAGED)
         result_set_aside(path, why);
+    if (status == RESULT_FOREIGN || status == RESULT_DAMAGED)
         return;
-    }
     if (status != RESULT_OK)
         die("%s: %s", path, why);
     if (r->results == MAX_RUNS)
@@ -302,7 +304,7 @@ static const group *best_group(const report *r, const char *task, const char *be
             (g->model[n] && g->model[n] != '@'))
             continue;
         double loss = over_seeds(g, "outcome.best_valid_loss").mean;
-        if (!best || loss < least) {
+        if (!best || loss < least || (isnan(least) && !isnan(loss))) {
             best = g;
             least = loss;
         }
@@ -372,7 +374,10 @@ static void machine_cells(const group *g, const writer *w) {
         const char *path;
         int digits;
         double per;
-    } shown[] = {{"setup.model.core_parameters", 3, 1e6},
+    } shown[] = {{"setup.model.width", 0, 1},
+                 {"setup.model.core_parameters", 3, 1e6},
+                 {"setup.model.core_off_target_percent", 1, 1},
+                 {"setup.model.embedding_parameters", 3, 1e6},
                  {"outcome.train_tokens", 1, 1e6},
                  {"machine.tokens_per_second", 0, 1},
                  {"machine.seconds", 0, 1},
@@ -381,6 +386,7 @@ static void machine_cells(const group *g, const writer *w) {
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         statistic s = over_seeds(g, shown[i].path);
         s.mean /= shown[i].per;
+        s.mean = fabs(s.mean) < 1e-3 ? 0 : s.mean; /* no -0.0 */
         s.spread = NAN;
         cell(text, s, shown[i].digits);
         table_cell(w, text);
@@ -405,7 +411,12 @@ static void model_row(const group *g, const writer *w) {
     char text[64], path[64];
     table_row(w);
     table_cell(w, g->model);
-    snprintf(text, sizeof text, "%d", g->runs);
+    snprintf(path, sizeof path, "outcome.test.%s", shown_column(g->kind, 0)->path);
+    int tested = over_seeds(g, path).count; /* the means are over those */
+    if (tested < g->runs)
+        snprintf(text, sizeof text, "%d of %d", tested, g->runs);
+    else
+        snprintf(text, sizeof text, "%d", g->runs);
     table_cell(w, text);
     for (int c = 0; c < result_columns(g->kind); c++) {
         const result_column *column = shown_column(g->kind, c);
@@ -421,8 +432,9 @@ static void model_row(const group *g, const writer *w) {
 }
 
 static void task_table(const report *r, const result_kind *kind, writer *w) {
-    static const char *const more[] = {"learning rate", "core M",   "tokens M", "tokens/s",
-                                       "seconds",       "peak MiB", "diverged", "on"};
+    static const char *const more[] = {"learning rate", "width",    "core M",   "core off, %",
+                                       "embedding M",   "tokens M", "tokens/s", "seconds",
+                                       "peak MiB",      "diverged", "on"};
     int official = 0;
     table_begin(w);
     table_head(w, "model");
@@ -446,12 +458,50 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
     table_end(w);
 }
 
+/* The models' training and size, where they are not what one compares them for. */
+static void notes(const report *r, const result_kind *kind, const writer *w) {
+    const group *first = NULL;
+    for (int i = 0; i < r->count; i++) {
+        const group *g = &r->groups[i];
+        if (g->kind != kind)
+            continue;
+        first = first ? first : g;
+        const json_t *a = first->run[0]->j, *b = g->run[0]->j;
+        double off =
+            result_number(b, "setup.model.core_parameters") / result_number(a, "setup.model.core_parameters");
+        char text[256];
+        if (!(fabs(off - 1) <= 0.03) ||
+            result_number(a, "setup.training.steps") != result_number(b, "setup.training.steps") ||
+            result_number(a, "setup.training.batch") != result_number(b, "setup.training.batch")) {
+            snprintf(
+                text, sizeof text,
+                "Not comparable: %.60s has a core %.2f times as large as %.60s, or other steps or batches.",
+                g->model, off, first->model);
+            paragraph(w, text);
+        }
+    }
+    double epochs = first ? result_number(first->run[0]->j, "outcome.train_tokens") /
+                                result_number(first->run[0]->j, "setup.data.train_tokens")
+                          : NAN;
+    if (epochs < 4) { /* of the tasks with a text */
+        char text[256];
+        snprintf(
+            text, sizeof text,
+            "Short training, %.2f epochs of the text: these figures rank models early on and are not what "
+            "they can reach.",
+            epochs);
+        paragraph(w, text);
+    }
+}
+
 static void bucket_sizes(const report *r, const result_kind *kind, const writer *w) {
     char text[256];
     const json_t *test = NULL;
-    for (int i = 0; i < r->count && !json_is_object(test); i++)
-        if (r->groups[i].kind == kind)
-            test = result_at(r->groups[i].run[0]->j, "outcome.test");
+    for (int i = 0; i < r->count; i++)
+        for (int n = 0; r->groups[i].kind == kind && n < r->groups[i].runs && !json_is_object(test); n++)
+            test = result_at(r->groups[i].run[n]->j, "outcome.test");
+    if (!json_is_object(test))
+        return; /* all have diverged */
     snprintf(text, sizeof text, "Targets in the buckets: %.0f rare, %.0f medium, %.0f frequent; %.0f in all.",
              result_number(test, "rare.tokens"), result_number(test, "medium.tokens"),
              result_number(test, "frequent.tokens"), result_number(test, "overall.tokens"));
@@ -480,11 +530,13 @@ static int style_of(const report *r, const group *of) {
     return n < 4 ? left[n] : n;
 }
 
-static void add_evaluations(plot *p, const json_t *points, const char *label, int style) {
+/* @param floor what is less stands there: an axis of logarithms has an end, and no zero */
+static void add_evaluations(plot *p, const json_t *points, const char *label, int style, double floor) {
     plot_series(p, label, style);
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *at = json_array_get(points, i);
-        plot_point(p, result_number(at, "tokens") / 1e6, result_number(at, "valid_loss"));
+        double loss = result_number(at, "valid_loss");
+        plot_point(p, result_number(at, "tokens") / 1e6, loss < floor ? floor : loss);
     }
 }
 
@@ -496,17 +548,17 @@ static void add_list(plot *p, const json_t *list, const char *label, int style) 
 }
 
 static void learning_curves(const report *r, const result_kind *kind, FILE *html) {
+    static const double learned = 1e-4; /* nats per answer; less is not worth the axis */
     plot *p =
         plot_begin("Learning curves: validation loss", "million tokens trained on", kind->loss, PLOT_LINES);
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
-        if (g->kind != kind)
-            continue;
-        for (int n = 0; n < g->runs; n++)
-            add_evaluations(p, result_at(g->run[n]->j, "evaluations"), n ? NULL : g->model, style_of(r, g));
+        for (int n = 0; g->kind == kind && n < g->runs; n++)
+            add_evaluations(p, result_at(g->run[n]->j, "evaluations"), n ? NULL : g->model, style_of(r, g),
+                            kind->higher_is_better ? learned : 0);
     }
     plot_end(p, html,
-             kind->higher_is_better     ? "logscale y\nset yrange [1e-4:*]" /* what is below is learned */
+             kind->higher_is_better     ? "logscale y\nset yrange [1e-4:*]"
              : strcmp(kind->name, "lm") ? "logscale y"
                                         : NULL);
 }
@@ -530,14 +582,42 @@ static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
     plot_end(p, html, kind->higher_is_better ? "yrange [0:105]" : "logscale y\nset yrange [1:*]");
 }
 
+/* Means over the seeds that were tested. */
+static void add_positions(plot *p, const group *g, int style) {
+    size_t length = 0;
+    plot_series(p, g->model, style);
+    for (int n = 0; n < g->runs; n++) {
+        size_t its = json_array_size(result_at(g->run[n]->j, "outcome.test.by_position"));
+        length = its > length ? its : length;
+    }
+    for (size_t t = 0; t < length; t++) {
+        double sum = 0;
+        int count = 0;
+        for (int n = 0; n < g->runs; n++) {
+            const json_t *list = result_at(g->run[n]->j, "outcome.test.by_position");
+            double x = result_number(json_array_get(list, t), "");
+            count += !isnan(x);
+            sum += isnan(x) ? 0 : x;
+        }
+        plot_point(p, (double)(t + 1), count ? sum / count : NAN);
+    }
+}
+
 static void by_position(const report *r, const result_kind *kind, FILE *html, const char *title,
                         const char *unit, const char *set) {
     plot *p = plot_begin(title, "position in the sequence", unit, PLOT_LINES);
     for (int i = 0; i < r->count; i++)
         if (r->groups[i].kind == kind)
-            add_list(p, result_at(r->groups[i].run[0]->j, "outcome.test.by_position"), r->groups[i].model,
-                     style_of(r, &r->groups[i]));
+            add_positions(p, &r->groups[i], style_of(r, &r->groups[i]));
     plot_end(p, html, set);
+}
+
+/* A run of the group with this seed, or NULL. */
+static const json_t *with_seed(const group *g, double seed) {
+    for (int n = 0; g && n < g->runs; n++)
+        if (result_number(g->run[n]->j, "setup.seed") == seed)
+            return g->run[n]->j;
+    return NULL;
 }
 
 /* Our first losses beside the package's from the same weights over the same batches. */
@@ -552,9 +632,10 @@ static void first_losses(const report *r, const result_kind *kind, FILE *html) {
             continue;
         snprintf(ours, sizeof ours, "xlstm%.50s", g->model + 8);
         const group *mine = find_group(r, kind->name, ours);
-        if (!mine)
+        const json_t *same = with_seed(mine, result_number(g->run[0]->j, "setup.seed"));
+        if (!same)
             continue;
-        add_list(p, result_at(mine->run[0]->j, "first_losses"), ours, style_of(r, mine));
+        add_list(p, result_at(same, "first_losses"), ours, style_of(r, mine));
         add_list(p, result_at(g->run[0]->j, "first_losses"), g->model, style_of(r, g));
         pairs++;
     }
@@ -595,6 +676,7 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     heading(w, text);
     paragraph(w, kind->measure);
     task_table(r, kind, w);
+    notes(r, kind, w);
     if (!strcmp(kind->name, "lm"))
         bucket_sizes(r, kind, w);
     learning_curves(r, kind, w->html);

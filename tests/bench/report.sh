@@ -16,6 +16,9 @@ refused "is not an option" reproduce --nonsense
 refused "no torch and xlstm" reproduce --peers "$work/none"
 refused "no whole number" reproduce --seeds 0
 refused "has no xlstm-lm" reproduce --bin "$work"
+refused "no/train.txt cannot be read" reproduce --data "$work/no"
+refused "no.json cannot be read" reproduce --speed "$work/no.json"
+refused "has no task mqar" reproduce --preset thesis --tasks lm,mqar
 
 # All tasks, and one of them over two seeds; a limit of time stops it between steps, and the same command goes on.
 code=0
@@ -40,7 +43,7 @@ else
     echo "gnuplot is not here: the report has no plots"
     grep -q "gnuplot is not here" "$work/out/report.html"
 fi
-! grep -qE '[^:](src|href)=' "$work/out/report.html" # it needs no other file (what SVG refers to inside itself is xlink:href)
+[ "$(grep -cE '[^:](src|href)=' "$work/out/report.html")" = 0 ] # it needs no other file (what SVG refers to inside itself is xlink:href)
 
 # What cannot be merged is refused by the name of the file.
 report() { "$bin/xlstm-report" --out "$work/report.html" "$work/bad"; }
@@ -69,6 +72,25 @@ head -c 900 "$work/out/lm-lstm-s1.json" >"$work/bad/nns-lstm-s1.json"
 report 2>"$work/err"
 grep -q "nns-lstm-s1.json is damaged" "$work/err"
 [ -f "$work/bad/nns-lstm-s1.json.damaged" ]
+fresh # what is no run stays as it is, and in peace
+printf '{"name": "something else"}' >"$work/bad/package.json"
+printf '{"schema": 1, "task": "speed", "rows": []}' >"$work/bad/speed.json"
+"$bin/xlstm-report" --out "$work/report.html" --speed "$work/bad/speed.json" "$work/bad" 2>"$work/err"
+grep -q "package.json is left out" "$work/err"
+grep -q "speed.json is left out" "$work/err"
+[ -f "$work/bad/package.json" ]
+[ -f "$work/bad/speed.json" ]
+fresh # a seed that diverged is counted, and what is said about the task comes from the others
+sed -e 's/"diverged": null/"diverged": 3/' -e '/^  "test": {/,/^  }/c\  "test": null' "$work/out/lm-lstm-s1.json" \
+    >"$work/bad/lm-lstm-s1.json"
+"$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
+grep -q '^| lstm | 1 of 2 ' "$work/report.md"
+[ "$(grep -c nan "$work/report.md")" = 0 ]
+fresh # models of other sizes are named
+"$bin/xlstm-nns" --preset smoke --models transformer --width 128 --out "$work/bad" >"$work/stdout"
+"$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
+grep -q "Not comparable: transformer" "$work/report.md"
+grep -q "Short training, 0.* epochs" "$work/report.md"
 printf '{"schema": 2, "setup": [1, 2]}' >"$work/bad/x.json"
 report 2>"$work/err"
 grep -q 'x.json is damaged ("command" is absent' "$work/err"
