@@ -29,7 +29,7 @@ typedef struct {
     const char *preset, *models, *mix, *out, *data, *save, *checkpoint, *export, *task;
     char *command; /* as it was called */
     preset p;      /* as chosen */
-    int threads, seeds, resume, no_carry;
+    int threads, seeds, resume, no_carry, last;
     xlstm_products products;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
@@ -72,7 +72,7 @@ struct task {
 
 typedef struct {
     const char *doc, *default_models, *default_mix;
-    int takes_data, takes_task, takes_window;
+    int takes_data, takes_task, takes_window, takes_last;
     const preset *(*presets)(const options *o); /* PRESETS of them: smoke, quick, full, thesis */
     task *(*open)(const options *o);            /* prints what it is about, too */
     void (*config)(const options *o, const task *t, xlstm_config *base);

@@ -63,8 +63,13 @@ static void match(xlstm_config *c, size_t target) {
 }
 
 static void xlstm_row(const char *mix, const xlstm_config *base, xlstm_config *c) {
+    int m, s;
     *c = *base;
     check(xlstm_config_mix(c, mix));
+    if (sscanf(mix, "%d:%d", &m, &s) == 2 && m && s &&
+        !(has_kind(c, XLSTM_MLSTM) && has_kind(c, XLSTM_SLSTM)))
+        die("mix \"%s\" of %d blocks has no %s block; use %d:1, or more blocks", mix, c->num_blocks,
+            has_kind(c, XLSTM_MLSTM) ? "sLSTM" : "mLSTM", c->num_blocks - 1);
 }
 
 static void other_row(xlstm_block_kind kind, const xlstm_config *base, xlstm_config *c) {
@@ -116,6 +121,9 @@ int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_M
     for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
         if (count == MAX_MODELS)
             die("--models names more than %d models", MAX_MODELS);
+        for (int i = 0; i < count; i++)
+            if (!strcmp(rows[i].name, name))
+                die("--models names %s twice", name);
         make_row(o, name, base, target, &rows[count++]);
     }
     free(list);

@@ -29,6 +29,7 @@ enum {
     OPT_WINDOW,
     OPT_NO_CARRY,
     OPT_RECURRENT_START,
+    OPT_LAST,
     OPT_PRODUCTS,
     OPT_LR,
     OPT_GRID,
@@ -59,7 +60,9 @@ static const struct argp_option argp_options[] = {
     {"threads", OPT_THREADS, "N", 0, "threads (default: all); results do not depend on it", 2},
     {"save", OPT_SAVE, "DIR", 0, "keep each trained model in DIR/NAME, as xlstm-generate takes it", 2},
     {"export", OPT_EXPORT, "DIR", 0,
-     "train nothing: write initial weights, data and order of each run for bench/peers/train.py", 2},
+     "make no runs, only the search of their rates: write initial weights, data and order of each for "
+     "bench/peers/train.py",
+     2},
     {NULL, 0, NULL, 0, "In place of the preset's:", 3},
     {"width", OPT_WIDTH, "N", 0, "embedding width", 3},
     {"blocks", OPT_BLOCKS, "N", 0, "blocks", 3},
@@ -73,6 +76,9 @@ static const struct argp_option argp_options[] = {
      "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
     {"recurrent-start", OPT_RECURRENT_START, NULL, 0,
      "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates", 3},
+    {"last", OPT_LAST, NULL, 0,
+     "only the answer at a sequence's end is trained and scored, as in the thesis, not every one (xlstm-nns)",
+     3},
     {"products", OPT_PRODUCTS, "TYPE", 0,
      "matrix products in training: real (float32), or bf16: operands in bfloat16, sums in float32; "
      "evaluation is always real",
@@ -132,8 +138,12 @@ static void read_grid(const char *name, const char *text, preset *p) {
     for (char *rate = strtok_r(list, ",", &save); rate; rate = strtok_r(NULL, ",", &save)) {
         if (n + 1 == MAX_GRID)
             die("--%s has more than %d rates", name, MAX_GRID - 1);
+        float x = (float)number_option(name, rate, 1e-12, 10);
+        for (int i = 0; i < n; i++)
+            if (p->grids[0][i] == x)
+                die("--%s has %s twice", name, rate);
         for (int kind = 0; kind < MODEL_KINDS; kind++)
-            p->grids[kind][n] = (float)number_option(name, rate, 1e-12, 10);
+            p->grids[kind][n] = x;
         n++;
     }
     if (!n)
@@ -198,8 +208,10 @@ static void check_task_options(const given *g, const program *p) {
         die("--window is for xlstm-lm; the length of this task's sequences is fixed");
     if (o->no_carry && !p->takes_window)
         die("--no-carry is for xlstm-lm; this task's sequences begin at zero anyway");
-    if ((o->resume || o->limit_seconds >= 0) && !o->out)
-        die("--resume and --limit-seconds need --out DIR, where results and unfinished runs are kept");
+    if (o->last && !p->takes_last)
+        die("--last is for xlstm-nns; this task's answers stand where they stand");
+    if ((o->resume || o->limit_seconds >= 0 || o->checkpoint) && !o->out)
+        die("--resume, --limit-seconds and --checkpoint need --out DIR, where results are kept");
 }
 
 void parse_options(options *o, int argc, char **argv, const program *p) {
@@ -216,6 +228,7 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->save = text_of(&g, OPT_SAVE, NULL);
     o->export = text_of(&g, OPT_EXPORT, NULL);
     o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
+    o->last = text_of(&g, OPT_LAST, NULL) != NULL;
     o->products = products_of(text_of(&g, OPT_PRODUCTS, "real"));
     o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
     o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);

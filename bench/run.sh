@@ -3,11 +3,12 @@
 #   bench/run.sh [--data DIR] [further options of bench/reproduce, such as --preset smoke]
 set -eu
 cd "$(dirname "$0")/.."
-data=${XLSTM_DATA:-}
-if [ "${1:-}" = --data ]; then
-    data=${2:?--data needs a folder}
-    shift 2
-fi
+data=${XLSTM_DATA:-} before=
+for option; do
+    [ "$before" != --data ] || data=$option
+    before=$option
+done
+[ "$before" != --data ] || { echo "bench/run.sh: --data needs a folder" >&2; exit 2; }
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/xlstm
 source=https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2
 sums="9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f  train.txt
@@ -45,7 +46,9 @@ bible_text() { # public-domain text from a Debian package, in lower case with pu
 }
 
 sh tests/deps.sh gnuplot-nox
-cmake --preset release -G Ninja -DXLSTM_BUILD_TESTS=OFF >/dev/null
+generator="-G Ninja"
+[ ! -f build/CMakeCache.txt ] || generator= # whichever it was configured with
+cmake --preset release $generator -DXLSTM_BUILD_TESTS=OFF >/dev/null
 cmake --build --preset release
 if [ -n "$data" ]; then
     echo "corpus: $data, as you asked"
@@ -62,4 +65,4 @@ else
     echo "bench/run.sh: no corpus could be had; give --data DIR with train.txt, valid.txt and test.txt" >&2
     exit 2
 fi
-exec sh bench/reproduce --preset quick --tasks lm,nns --data "$data" "$@"
+exec sh bench/reproduce --preset quick --tasks lm,nns "$@" --data "$data"

@@ -226,10 +226,13 @@ static json_t *describe(const task *base) {
         tests += t->test[i].count;
         crc ^= (json_int_t)crc_of(&t->test[i]);
     }
-    return json_pack("{s:i, s:i, s:I, s:i, s:I, s:I, s:I}", "train_sequences", t->train.count,
-                     "valid_sequences", t->valid.count, "test_sequences", tests, "longest_in_training",
-                     t->train.length, "train_crc32", (json_int_t)crc_of(&t->train), "valid_crc32",
-                     (json_int_t)crc_of(&t->valid), "test_crc32", crc);
+    json_t *j = json_pack("{s:i, s:i, s:I, s:i, s:I, s:I, s:I}", "train_sequences", t->train.count,
+                          "valid_sequences", t->valid.count, "test_sequences", tests, "longest_in_training",
+                          t->train.length, "train_crc32", (json_int_t)crc_of(&t->train), "valid_crc32",
+                          (json_int_t)crc_of(&t->valid), "test_crc32", crc);
+    if (t->scored)
+        json_object_set_new(j, "scored", json_string(t->scored));
+    return j;
 }
 
 static int set_tensors(const sequences *s, const char *const names[6], xlstm_tensor *out) {

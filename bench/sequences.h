@@ -43,6 +43,7 @@ typedef struct {
     int32_t *order; /* of the training set in the epoch `epoch` of `seed` */
     uint64_t seed;
     int64_t epoch;
+    const char *scored; /* which answers count, if not all */
 } sequence_task;
 void sequence_task_open(sequence_task *t, const options *o, const char *name, int tests);
 /* When the sets are made. */

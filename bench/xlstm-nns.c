@@ -44,7 +44,10 @@ static const preset presets[PRESETS] = {
      .valid_size = 8192,
      .test_size = 8192,
      .weight_decay = 0.1f,
-     .grids = {{1e-3f, 3e-3f, 1e-2f}, {1e-3f, 3e-3f, 1e-2f}, {1e-3f, 3e-3f, 1e-2f}, {1e-3f, 3e-3f, 1e-2f}}},
+     .grids = {{1e-4f, 1e-3f, 3e-3f, 1e-2f},
+               {1e-4f, 1e-3f, 3e-3f, 1e-2f},
+               {1e-4f, 1e-3f, 3e-3f, 1e-2f},
+               {1e-4f, 1e-3f, 3e-3f, 1e-2f}}},
     {.width = 128,
      .blocks = 2,
      .heads = 4,
@@ -65,7 +68,8 @@ static const preset *presets_of(const options *o) {
     return presets;
 }
 
-static void make_sequence(sequences *s, int i, uint64_t *state) {
+/* @param last whether only the answer at its end counts */
+static void make_sequence(sequences *s, int i, int last, uint64_t *state) {
     size_t at = (size_t)i * MAX_LENGTH;
     int length = s->lengths[i] = 2 + below(state, MAX_LENGTH - 1);
     double key[2] = {0}, nearest = -2, answer = 0;
@@ -83,16 +87,16 @@ static void make_sequence(sequences *s, int i, uint64_t *state) {
         x[1] = (xlstm_real)v[1];
         x[2] = t ? (xlstm_real)value : 0; /* the key's value means nothing */
         s->y[at + (size_t)t] = (xlstm_real)answer;
-        s->weight[at + (size_t)t] = t > 0;
+        s->weight[at + (size_t)t] = last ? t == length - 1 : t > 0;
     }
 }
 
 /* The data are the same for all runs: a run's seed changes their order only. */
-static void make_set(sequences *s, size_t count, uint64_t which) {
+static void make_set(sequences *s, size_t count, int last, uint64_t which) {
     uint64_t state = mixed(which, 0, 2);
     sequences_make(s, (int)count, MAX_LENGTH, IN);
     for (int i = 0; i < s->count; i++)
-        make_sequence(s, i, &state);
+        make_sequence(s, i, last, &state);
 }
 
 static json_t *test(task *base, xlstm_module *m) {
@@ -114,9 +118,10 @@ static task *open_task(const options *o) {
     sequence_task *t = need(sizeof *t);
     sequence_task_open(t, o, "nns", 1);
     t->task.test = test;
-    make_set(&t->train, o->p.train_size, 1);
-    make_set(&t->valid, o->p.valid_size, 2);
-    make_set(t->test, o->p.test_size, 3);
+    t->scored = o->last ? "last position" : NULL;
+    make_set(&t->train, o->p.train_size, o->last, 1);
+    make_set(&t->valid, o->p.valid_size, o->last, 2);
+    make_set(t->test, o->p.test_size, o->last, 3);
     sequence_task_ready(t);
     printf("nearest-neighbour search: %d, %d, %d sequences of 2 to %d vectors for train, valid, test\n"
            "preset %s: %d blocks, width %d, %lld steps of %d sequences, seed %llu, %d threads\n\n",
@@ -148,6 +153,7 @@ int main(int argc, char **argv) {
                "code 2: something given is wrong; 3: stopped before the end.",
         .default_models = "xlstm@0:1,xlstm@1:0,lstm,lstm-res,transformer",
         .default_mix = "0:1",
+        .takes_last = 1,
         .presets = presets_of,
         .open = open_task,
         .config = configure,

@@ -31,7 +31,7 @@ accepted() { # folder for results, how many there must be, then the command
     [ "$(ls "$folder" | wc -l)" -eq "$many" ] # no checkpoint and nothing half written stays
     for file in "$folder"/*.json; do
         grep -q '"schema": 2' "$file"
-        ! grep -qiE '\b(nan|inf|infinity)\b' "$file"
+        [ "$(grep -ciE '\b(nan|inf|infinity)\b' "$file")" = 0 ]
     done
 }
 
@@ -42,6 +42,16 @@ accepted "$work/lm1" 1 env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke -
 accepted "$work/nns" 5 "$bin/xlstm-nns" --preset smoke
 accepted "$work/parity" 5 "$bin/xlstm-tasks" --task parity --preset smoke
 accepted "$work/mqar" 4 "$bin/xlstm-tasks" --task mqar --preset smoke --models xlstm@1:0,lstm --seeds 2
+
+accepted "$work/last" 1 "$bin/xlstm-nns" --preset smoke --models lstm --last
+grep -q '"scored": "last position"' "$work/last/nns-lstm-s1.json"
+
+# Losses that are not finite are results, too: noted, and the comparison and the search go on.
+accepted "$work/diverged" 5 "$bin/xlstm-nns" --preset smoke --lr 10 --steps 100
+grep -qE '^ *"diverged": [0-9]+' "$work/diverged/nns-xlstm-1-0-s1.json"
+grep -q "diverged at step" "$work/out"
+"$bin/xlstm-nns" --preset smoke --models xlstm@1:0 --lr-grid 3e-3,10 --steps 100 --search-steps 100 --out "$work/onebad" >"$work/out"
+grep -q '"learning_rate": 0.003' "$work/onebad/nns-xlstm-1-0-s1.json"
 
 # A trained model continues a text of its own words.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
@@ -126,6 +136,11 @@ refused "whole number" "$bin/xlstm-nns" --steps -3
 refused "whole number" "$bin/xlstm-nns" --steps 10x
 refused "cannot be made" "$bin/xlstm-nns" --out "$work/no/such/folder"
 refused "is there already" "$bin/xlstm-nns" --preset smoke --out "$work/nns"
+refused "has no sLSTM block; use 3:1" "$bin/xlstm-lm" --data "$corpus" --blocks 4 --mix 7:1
+refused "names lstm twice" "$bin/xlstm-nns" --models lstm,lstm
+refused "has 0.001 twice" "$bin/xlstm-nns" --lr-grid 1e-3,0.001
+refused "need --out" "$bin/xlstm-nns" --checkpoint "$work/none"
+refused "for xlstm-nns" "$bin/xlstm-tasks" --task parity --last
 refused "no task" "$bin/xlstm-tasks"
 refused "unknown" "$bin/xlstm-tasks" --task sorting
 refused "no such task" "$bin/xlstm-tasks" --task mqar --preset thesis
