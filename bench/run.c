@@ -3,8 +3,8 @@
  * setup give the same "outcome", whatever stops, threads and machines lie between. */
 #include "bench.h"
 #include "xlstm/checkpoint.h"
-#include <math.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -470,13 +470,17 @@ static int lock(const run_plan *p, const char *path) {
     }
 }
 
+static void refuse_unfinished(const run_plan *p, const char *checkpoint) {
+    if (!p->o->resume && access(checkpoint, F_OK) == 0)
+        die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
+}
+
 /* Makes the result of a run that nobody else makes at the time. */
 static json_t *make_file(const run_plan *p, const char *path, const char *checkpoint) {
     json_t *result = finished(p, path); /* by whom we waited for */
     if (result)
         return result;
-    if (!p->o->resume && access(checkpoint, F_OK) == 0)
-        die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
+    refuse_unfinished(p, checkpoint);
     result = make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
     if (result) {
         write_json(path, json_incref(result));
@@ -488,6 +492,7 @@ static json_t *make_file(const run_plan *p, const char *path, const char *checkp
 static json_t *make_alone(const run_plan *p, const char *path) {
     char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
+    refuse_unfinished(p, checkpoint);
     int fd = lock(p, locked);
     json_t *result = fd < 0 ? NULL : make_file(p, path, checkpoint);
     if (fd >= 0) {

@@ -458,40 +458,49 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
     table_end(w);
 }
 
-/* The models' training and size, where they are not what one compares them for. */
-static void notes(const report *r, const result_kind *kind, const writer *w) {
-    const group *first = NULL;
+static const group *first_of(const report *r, const result_kind *kind) {
+    for (int i = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind)
+            return &r->groups[i];
+    return NULL;
+}
+
+static int alike(const json_t *a, const json_t *b) {
+    double size =
+        result_number(b, "setup.model.core_parameters") / result_number(a, "setup.model.core_parameters");
+    return fabs(size - 1) <= 0.03 &&
+           result_number(a, "setup.training.steps") == result_number(b, "setup.training.steps") &&
+           result_number(a, "setup.training.batch") == result_number(b, "setup.training.batch");
+}
+
+/* What one would otherwise take for granted: equal size and training. */
+static void not_comparable(const report *r, const result_kind *kind, const writer *w) {
+    const group *first = first_of(r, kind);
+    char text[256];
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
-        if (g->kind != kind)
+        if (g->kind != kind || alike(first->run[0]->j, g->run[0]->j))
             continue;
-        first = first ? first : g;
-        const json_t *a = first->run[0]->j, *b = g->run[0]->j;
-        double off =
-            result_number(b, "setup.model.core_parameters") / result_number(a, "setup.model.core_parameters");
-        char text[256];
-        if (!(fabs(off - 1) <= 0.03) ||
-            result_number(a, "setup.training.steps") != result_number(b, "setup.training.steps") ||
-            result_number(a, "setup.training.batch") != result_number(b, "setup.training.batch")) {
-            snprintf(
-                text, sizeof text,
-                "Not comparable: %.60s has a core %.2f times as large as %.60s, or other steps or batches.",
-                g->model, off, first->model);
-            paragraph(w, text);
-        }
-    }
-    double epochs = first ? result_number(first->run[0]->j, "outcome.train_tokens") /
-                                result_number(first->run[0]->j, "setup.data.train_tokens")
-                          : NAN;
-    if (epochs < 4) { /* of the tasks with a text */
-        char text[256];
-        snprintf(
-            text, sizeof text,
-            "Short training, %.2f epochs of the text: these figures rank models early on and are not what "
-            "they can reach.",
-            epochs);
+        snprintf(text, sizeof text,
+                 "Not comparable: %.60s has a core of another size than %.60s, or other steps or batches.",
+                 g->model, first->model);
         paragraph(w, text);
     }
+}
+
+static void short_training(const report *r, const result_kind *kind, const writer *w) {
+    const json_t *setup = result_at(first_of(r, kind)->run[0]->j, "setup");
+    double tokens = result_number(setup, "training.steps") * result_number(setup, "training.batch") *
+                    result_number(setup, "training.window");
+    double epochs = tokens / result_number(setup, "data.train_tokens"); /* NaN where there is no text */
+    char text[256];
+    if (!(epochs < 4))
+        return;
+    snprintf(text, sizeof text,
+             "Short training, %.2f epochs of the text: these figures rank models early on and are not what "
+             "they can reach.",
+             epochs);
+    paragraph(w, text);
 }
 
 static void bucket_sizes(const report *r, const result_kind *kind, const writer *w) {
@@ -676,7 +685,8 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     heading(w, text);
     paragraph(w, kind->measure);
     task_table(r, kind, w);
-    notes(r, kind, w);
+    not_comparable(r, kind, w);
+    short_training(r, kind, w);
     if (!strcmp(kind->name, "lm"))
         bucket_sizes(r, kind, w);
     learning_curves(r, kind, w->html);
