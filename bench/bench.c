@@ -35,8 +35,6 @@ static double valid_loss(const run_plan *p) {
  */
 static void choose_rate(run_plan *p) {
     const float *grid = p->o->p.grids[p->row->kind];
-    p->seed = SEARCH_SEED;
-    name_run(p);
     p->lr = grid[0];
     if (grid[1] == 0)
         return;
@@ -45,11 +43,13 @@ static void choose_rate(run_plan *p) {
     p->searched = json_array();
     for (int i = 0; grid[i] > 0; i++) {
         run_plan short_run = *p;
+        short_run.seed = SEARCH_SEED;
         short_run.lr = grid[i];
         short_run.steps = p->o->p.search_steps;
         short_run.search = 1;
         short_run.searched = NULL;
         short_run.folder = folder;
+        name_run(&short_run);
         size_t n = strlen(short_run.name);
         snprintf(short_run.name + n, sizeof short_run.name - n, "-lr%g", (double)grid[i]);
         double loss = valid_loss(&short_run);

@@ -492,7 +492,7 @@ static json_t *make_file(const run_plan *p, const char *path, const char *checkp
 static json_t *make_alone(const run_plan *p, const char *path) {
     char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
-    refuse_unfinished(p, checkpoint);
+    refuse_unfinished(p, checkpoint); /* here, too: no lock file is left behind */
     int fd = lock(p, locked);
     json_t *result = fd < 0 ? NULL : make_file(p, path, checkpoint);
     if (fd >= 0) {

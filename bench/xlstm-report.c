@@ -83,12 +83,14 @@ static void add_file(report *r, const char *path) {
     char why[RESULT_WHY];
     json_t *j;
     result_status status = result_read(&j, path, why);
-    if (status == RESULT_FOREIGN)
+    if (status == RESULT_FOREIGN) {
         fprintf(stderr, "xlstm-report: %s is left out: %s\n", path, why);
-    if (status == RESULT_DAMAGED)
-        result_set_aside(path, why);
-    if (status == RESULT_FOREIGN || status == RESULT_DAMAGED)
         return;
+    }
+    if (status == RESULT_DAMAGED) {
+        result_set_aside(path, why);
+        return;
+    }
     if (status != RESULT_OK)
         die("%s: %s", path, why);
     if (r->results == MAX_RUNS)
