@@ -46,9 +46,8 @@ bible_text() { # public-domain text from a Debian package, in lower case with pu
 }
 
 sh tests/deps.sh gnuplot-nox
-generator="-G Ninja"
-[ ! -f build/CMakeCache.txt ] || generator= # whichever it was configured with
-cmake --preset release $generator -DXLSTM_BUILD_TESTS=OFF >/dev/null
+export CMAKE_GENERATOR=Ninja # where there is no build yet
+cmake --preset release -DXLSTM_BUILD_TESTS=OFF >/dev/null
 cmake --build --preset release
 if [ -n "$data" ]; then
     echo "corpus: $data, as you asked"

@@ -42,11 +42,8 @@ if [ "${1:-}" = --tidy ]; then # its own folder: there every file is compiled on
         xargs -n 1 -P "$(nproc)" clang-tidy -p build-tidy --quiet 2>build-tidy/stderr # how much it left out
     exit
 fi
-folder=build
-[ "$preset" = release ] || folder=build-$preset
-generator="-G Ninja"
-[ ! -f "$folder/CMakeCache.txt" ] || generator= # whichever it was configured with
-cmake --preset "$preset" $generator -DXLSTM_WERROR=ON >/dev/null
+export CMAKE_GENERATOR=Ninja # where there is no build yet
+cmake --preset "$preset" -DXLSTM_WERROR=ON >/dev/null
 cmake --build --preset "$preset"
 if [ "${1:-}" = --fuzz ]; then
     target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api result"}
