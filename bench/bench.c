@@ -20,47 +20,57 @@ static void stopped(const run_plan *p) {
     exit(NOT_FINISHED);
 }
 
-static double valid_loss(const run_plan *p) {
-    json_t *result = run_execute(p);
+/* Validation loss of a short run at this rate, noted in p->searched; infinite when it diverged. The short
+ * runs have one seed, whichever are compared: so seeds can be run apart, even at the same time, and what they
+ * give is what one command for all of them gives. */
+static double short_loss(const run_plan *p, float lr, const char *folder) {
+    run_plan short_run = *p;
+    short_run.seed = SEARCH_SEED;
+    short_run.lr = lr;
+    short_run.steps = p->o->p.search_steps;
+    short_run.search = 1;
+    short_run.searched = NULL;
+    short_run.folder = folder;
+    name_run(&short_run);
+    size_t n = strlen(short_run.name);
+    snprintf(short_run.name + n, sizeof short_run.name - n, "-lr%g", (double)lr);
+    json_t *result = run_execute(&short_run);
     if (!result)
-        stopped(p);
+        stopped(&short_run);
     double loss = result_number(result, "outcome.best_valid_loss");
     json_decref(result);
-    return loss;
+    json_array_append_new(p->searched,
+                          json_pack("{s:f, s:I, s:o}", "learning_rate", (double)lr, "steps",
+                                    (json_int_t)short_run.steps, "best_valid_loss", number(loss)));
+    return isfinite(loss) ? loss : INFINITY;
 }
 
 /* The rate of the grid whose short run has the lowest validation loss; all runs of the model have it. The
- * short runs have one seed, whichever are compared: so seeds can be run apart, even at the same time, and
- * what they give is what one command for all of them gives. What the short runs gave is kept in p->searched.
- */
+ * loss has one valley over the rate, so the search begins in the middle of the grid and goes up while that is
+ * better, otherwise down: what it leaves out lies behind a rate that is worse already. A grid can therefore
+ * reach far at little cost. */
 static void choose_rate(run_plan *p) {
     const float *grid = p->o->p.grids[p->row->kind];
-    p->lr = grid[0];
-    if (grid[1] == 0)
+    int count = 0;
+    while (grid[count] > 0)
+        count++;
+    int middle = count / 2, at = middle;
+    p->lr = grid[at];
+    if (count == 1)
         return;
-    double best = INFINITY;
     char *folder = p->folder ? make_folder(p->folder, "search") : NULL;
     p->searched = json_array();
-    for (int i = 0; grid[i] > 0; i++) {
-        run_plan short_run = *p;
-        short_run.seed = SEARCH_SEED;
-        short_run.lr = grid[i];
-        short_run.steps = p->o->p.search_steps;
-        short_run.search = 1;
-        short_run.searched = NULL;
-        short_run.folder = folder;
-        name_run(&short_run);
-        size_t n = strlen(short_run.name);
-        snprintf(short_run.name + n, sizeof short_run.name - n, "-lr%g", (double)grid[i]);
-        double loss = valid_loss(&short_run);
-        json_array_append_new(p->searched,
-                              json_pack("{s:f, s:I, s:o}", "learning_rate", (double)grid[i], "steps",
-                                        (json_int_t)short_run.steps, "best_valid_loss", number(loss)));
-        if (loss < best) {
-            best = loss;
-            p->lr = grid[i];
+    double best = short_loss(p, grid[at], folder);
+    for (int way = 1; way >= -1 && at == middle; way -= 2)
+        for (int i = middle + way; i >= 0 && i < count; i += way) {
+            double loss = short_loss(p, grid[i], folder);
+            if (loss < best) {
+                best = loss;
+                at = i;
+            } else if (way > 0 || isfinite(best)) /* below one that diverged it goes on */
+                break;
         }
-    }
+    p->lr = grid[at];
     free(folder);
 }
 

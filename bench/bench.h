@@ -8,8 +8,9 @@
 
 enum { MAX_MODELS = 16, MAX_GRID = 8, MODEL_KINDS = 4, PRESETS = 4, FIRST_LOSSES = 50 };
 
-/* Learning rates to choose from, for xlstm, lstm, lstm-res, transformer; each list ends with 0. */
+/* Learning rates to choose from, for xlstm, lstm, lstm-res, transformer; each list rises and ends with 0. */
 typedef float rate_grids[MODEL_KINDS][MAX_GRID];
+#define EVERY_MODEL(...) [0] = {__VA_ARGS__}, [1] = {__VA_ARGS__}, [2] = {__VA_ARGS__}, [3] = {__VA_ARGS__}
 
 /* Sizes of a comparison; options replace single ones. */
 typedef struct {

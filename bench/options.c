@@ -84,7 +84,9 @@ static const struct argp_option argp_options[] = {
      "evaluation is always real",
      3},
     {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
-    {"lr-grid", OPT_GRID, "LIST", 0, "rates that every model chooses from, on validation, in short runs", 3},
+    {"lr-grid", OPT_GRID, "LIST", 0,
+     "rates that every model chooses from, on validation, in short runs from the middle of the list outward",
+     3},
     {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
     {"dropout", OPT_DROPOUT, "X", 0, "dropout", 3},
     {"embedding-dropout", OPT_EMBEDDING_DROPOUT, NULL, 0, "dropout behind the embedding too", 3},
@@ -131,6 +133,11 @@ static double number_of(const given *g, int key, const char *name, double low, d
     return text ? number_option(name, text, low, high) : otherwise;
 }
 
+static int by_size(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
 static void read_grid(const char *name, const char *text, preset *p) {
     char *list = strcpy(need(strlen(text) + 1), text), *save = NULL;
     int n = 0;
@@ -142,12 +149,13 @@ static void read_grid(const char *name, const char *text, preset *p) {
         for (int i = 0; i < n; i++)
             if (p->grids[0][i] == x)
                 die("--%s has %s twice", name, rate);
-        for (int kind = 0; kind < MODEL_KINDS; kind++)
-            p->grids[kind][n] = x;
-        n++;
+        p->grids[0][n++] = x;
     }
     if (!n)
         die("--%s is empty; give rates such as 1e-3,3e-3", name);
+    qsort(p->grids[0], (size_t)n, sizeof **p->grids, by_size);
+    for (int kind = 1; kind < MODEL_KINDS; kind++)
+        memcpy(p->grids[kind], p->grids[0], sizeof *p->grids);
     free(list);
 }
 

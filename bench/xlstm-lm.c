@@ -15,7 +15,7 @@ static const preset presets[PRESETS] = {
      .valid_size = 400,
      .test_size = 800,
      .weight_decay = 0.1f,
-     .grids = {{3e-3f}, {3e-3f}, {3e-3f}, {3e-3f}}},
+     .grids = {EVERY_MODEL(3e-3f)}},
     {.width = 128,
      .blocks = 2,
      .heads = 4,
@@ -26,7 +26,7 @@ static const preset presets[PRESETS] = {
      .evaluations = 2,
      .valid_size = 20000,
      .weight_decay = 0.1f,
-     .grids = {{4e-3f}, {4e-3f}, {4e-3f}, {4e-3f}}},
+     .grids = {EVERY_MODEL(4e-3f)}},
     {.width = 256,
      .blocks = 4,
      .heads = 4,
@@ -40,7 +40,7 @@ static const preset presets[PRESETS] = {
      .dropout = 0.15f,
      .embedding_dropout = 1,
      .grids = {{1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f},
-               {1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f},
+               {2.5e-4f, 5e-4f, 1e-3f, 2e-3f, 4e-3f},
                {1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f},
                {1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f}}},
     {.width = 512,
@@ -53,7 +53,7 @@ static const preset presets[PRESETS] = {
      .evaluations = 10,
      .weight_decay = 0.1f,
      .dropout = 0.1f,
-     .grids = {{1e-3f}, {1e-3f}, {1e-3f}, {1e-3f}}},
+     .grids = {EVERY_MODEL(1e-3f)}},
 };
 
 static const preset *presets_of(const options *o) {

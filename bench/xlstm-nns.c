@@ -18,7 +18,7 @@ static const preset presets[PRESETS] = {
      .valid_size = 64,
      .test_size = 64,
      .weight_decay = 0.01f,
-     .grids = {{3e-3f}, {3e-3f}, {3e-3f}, {3e-3f}}},
+     .grids = {EVERY_MODEL(3e-3f)}},
     {.width = 64,
      .blocks = 2,
      .heads = 4,
@@ -44,10 +44,7 @@ static const preset presets[PRESETS] = {
      .valid_size = 8192,
      .test_size = 8192,
      .weight_decay = 0.1f,
-     .grids = {{1e-4f, 1e-3f, 3e-3f, 1e-2f},
-               {1e-4f, 1e-3f, 3e-3f, 1e-2f},
-               {1e-4f, 1e-3f, 3e-3f, 1e-2f},
-               {1e-4f, 1e-3f, 3e-3f, 1e-2f}}},
+     .grids = {EVERY_MODEL(1e-4f, 1e-3f, 3e-3f, 1e-2f)}},
     {.width = 128,
      .blocks = 2,
      .heads = 4,
@@ -60,7 +57,7 @@ static const preset presets[PRESETS] = {
      .test_size = 8192,
      .weight_decay = 0.01f,
      .dropout = 0.1f,
-     .grids = {{1e-3f}, {1e-3f}, {1e-3f}, {1e-3f}}},
+     .grids = {EVERY_MODEL(1e-3f)}},
 };
 
 static const preset *presets_of(const options *o) {

@@ -24,7 +24,7 @@ static const preset parity_presets[PRESETS] = {
      .train_size = 64,
      .valid_size = 64,
      .test_size = 32,
-     .grids = {{3e-3f}, {3e-3f}, {3e-3f}, {3e-3f}}},
+     .grids = {EVERY_MODEL(3e-3f)}},
     {.width = 48,
      .blocks = 2,
      .heads = 1,
@@ -50,7 +50,7 @@ static const preset parity_presets[PRESETS] = {
      .valid_size = 2048,
      .test_size = 2048,
      .weight_decay = 0.01f,
-     .grids = {{1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}}},
+     .grids = {EVERY_MODEL(1e-3f, 4e-3f, 1e-2f)}},
 };
 
 static const preset mqar_presets[PRESETS] = {
@@ -64,7 +64,7 @@ static const preset mqar_presets[PRESETS] = {
      .train_size = 64,
      .valid_size = 64,
      .test_size = 32,
-     .grids = {{3e-3f}, {3e-3f}, {3e-3f}, {3e-3f}}},
+     .grids = {EVERY_MODEL(3e-3f)}},
     {.width = 64,
      .blocks = 2,
      .heads = 2,
@@ -88,7 +88,7 @@ static const preset mqar_presets[PRESETS] = {
      .valid_size = 2048,
      .test_size = 2048,
      .weight_decay = 0.01f,
-     .grids = {{1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}, {1e-3f, 4e-3f, 1e-2f}}},
+     .grids = {EVERY_MODEL(1e-3f, 4e-3f, 1e-2f)}},
 };
 
 static int is_parity(const options *o) {

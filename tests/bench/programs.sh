@@ -52,6 +52,13 @@ grep -qE '^ *"diverged": [0-9]+' "$work/diverged/nns-xlstm-1-0-s1.json"
 grep -q "diverged at step" "$work/out"
 "$bin/xlstm-nns" --preset smoke --models xlstm@1:0 --lr-grid 3e-3,10 --steps 100 --search-steps 100 --out "$work/onebad" >"$work/out"
 grep -q '"learning_rate": 0.003' "$work/onebad/nns-xlstm-1-0-s1.json"
+# The search goes from the middle of the grid, in whatever order that is given, to where it is better.
+"$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-3,1e-6,1e-5 --out "$work/up" >"$work/out"
+[ "$(LC_ALL=C ls "$work/up/search")" = "$(printf 'nns-lstm-s1-lr%s.json\n' 0.001 1e-05)" ]
+grep -q '"learning_rate": 0.001' "$work/up/nns-lstm-s1.json"
+"$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-6,1e-2,10,9 --steps 100 --search-steps 100 --out "$work/down" >"$work/out"
+[ "$(LC_ALL=C ls "$work/down/search")" = "$(printf 'nns-lstm-s1-lr%s.json\n' 0.01 10 1e-06 9)" ]
+grep -q '"learning_rate": 0.01' "$work/down/nns-lstm-s1.json"
 
 # A trained model continues a text of its own words.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
