@@ -6,6 +6,7 @@ batches, learning rates and the setup. The same steps are made from the same wei
 the same form is written to DIR. Run again, it goes on where it was; exit code 3 says that it is not finished.
 """
 import argparse
+import fcntl
 import json
 import math
 import os
@@ -273,6 +274,26 @@ def finished(path, setup):
     return True
 
 
+def lock(path, must_stop):
+    """Processes that make the same run take turns, as those of our programs do; None: it was time to stop."""
+    told = False
+    while True:
+        file = open(path, "w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:  # the process that had it has removed it meanwhile
+            continue
+        except BlockingIOError:
+            if must_stop():
+                return None
+            if not told:
+                print(f"train.py: another process makes {path.stem}; waiting for it", file=sys.stderr)
+                told = True
+            time.sleep(0.1)
+
+
 def peak_kib():
     status = pathlib.Path("/proc/self/status")
     found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
@@ -425,6 +446,19 @@ def official_setup(folder):
     return setup, searched
 
 
+def make(o, setup, searched, path, checkpoint, must_stop):
+    """Whether the run was made to its end, and its result written."""
+    run = Run(o.export, setup, checkpoint, o.device)
+    run.resume()
+    if not run.train(must_stop, o.checkpoint_every):
+        return False
+    result = run.result("bench/peers/train.py " + " ".join(sys.argv[1:]), searched)
+    replace(path, lambda f: f.write(json.dumps(result, indent=1, allow_nan=False).encode() + b"\n"))
+    checkpoint.unlink(missing_ok=True)
+    print(f"{path}: best validation loss {result['outcome']['best_valid_loss']}")
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.split("\n", 2)[2])
     parser.add_argument("export", type=pathlib.Path, help="folder written by --export")
@@ -444,21 +478,27 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.append(1))
     setup, searched = official_setup(o.export)
+
+    def must_stop():
+        return stop or time.monotonic() > limit
+
     name = re.sub(r"[@:/]", "-", f"{setup['task']}-{setup['model']['name']}-s{setup['seed']}")
     path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
     o.out.mkdir(parents=True, exist_ok=True)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if finished(path, setup):
         return print(f"{path} is finished")
-    run = Run(o.export, setup, checkpoint, o.device)
-    run.resume()
-    if not run.train(lambda: stop or time.monotonic() > limit, o.checkpoint_every):
+    locked = checkpoint.with_suffix(".lock")
+    held = lock(locked, must_stop)
+    done = False
+    if held:
+        try:
+            done = finished(path, setup) or make(o, setup, searched, path, checkpoint, must_stop)
+        finally:
+            locked.unlink()
+    if not done:
         print(f"not finished: {name}; the same command goes on")
         sys.exit(NOT_FINISHED)
-    result = run.result("bench/peers/train.py " + " ".join(sys.argv[1:]), searched)
-    replace(path, lambda f: f.write(json.dumps(result, indent=1, allow_nan=False).encode() + b"\n"))
-    checkpoint.unlink(missing_ok=True)
-    print(f"{path}: best validation loss {result['outcome']['best_valid_loss']}")
 
 
 if __name__ == "__main__":
