@@ -27,7 +27,7 @@ static double short_loss(const run_plan *p, float lr, const char *folder) {
     run_plan short_run = *p;
     short_run.seed = SEARCH_SEED;
     short_run.lr = lr;
-    short_run.steps = p->o->p.search_steps[p->row->kind];
+    short_run.steps = p->o->p.search_steps;
     short_run.search = 1;
     short_run.searched = NULL;
     short_run.folder = folder;

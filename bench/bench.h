@@ -8,17 +8,15 @@
 
 enum { MAX_MODELS = 16, MAX_GRID = 8, MODEL_KINDS = 4, PRESETS = 4, FIRST_LOSSES = 50 };
 
-/* Learning rates to choose from, for each kind of model: xlstm, lstm, lstm-res, transformer. Each list rises
- * and ends with 0. */
+/* Learning rates to choose from, for xlstm, lstm, lstm-res, transformer; each list rises and ends with 0. */
 typedef float rate_grids[MODEL_KINDS][MAX_GRID];
 #define EVERY_MODEL(...) [0] = {__VA_ARGS__}, [1] = {__VA_ARGS__}, [2] = {__VA_ARGS__}, [3] = {__VA_ARGS__}
 
 /* Sizes of a comparison; options replace single ones. */
 typedef struct {
     int width, blocks, heads;
-    int64_t steps;
-    int64_t search_steps[MODEL_KINDS]; /* of a run that only chooses the learning rate */
-    int batch, window;                 /* window: longest row */
+    int64_t steps, search_steps; /* of a run; of a run that only chooses the learning rate */
+    int batch, window;           /* window: longest row */
     int evaluations;
     size_t train_size, valid_size, test_size; /* at most, sequences or tokens; 0: all there are */
     size_t search_valid_size;                 /* in runs that only choose the learning rate; 0: as others */

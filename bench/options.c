@@ -171,9 +171,7 @@ static void change_preset(const given *g, preset *p) {
     p->blocks = count_of(g, OPT_BLOCKS, "blocks", 1, XLSTM_MAX_BLOCKS, p->blocks);
     p->heads = count_of(g, OPT_HEADS, "heads", 1, 1024, p->heads);
     p->steps = count_of(g, OPT_STEPS, "steps", 1, 100000000, (int)p->steps);
-    for (int kind = 0; kind < MODEL_KINDS; kind++)
-        p->search_steps[kind] =
-            count_of(g, OPT_SEARCH_STEPS, "search-steps", 1, 100000000, (int)p->search_steps[kind]);
+    p->search_steps = count_of(g, OPT_SEARCH_STEPS, "search-steps", 1, 100000000, (int)p->search_steps);
     p->evaluations = count_of(g, OPT_EVALUATIONS, "evaluations", 1, 100000, p->evaluations);
     p->batch = count_of(g, OPT_BATCH, "batch", 1, 65536, p->batch);
     p->window = count_of(g, OPT_WINDOW, "window", 1, 65536, p->window);
