@@ -20,36 +20,40 @@ static void stopped(const run_plan *p) {
     exit(NOT_FINISHED);
 }
 
-/* Validation loss of a short run at this rate, noted in p->searched; infinite when it diverged. The short
- * runs have one seed, whichever are compared: so seeds can be run apart, even at the same time, and what they
- * give is what one command for all of them gives. */
-static double short_loss(const run_plan *p, float lr, const char *folder) {
-    run_plan short_run = *p;
-    short_run.seed = SEARCH_SEED;
-    short_run.lr = lr;
-    short_run.steps = p->o->p.search_steps;
-    short_run.search = 1;
-    short_run.searched = NULL;
-    short_run.folder = folder;
-    name_run(&short_run);
-    size_t n = strlen(short_run.name);
-    snprintf(short_run.name + n, sizeof short_run.name - n, "-lr%g", (double)lr);
-    json_t *result = run_execute(&short_run);
+/* A run of the search, at this rate: noted in p->searched and to be released with json_decref(). All have one
+ * seed, whichever are compared: so seeds can be run apart, even at the same time, and what they give is what
+ * one command for all of them gives. */
+static json_t *search_at(const run_plan *p, float lr, const char *folder) {
+    run_plan trial = *p;
+    trial.seed = SEARCH_SEED;
+    trial.lr = lr;
+    trial.searched = NULL;
+    trial.folder = folder;
+    trial.search = !p->whole_search;
+    if (trial.search && p->o->p.search_steps < p->steps)
+        trial.steps = p->o->p.search_steps;
+    name_run(&trial);
+    size_t n = strlen(trial.name);
+    snprintf(trial.name + n, sizeof trial.name - n, "-lr%g", (double)lr);
+    json_t *result = run_execute(&trial);
     if (!result)
-        stopped(&short_run);
+        stopped(&trial);
+    json_array_append_new(p->searched, json_pack("{s:f, s:I, s:O}", "learning_rate", (double)lr, "steps",
+                                                 (json_int_t)trial.steps, "best_valid_loss",
+                                                 result_at(result, "outcome.best_valid_loss")));
+    return result;
+}
+
+static double valid_loss(const json_t *result) {
     double loss = result_number(result, "outcome.best_valid_loss");
-    json_decref(result);
-    json_array_append_new(p->searched,
-                          json_pack("{s:f, s:I, s:o}", "learning_rate", (double)lr, "steps",
-                                    (json_int_t)short_run.steps, "best_valid_loss", number(loss)));
     return isfinite(loss) ? loss : INFINITY;
 }
 
-/* The rate of the grid whose short run has the lowest validation loss; all runs of the model have it. The
- * loss has one valley over the rate, so the search begins in the middle of the grid and goes up while that is
- * better, otherwise down: what it leaves out lies behind a rate that is worse already. A grid can therefore
- * reach far at little cost. */
-static void choose_rate(run_plan *p) {
+/* The rate of the grid whose run has the lowest validation loss; all runs of the model have it. The loss has
+ * one valley over the rate, so the search begins in the middle of the grid and goes up while that is better,
+ * otherwise down: what it leaves out lies behind a rate that is worse already. A grid can therefore reach far
+ * at little cost. @return the best run of the search; NULL: there was nothing to choose */
+static json_t *choose_rate(run_plan *p) {
     const float *grid = p->o->p.grids[p->row->kind];
     int count = 0;
     while (grid[count] > 0)
@@ -57,21 +61,24 @@ static void choose_rate(run_plan *p) {
     int middle = count / 2, at = middle;
     p->lr = grid[at];
     if (count == 1)
-        return;
+        return NULL;
     char *folder = p->folder ? make_folder(p->folder, "search") : NULL;
     p->searched = json_array();
-    double best = short_loss(p, grid[at], folder);
+    json_t *best = search_at(p, grid[at], folder);
     for (int way = 1; way >= -1 && at == middle; way -= 2)
         for (int i = middle + way; i >= 0 && i < count; i += way) {
-            double loss = short_loss(p, grid[i], folder);
-            if (loss < best) {
-                best = loss;
+            json_t *other = search_at(p, grid[i], folder);
+            int better = valid_loss(other) < valid_loss(best);
+            if (better)
                 at = i;
-            } else if (way > 0 || isfinite(best)) /* below one that diverged it goes on */
+            json_decref(better ? best : other);
+            best = better ? other : best;
+            if (!better && (way > 0 || isfinite(valid_loss(best)))) /* below what diverged it goes on */
                 break;
         }
     p->lr = grid[at];
     free(folder);
+    return best;
 }
 
 static void print_heading(const task *t, const options *o) {
@@ -103,9 +110,18 @@ static void print_row(const run_plan *p, const json_t *result) {
     fflush(stdout);
 }
 
+/* A search whose runs are as long as a run has made the one of its seed; it is not trained twice. */
+static json_t *run_of_seed(const run_plan *p, json_t *searched) {
+    if (!p->whole_search || !searched || p->seed != SEARCH_SEED)
+        return run_execute(p);
+    json_object_set(searched, "learning_rate_search", p->searched);
+    return run_adopt(p, searched);
+}
+
 static void compare_model(const options *o, task *t, const row_model *row, double deadline) {
     run_plan p = {.o = o, .t = t, .row = row, .steps = o->p.steps, .folder = o->out, .deadline = deadline};
-    choose_rate(&p);
+    p.whole_search = o->p.search_steps >= p.steps && !o->save; /* its runs' weights are not kept */
+    json_t *searched = choose_rate(&p);
     for (int i = 0; i < o->seeds; i++) {
         p.seed = o->seed + (uint64_t)i;
         name_run(&p);
@@ -114,12 +130,13 @@ static void compare_model(const options *o, task *t, const row_model *row, doubl
             printf("%s/%s\n", o->export, p.name);
             continue;
         }
-        json_t *result = run_execute(&p);
+        json_t *result = run_of_seed(&p, searched);
         if (!result)
             stopped(&p);
         print_row(&p, result);
         json_decref(result);
     }
+    json_decref(searched);
     json_decref(p.searched);
 }
 

@@ -15,7 +15,7 @@ typedef float rate_grids[MODEL_KINDS][MAX_GRID];
 /* Sizes of a comparison; options replace single ones. */
 typedef struct {
     int width, blocks, heads;
-    int64_t steps, search_steps; /* of a run; of a run that only chooses the learning rate */
+    int64_t steps, search_steps; /* of a run; of one that chooses the learning rate, at most `steps` */
     int batch, window;           /* window: longest row */
     int evaluations;
     size_t train_size, valid_size, test_size; /* at most, sequences or tokens; 0: all there are */
@@ -112,13 +112,16 @@ typedef struct {
     int64_t steps;
     const char *folder; /* of its result; NULL: it is kept nowhere */
     char name[128];     /* of its files */
-    int search;         /* only chooses the learning rate: the test set is not touched */
+    int search;         /* a short one that chooses the learning rate: the test set is not touched */
+    int whole_search;   /* runs that choose are as long as a run, and one of them is it */
     json_t *searched;   /* what led to `lr`; borrowed */
     double deadline;    /* by now(); stop there */
 } run_plan;
 
 /* The result, to be released with json_decref(); NULL when the deadline or a signal came first. */
 json_t *run_execute(const run_plan *plan);
+/* The same for a run that was made elsewhere, with this result: it is written where it is not there yet. */
+json_t *run_adopt(const run_plan *plan, json_t *result);
 /* Writes what a program in another language needs to make the same run: weights, data, order, setup. */
 void run_export(const run_plan *plan);
 

@@ -68,7 +68,10 @@ static const struct argp_option argp_options[] = {
     {"blocks", OPT_BLOCKS, "N", 0, "blocks", 3},
     {"heads", OPT_HEADS, "N", 0, "heads", 3},
     {"steps", OPT_STEPS, "N", 0, "training steps", 3},
-    {"search-steps", OPT_SEARCH_STEPS, "N", 0, "steps of the short runs that choose a learning rate", 3},
+    {"search-steps", OPT_SEARCH_STEPS, "N", 0,
+     "steps of the runs that choose a learning rate; with as many as --steps, the best one is the run of "
+     "seed 1",
+     3},
     {"evaluations", OPT_EVALUATIONS, "N", 0, "validations during training", 3},
     {"batch", OPT_BATCH, "N", 0, "streams in a batch", 3},
     {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step (xlstm-lm)", 3},

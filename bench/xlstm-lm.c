@@ -31,7 +31,7 @@ static const preset presets[PRESETS] = {
      .blocks = 4,
      .heads = 4,
      .steps = 1600,
-     .search_steps = 240,
+     .search_steps = 1600, /* short runs favour rates that whole ones lose by */
      .search_valid_size = 30000,
      .batch = 80,
      .window = 64,
@@ -40,7 +40,7 @@ static const preset presets[PRESETS] = {
      .dropout = 0.15f,
      .embedding_dropout = 1,
      .grids = {{1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f},
-               {2.5e-4f, 5e-4f, 1e-3f, 2e-3f, 4e-3f},
+               {5e-4f, 1e-3f, 2e-3f, 4e-3f, 8e-3f},
                {1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f},
                {1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f}}},
     {.width = 512,
