@@ -20,6 +20,11 @@ static void stopped(const run_plan *p) {
     exit(NOT_FINISHED);
 }
 
+/* A search whose runs are as long as a run makes that of its seed. */
+static int whole_search(const run_plan *p) {
+    return p->o->p.search_steps >= p->steps;
+}
+
 /* A run of the search, at this rate: noted in p->searched and to be released with json_decref(). All have one
  * seed, whichever are compared: so seeds can be run apart, even at the same time, and what they give is what
  * one command for all of them gives. */
@@ -29,8 +34,8 @@ static json_t *search_at(const run_plan *p, float lr, const char *folder) {
     trial.lr = lr;
     trial.searched = NULL;
     trial.folder = folder;
-    trial.search = !p->whole_search;
-    if (trial.search && p->o->p.search_steps < p->steps)
+    trial.trial = 1;
+    if (!whole_search(p))
         trial.steps = p->o->p.search_steps;
     name_run(&trial);
     size_t n = strlen(trial.name);
@@ -45,6 +50,8 @@ static json_t *search_at(const run_plan *p, float lr, const char *folder) {
 }
 
 static double valid_loss(const json_t *result) {
+    if (json_is_integer(result_at(result, "outcome.diverged")))
+        return INFINITY; /* whatever it came to before */
     double loss = result_number(result, "outcome.best_valid_loss");
     return isfinite(loss) ? loss : INFINITY;
 }
@@ -90,12 +97,22 @@ static void print_heading(const task *t, const options *o) {
     fflush(stdout);
 }
 
+/* A perplexity can have hundreds of digits. */
+static void print_number(double x, int digits) {
+    if (isnan(x))
+        printf(" %9s", "-");
+    else if (fabs(x) < 1e7)
+        printf(" %9.*f", digits, x);
+    else
+        printf(" %9.3g", x);
+}
+
 static void print_row(const run_plan *p, const json_t *result) {
     printf("%-16s", p->row->name);
     for (int i = 0; i < result_columns(p->t->kind); i++) {
         char path[64];
         snprintf(path, sizeof path, "outcome.test.%s", p->t->kind->columns[i].path);
-        printf(" %9.*f", p->t->kind->columns[i].digits, result_number(result, path));
+        print_number(result_number(result, path), p->t->kind->columns[i].digits);
     }
     printf(" %8.3f %+6.1f%% %6d", (double)p->row->core / 1e6, p->row->off_target,
            p->row->config.embedding_dim);
@@ -110,17 +127,31 @@ static void print_row(const run_plan *p, const json_t *result) {
     fflush(stdout);
 }
 
-/* A search whose runs are as long as a run has made the one of its seed; it is not trained twice. */
+/* What the search has trained already is not trained again, unless its weights are wanted. */
 static json_t *run_of_seed(const run_plan *p, json_t *searched) {
-    if (!p->whole_search || !searched || p->seed != SEARCH_SEED)
+    if (!searched || !whole_search(p) || p->seed != SEARCH_SEED || p->o->save)
         return run_execute(p);
     json_object_set(searched, "learning_rate_search", p->searched);
+    json_object_set_new(searched, "command", json_string(p->o->command));
     return run_adopt(p, searched);
 }
 
+static run_plan plan_of(const options *o, task *t, const row_model *row, double deadline) {
+    return (run_plan){
+        .o = o, .t = t, .row = row, .steps = o->p.steps, .folder = o->out, .deadline = deadline};
+}
+
+static void check_model(const options *o, task *t, const row_model *row) {
+    run_plan p = plan_of(o, t, row, INFINITY);
+    for (int i = 0; i < o->seeds; i++) {
+        p.seed = o->seed + (uint64_t)i;
+        name_run(&p);
+        run_check(&p);
+    }
+}
+
 static void compare_model(const options *o, task *t, const row_model *row, double deadline) {
-    run_plan p = {.o = o, .t = t, .row = row, .steps = o->p.steps, .folder = o->out, .deadline = deadline};
-    p.whole_search = o->p.search_steps >= p.steps && !o->save; /* its runs' weights are not kept */
+    run_plan p = plan_of(o, t, row, deadline);
     json_t *searched = choose_rate(&p);
     for (int i = 0; i < o->seeds; i++) {
         p.seed = o->seed + (uint64_t)i;
@@ -153,6 +184,8 @@ int bench_main(int argc, char **argv, const program *about) {
     }
     row_model *rows = need(MAX_MODELS * sizeof *rows);
     int count = make_models(&o, &base, rows);
+    for (int i = 0; i < count; i++)
+        check_model(&o, t, &rows[i]);
     if (o.out)
         free(make_folder(o.out, "."));
     if (o.save)

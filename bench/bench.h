@@ -112,12 +112,13 @@ typedef struct {
     int64_t steps;
     const char *folder; /* of its result; NULL: it is kept nowhere */
     char name[128];     /* of its files */
-    int search;         /* a short one that chooses the learning rate: the test set is not touched */
-    int whole_search;   /* runs that choose are as long as a run, and one of them is it */
+    int trial;          /* chooses the learning rate: shared, in a folder of its own, without its weights */
     json_t *searched;   /* what led to `lr`; borrowed */
     double deadline;    /* by now(); stop there */
 } run_plan;
 
+/* Refuses, without --resume, what would be written over: before anything is trained. */
+void run_check(const run_plan *plan);
 /* The result, to be released with json_decref(); NULL when the deadline or a signal came first. */
 json_t *run_execute(const run_plan *plan);
 /* The same for a run that was made elsewhere, with this result: it is written where it is not there yet. */

@@ -1,5 +1,6 @@
 #include "bench.h"
 #include <argp.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,7 +151,7 @@ static void read_grid(const char *name, const char *text, preset *p) {
             die("--%s has more than %d rates", name, MAX_GRID - 1);
         float x = (float)number_option(name, rate, 1e-12, 10);
         for (int i = 0; i < n; i++)
-            if (p->grids[0][i] == x)
+            if (fabsf(p->grids[0][i] - x) <= 1e-5f * x) /* files are named by six digits */
                 die("--%s has %s twice", name, rate);
         p->grids[0][n++] = x;
     }
@@ -160,6 +161,17 @@ static void read_grid(const char *name, const char *text, preset *p) {
     for (int kind = 1; kind < MODEL_KINDS; kind++)
         memcpy(p->grids[kind], p->grids[0], sizeof *p->grids);
     free(list);
+}
+
+static void change_rates(const char *one, const char *grid, preset *p) {
+    if (one && grid)
+        die("--lr and --lr-grid are both given; give one");
+    if (one && strchr(one, ','))
+        die("--lr is \"%s\"; it is one rate, and --lr-grid has several to choose from", one);
+    if (one)
+        read_grid("lr", one, p);
+    if (grid)
+        read_grid("lr-grid", grid, p);
 }
 
 static int preset_index(const char *name) {
@@ -182,12 +194,9 @@ static void change_preset(const given *g, preset *p) {
     p->dropout = (float)number_of(g, OPT_DROPOUT, "dropout", 0, 0.99, (double)p->dropout);
     p->recurrent_start |= text_of(g, OPT_RECURRENT_START, NULL) != NULL;
     p->embedding_dropout |= text_of(g, OPT_EMBEDDING_DROPOUT, NULL) != NULL;
-    if (text_of(g, OPT_LR, NULL) && text_of(g, OPT_GRID, NULL))
-        die("--lr and --lr-grid are both given; give one");
-    if (text_of(g, OPT_LR, NULL))
-        read_grid("lr", text_of(g, OPT_LR, NULL), p);
-    if (text_of(g, OPT_GRID, NULL))
-        read_grid("lr-grid", text_of(g, OPT_GRID, NULL), p);
+    change_rates(text_of(g, OPT_LR, NULL), text_of(g, OPT_GRID, NULL), p);
+    if (text_of(g, OPT_SEARCH_STEPS, NULL) && p->grids[0][1] == 0)
+        die("--search-steps is given, but there is one rate and nothing to search; give --lr-grid, too");
 }
 
 static xlstm_products products_of(const char *text) {
@@ -196,14 +205,36 @@ static xlstm_products products_of(const char *text) {
     return strcmp(text, "bf16") ? XLSTM_PRODUCTS_REAL : XLSTM_PRODUCTS_BF16;
 }
 
+/* In quotes where a shell needs them. @return where the text ends */
+static char *append_argument(char *to, const char *arg) {
+    int plain = *arg && strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                    "@%+=:,./_-") == strlen(arg);
+    if (plain)
+        return stpcpy(to, arg);
+    *to++ = '\'';
+    for (; *arg; arg++) {
+        if (*arg == '\'')
+            to = stpcpy(to, "'\\'");
+        *to++ = *arg;
+    }
+    return stpcpy(to, "'");
+}
+
+/* As it can be called again. JSON is UTF-8: where a path is not, its other bytes are lost. */
 static char *command_of(int argc, char **argv) {
     size_t size = strlen(program_invocation_short_name) + 1;
     for (int i = 1; i < argc; i++)
-        size += strlen(argv[i]) + 1;
-    char *text = need(size);
-    strcpy(text, program_invocation_short_name);
-    for (int i = 1; i < argc; i++)
-        strcat(strcat(text, " "), argv[i]);
+        size += 4 * strlen(argv[i]) + 4;
+    char *text = need(size), *end = stpcpy(text, program_invocation_short_name);
+    for (int i = 1; i < argc; i++) {
+        *end++ = ' ';
+        end = append_argument(end, argv[i]);
+    }
+    json_t *valid = json_string(text);
+    for (char *c = text; !valid && *c; c++)
+        if (*c & 0x80)
+            *c = '?';
+    json_decref(valid);
     return text;
 }
 
@@ -221,6 +252,8 @@ static void check_task_options(const given *g, const program *p) {
         die("--no-carry is for xlstm-lm; this task's sequences begin at zero anyway");
     if (o->last && !p->takes_last)
         die("--last is for xlstm-nns; this task's answers stand where they stand");
+    if (o->save && o->export)
+        die("--save and --export are both given; what is exported is not trained");
     if ((o->resume || o->limit_seconds >= 0 || o->checkpoint) && !o->out)
         die("--resume, --limit-seconds and --checkpoint need --out DIR, where results are kept");
 }

@@ -37,11 +37,13 @@ typedef struct {
 
 static volatile sig_atomic_t signalled;
 
+/* Asked twice: at once. A terminal's SIGINT and the SIGTERM of the script that it stopped, too, are one
+ * request.
+ */
 static void on_signal(int number) {
-    (void)number;
-    if (signalled)
-        _exit(130); /* asked twice */
-    signalled = 1;
+    if (signalled == number)
+        _exit(130);
+    signalled = number;
 }
 
 static void listen_to_signals(void) {
@@ -102,13 +104,17 @@ static int64_t warmup_of(int64_t steps) {
 }
 
 static int64_t every_of(const run_plan *p) {
-    int64_t every = p->steps / p->o->p.evaluations;
-    return every > 0 ? every : 1;
+    return (p->steps + p->o->p.evaluations - 1) / p->o->p.evaluations;
+}
+
+/* Only chooses the learning rate: the test set is not touched. */
+static int is_short(const run_plan *p) {
+    return p->trial && p->steps < p->o->p.steps;
 }
 
 static size_t validation_limit(const run_plan *p) {
     const preset *s = &p->o->p;
-    return p->search && s->search_valid_size ? s->search_valid_size : s->valid_size;
+    return is_short(p) && s->search_valid_size ? s->search_valid_size : s->valid_size;
 }
 
 static json_t *describe_training(const run_plan *p) {
@@ -119,7 +125,7 @@ static json_t *describe_training(const run_plan *p) {
                      (json_int_t)warmup_of(p->steps), "final_fraction", final_fraction, "weight_decay",
                      (double)p->o->p.weight_decay, "clip", clip, "validation_every", (json_int_t)every_of(p),
                      "validation_limit", (json_int_t)validation_limit(p), "carries_state",
-                     p->t->carry && p->row->carries, "search", p->search, "products",
+                     p->t->carry && p->row->carries, "search", is_short(p), "products",
                      p->o->products == XLSTM_PRODUCTS_BF16 ? "bf16" : "real");
 }
 
@@ -394,9 +400,13 @@ static void end(run *r) {
     json_decref(r->setup);
 }
 
+static const char *saved_name(const run_plan *p) {
+    return p->o->seeds > 1 ? p->name : p->row->name;
+}
+
 static void save_model(const run *r) {
     const run_plan *p = r->plan;
-    char *dir = make_folder(p->o->save, p->o->seeds > 1 ? p->name : p->row->name);
+    char *dir = make_folder(p->o->save, saved_name(p));
     check(xlstm_module_save(r->m, dir));
     if (p->t->keep_words)
         p->t->keep_words(p->t, dir);
@@ -405,10 +415,10 @@ static void save_model(const run *r) {
 
 /* The test of the best weights; a model that never had any is not tested. */
 static json_t *final_test(run *r) {
-    if (r->plan->search || !r->best_step)
+    if (is_short(r->plan) || !r->best_step)
         return json_null();
     copy_weights(r->m, r->best_weights, 1);
-    if (r->plan->o->save)
+    if (r->plan->o->save && !r->plan->trial)
         save_model(r);
     return r->plan->t->test(r->plan->t, r->m);
 }
@@ -429,13 +439,19 @@ static json_t *make_result(const run_plan *p, char *checkpoint) {
     return result;
 }
 
+/* Runs of a search are shared, so those that are there are welcome. */
+static void refuse_finished(const run_plan *p, const char *path) {
+    if (!p->o->resume && !p->trial)
+        die("%s is there already; --resume skips finished runs, or give another --out folder", path);
+}
+
 /* The result that is there already; NULL when there is none that can be used. */
 static json_t *finished(const run_plan *p, const char *path) {
     char why[RESULT_WHY];
     json_t *result, *setup = NULL;
     result_status status = result_read(&result, path, why);
-    if (status == RESULT_OK && !p->o->resume)
-        die("%s is there already; --resume skips finished runs, or give another --out folder", path);
+    if (status == RESULT_OK)
+        refuse_finished(p, path);
     if (status == RESULT_UNREADABLE || status == RESULT_OTHER_SCHEMA)
         die("%s: %s", path, why);
     if (status == RESULT_DAMAGED || status == RESULT_FOREIGN)
@@ -475,6 +491,26 @@ static void refuse_unfinished(const run_plan *p, const char *checkpoint) {
         die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
 }
 
+static int is_there(const char *dir, const char *name, const char *ending) {
+    char *path = join(dir, name, ending);
+    int there = access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+void run_check(const run_plan *p) {
+    if (p->o->resume)
+        return;
+    if (p->folder && is_there(p->folder, p->name, ".json"))
+        refuse_finished(p, join(p->folder, p->name, ".json"));
+    if (p->o->checkpoint && is_there(p->o->checkpoint, p->name, ".checkpoint"))
+        refuse_unfinished(p, join(p->o->checkpoint, p->name, ".checkpoint"));
+    if (p->o->save && is_there(p->o->save, saved_name(p), "/config.json"))
+        die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
+    if (p->o->export && is_there(p->o->export, p->name, "/setup.json"))
+        die("%s/%s is an export already; give another --export folder", p->o->export, p->name);
+}
+
 /* Makes the result of a run that nobody else makes at the time. */
 static json_t *make_file(const run_plan *p, const char *path, const char *checkpoint) {
     json_t *result = finished(p, path); /* by whom we waited for */
@@ -490,7 +526,7 @@ static json_t *make_file(const run_plan *p, const char *path, const char *checkp
 }
 
 static json_t *make_alone(const run_plan *p, const char *path) {
-    char *folder = make_folder(p->o->checkpoint, p->search ? "search" : ".");
+    char *folder = make_folder(p->o->checkpoint, p->trial ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
     refuse_unfinished(p, checkpoint); /* here, too: no lock file is left behind */
     int fd = lock(p, locked);
@@ -513,7 +549,7 @@ json_t *run_execute(const run_plan *p) {
     json_t *result = finished(p, path);
     if (!result)
         result = make_alone(p, path);
-    else if (p->o->save && !p->search)
+    else if (p->o->save && !p->trial)
         fprintf(stderr, "%s: %s was finished before; --save has no weights of it\n",
                 program_invocation_short_name, p->name);
     free(path);

@@ -386,8 +386,8 @@ static int compare_all(check *c, const options *o) {
 static const char usage_line[] =
     "Usage: xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]\n";
 
-static int usage(void) {
-    fputs(usage_line, stderr);
+static int usage(const char *what, const char *about) {
+    fprintf(stderr, "xlstm-check: %s%s; see --help\n", what, about);
     return 2;
 }
 
@@ -413,16 +413,18 @@ static int parse(options *o, int argc, char **argv) {
         if (!strcmp(argv[i], "--tolerance") && i + 1 < argc) {
             o->tolerance = strtod(argv[++i], &end);
             if (end == argv[i] || *end || !(o->tolerance >= 0))
-                return usage();
+                return usage("--tolerance must be a number from 0 on, and is ", argv[i]);
         } else if (!strcmp(argv[i], "--write") && i + 1 < argc) {
             o->write = argv[++i];
-        } else if (argv[i][0] == '-' || o->case_file) {
-            return usage();
+        } else if (argv[i][0] == '-') {
+            return usage("no such option, or its value is missing: ", argv[i]);
+        } else if (o->case_file) {
+            return usage("one argument too many: ", argv[i]);
         } else {
             *(o->model ? &o->case_file : &o->model) = argv[i];
         }
     }
-    return o->case_file ? 0 : usage();
+    return o->case_file ? 0 : usage("a model directory and a case are needed", "");
 }
 
 static int run_case(check *c, const options *o) {

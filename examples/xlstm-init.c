@@ -2,6 +2,7 @@
  * A start for training, and a way to try sizes without a download. */
 #include "program.h"
 #include <argp.h>
+#include <unistd.h>
 
 typedef struct {
     const char *config, *directory;
@@ -38,6 +39,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     return ARGP_ERR_UNKNOWN;
 }
 
+/* Weights can have cost days. */
+static void refuse_weights(const char *directory) {
+    static const char *const names[] = {"model.safetensors", "weights.safetensors"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = need(strlen(directory) + strlen(names[i]) + 2);
+        sprintf(path, "%s/%s", directory, names[i]);
+        if (access(path, F_OK) == 0)
+            die("%s is there already; give a directory without weights", path);
+        free(path);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct argp argp = {
         argp_options,
@@ -53,6 +66,7 @@ int main(int argc, char **argv) {
     xlstm_module *m;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &o);
+    refuse_weights(o.directory);
     check(xlstm_config_load(o.config, &config));
     config.weights = o.weights;
     check(xlstm_model_create(&m, &config, o.seed));

@@ -50,6 +50,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     return ARGP_ERR_UNKNOWN;
 }
 
+enum { MOST_TYPES = 16 };
+
+/* Cuts the list; all of it is looked at before anything is loaded. @return how many types it has */
+static int read_types(char *list, const char *names[MOST_TYPES]) {
+    int count = 0;
+    char *save = NULL;
+    for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        if (count == MOST_TYPES)
+            die("--weights names more than %d types", MOST_TYPES);
+        weights_option(name);
+        names[count++] = name;
+    }
+    if (!count)
+        die("--weights is empty; use real, bf16 or int8, with commas between");
+    return count;
+}
+
 static int32_t *read_tokens(const options *o, size_t *count) {
     xlstm_tokenizer *t;
     size_t bytes;
@@ -116,19 +133,21 @@ int main(int argc, char **argv) {
         NULL,
         NULL};
     options o = {.weights = "real", .streams = 16, .window = 64};
+    const char *names[MOST_TYPES];
     size_t count;
     double first = 0, seen;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &o);
+    char *list = strcpy(need(strlen(o.weights) + 1), o.weights);
+    int types = read_types(list, names);
     int32_t *tokens = read_tokens(&o, &count);
-    char *list = strcpy(need(strlen(o.weights) + 1), o.weights), *save = NULL;
     printf("%-8s %12s %10s %10s %9s\n", "weights", "perplexity", "change", "MB", "targets");
-    for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+    for (int i = 0; i < types; i++) {
         xlstm_module *m;
-        check(xlstm_module_load_as(&m, o.model, weights_option(name)));
+        check(xlstm_module_load_as(&m, o.model, weights_option(names[i])));
         double perplexity = exp(evaluate(&o, m, tokens, count, &seen));
         first = first > 0 ? first : perplexity;
-        printf("%-8s %12.3f %+9.3f%% %10.2f %9.0f\n", name, perplexity, 100 * (perplexity / first - 1),
+        printf("%-8s %12.3f %+9.3f%% %10.2f %9.0f\n", names[i], perplexity, 100 * (perplexity / first - 1),
                (double)xlstm_module_bytes(m) / 1e6, seen);
         fflush(stdout);
         xlstm_module_free(m);

@@ -61,9 +61,10 @@ grep -q '"learning_rate": 0.001' "$work/up/nns-lstm-s1.json"
 grep -q '"learning_rate": 0.0099' "$work/down/nns-lstm-s1.json"
 
 # Runs of a search that are as long as a run are runs of seed 1: what the best of them gave is what training gives.
-whole() { "$bin/xlstm-nns" --preset smoke --models lstm --search-steps 30 --seeds 2 "$@" >"$work/out"; }
+whole() { "$bin/xlstm-nns" --preset smoke --models lstm --steps 30 --seeds 2 "$@" >"$work/out"; }
+grid="--search-steps 30 --lr-grid 1e-3,1e-2,3e-2"
 outcome() { sed -n '/"outcome"/,/^ }/p' "$1/nns-lstm-s$2.json"; }
-whole --lr-grid 1e-3,1e-2,3e-2 --out "$work/chosen"
+whole $grid --out "$work/chosen"
 rate=$(awk '$1 == "lstm" { print $(NF - 2) }' "$work/out" | uniq)
 [ "$(ls "$work/chosen" | wc -l)" -eq 3 ]
 whole --lr "$rate" --out "$work/named"
@@ -71,8 +72,30 @@ for seed in 1 2; do
     outcome "$work/chosen" $seed | grep -q '"last": 0'
     [ "$(outcome "$work/chosen" $seed)" = "$(outcome "$work/named" $seed)" ]
 done
-grep -q "\"best_valid_loss\"" "$work/chosen/search/nns-lstm-s1-lr0.001.json"
-"$bin/xlstm-nns" --preset smoke --models lstm --search-steps 30 --seeds 2 --lr-grid 1e-3,1e-2,3e-2 --out "$work/chosen" --resume >"$work/out"
+grep -q "\"best_valid_loss\"" "$work/chosen/search/nns-lstm-s1-lr0.01.json"
+[ "$(grep -c -- "--seeds 2 --search-steps" "$work/chosen/nns-lstm-s1.json")" = 1 ]
+whole $grid --out "$work/chosen" --resume
+# What is there is refused before a search, and a search is shared, with --resume or without.
+refused "is there already" "$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-4,1e-3 --seeds 9 --seed 2 --out "$work/chosen"
+[ ! -e "$work/chosen/search/nns-lstm-s1-lr0.0001.json" ]
+rm "$work/chosen"/*.json
+whole $grid --out "$work/chosen"
+[ "$(outcome "$work/chosen" 2)" = "$(outcome "$work/named" 2)" ]
+# So is it between a run that keeps its weights, which trains the chosen run again, and one that does not.
+kept() { "$bin/xlstm-lm" --preset smoke --data "$corpus" --models lstm --search-steps 20 --lr-grid 1e-3,3e-3 "$@" >"$work/out"; }
+kept --out "$work/kept"
+rm "$work/kept"/*.json
+kept --out "$work/kept" --save "$work/kept.model"
+[ -s "$work/kept.model/lstm/config.json" ]
+# A rate that diverges in the end is not taken, however well it began.
+"$bin/xlstm-lm" --preset smoke --data "$corpus" --models lstm-res --weight-decay 10 --lr-grid 1e-5,1e-4,0.5 --steps 200 --search-steps 200 \
+    --evaluations 100 --out "$work/late" >"$work/out"
+grep -q '"diverged": [0-9]' "$work/late/search/lm-lstm-res-s1-lr0.5.json"
+grep -q '"diverged": null' "$work/late/lm-lstm-res-s1.json"
+# A command can be called again: its words are quoted, and what JSON cannot hold does not cost the run.
+odd=$(printf "$work/it's \351")
+"$bin/xlstm-nns" --preset smoke --models lstm --out "$odd" >"$work/out"
+grep -qF -- "--out '$work/it'\\\\''s ?'\"" "$odd/nns-lstm-s1.json"
 
 # A trained model continues a text of its own words.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
@@ -100,6 +123,12 @@ refused "use real, bf16 or int8" "$examples/xlstm-perplexity" "$work/saved/xlstm
 
 refused "one of" "$examples/xlstm-generate" "$work/saved/xlstm"
 refused "whole number" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --top-k many
+refused "weights is empty" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights ,
+refused "use real, bf16" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,half
+[ ! -s "$work/out.refused" ] # before the first is computed
+refused "is there already" "$examples/xlstm-init" "$work/saved/xlstm/config.json" "$work/saved/xlstm"
+refused "tolerance must be" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance few
+refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"
 refused "tokens must be" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
@@ -167,6 +196,10 @@ refused "unknown" "$bin/xlstm-tasks" --task sorting
 refused "no such task" "$bin/xlstm-tasks" --task mqar --preset thesis
 refused "need --out" "$bin/xlstm-nns" --resume
 refused "both given" "$bin/xlstm-nns" --lr 1e-3 --lr-grid 1e-3,1e-2
+refused "one rate" "$bin/xlstm-nns" --lr 1e-3,1e-2
+refused "nothing to search" "$bin/xlstm-nns" --search-steps 10
+refused "both given" "$bin/xlstm-lm" --data "$corpus" --save "$work/a" --export "$work/b"
+refused "holds a model already" "$bin/xlstm-lm" --data "$corpus" --preset smoke --models xlstm --save "$work/saved"
 refused "give a number" "$bin/xlstm-nns" --lr-grid 1e-3,fast
 refused "not an option" "$bin/xlstm-nns" word
 refused "divide" "$bin/xlstm-nns" --preset smoke --width 17 --heads 4

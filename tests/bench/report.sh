@@ -18,6 +18,8 @@ refused "no whole number" reproduce --seeds 0
 refused "has no xlstm-lm" reproduce --bin "$work"
 refused "no/train.txt cannot be read" reproduce --data "$work/no"
 refused "no.json cannot be read" reproduce --speed "$work/no.json"
+refused "tasks is empty" reproduce --tasks ,
+refused "cannot be made" reproduce --out "$work/corpus/train.txt"
 refused "has no task mqar" reproduce --preset thesis --tasks lm,mqar
 
 # All tasks, and one of them over two seeds; a limit of time stops it between steps, and the same command goes on.
@@ -29,6 +31,13 @@ reproduce --tasks lm --seeds 2 >"$work/stdout"
 [ "$(ls "$work/out"/*.json | wc -l)" -eq 23 ]
 before=$(cat "$work/out"/*.json | cksum)
 reproduce --tasks lm --seeds 2 >"$work/stdout" # finished runs are not touched
+refused "is not what xlstm-speed" reproduce --tasks=lm --seeds=2 --speed "$work/corpus/train.txt"
+mkdir "$work/out/export" && echo mine >"$work/out/export/file" # what is not its own stays
+printf '#!/bin/sh\n' >"$work/peer" && chmod +x "$work/peer"
+reproduce --tasks lm --seeds 2 --peers "$work/peer" >"$work/stdout"
+grep -q mine "$work/out/export/file"
+rm -r "$work/out/export"
+[ -z "$(find "$work/out" -name 'exports.*')" ]
 [ "$before" = "$(cat "$work/out"/*.json | cksum)" ]
 
 # Its tables: every task, the thesis's figures, mean and spread over two seeds, the official row.

@@ -66,7 +66,8 @@ lm --out "$work/asked" --resume --steps 100000 --threads 1 --checkpoint-every 0 
 pid=$!
 how=
 while ! [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]; do sleep 0.05; done
-kill -TERM $pid
+kill -INT $pid
+kill -TERM $pid # a terminal's, and that of a script that it stopped: asked once
 code=0
 wait $pid || code=$?
 [ $code -eq 3 ]
