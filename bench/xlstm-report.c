@@ -327,6 +327,118 @@ static void where_cell(const group *g, const writer *w) {
     table_cell(w, text);
 }
 
+static int count_blocks(const group *g, const char *kind) {
+    const json_t *blocks = result_at(g->run[0]->j, "setup.model.blocks");
+    int n = 0;
+    for (size_t i = 0; i < json_array_size(blocks); i++)
+        n += !strcmp(result_text(json_array_get(blocks, i), ""), kind);
+    return n;
+}
+
+/* A system of the thesis, and what of it is here: "LSTM" alone does not say that. */
+static void system_cell(const char *says, const group *g, const writer *w) {
+    int m = g ? count_blocks(g, "mlstm") : 0, s = g ? count_blocks(g, "slstm") : 0;
+    char here[64] = "", text[128];
+    if (m && s)
+        snprintf(here, sizeof here, "%d mLSTM and %d sLSTM blocks", m, s);
+    else if (m || s)
+        snprintf(here, sizeof here, "%d %s block%s", m + s, m ? "mLSTM" : "sLSTM", m + s > 1 ? "s" : "");
+    else if (g && count_blocks(g, "lstm_plain"))
+        snprintf(here, sizeof here, "a plain stack");
+    snprintf(text, sizeof text, here[0] ? "%s (here %s)" : "%s", says, here);
+    table_cell(w, text);
+}
+
+/* ---- what of the training differs between the rows of a table ---- */
+
+/* What a result says of its training, in words; "" when it does not. */
+static const char *training_words(const group *g, const char *field) {
+    const json_t *at = result_at(result_at(g->run[0]->j, "setup.training"), field);
+    if (json_is_boolean(at))
+        return json_is_true(at) ? "state carried from window to window" : "each window by itself";
+    return !json_is_string(at)                      ? ""
+           : !strcmp(json_string_value(at), "real") ? "unrounded products"
+                                                    : "products with operands in bf16";
+}
+
+static int differs(const report *r, const result_kind *kind, const char *field) {
+    const char *first = NULL;
+    for (int i = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind) {
+            const char *words = training_words(&r->groups[i], field);
+            if (first && strcmp(first, words))
+                return 1;
+            first = words;
+        }
+    return 0;
+}
+
+/* "WORDS: MODEL, MODEL", and which models those are is marked as said. */
+static void add_models(const report *r, int i, const char *field, char said[MAX_GROUPS], FILE *f) {
+    const char *words = training_words(&r->groups[i], field), *comma = "";
+    fprintf(f, "%s: ", words[0] ? words : "not known");
+    for (int k = i; k < r->count; k++)
+        if (r->groups[k].kind == r->groups[i].kind && !strcmp(training_words(&r->groups[k], field), words)) {
+            fprintf(f, "%s%s", comma, r->groups[k].model);
+            comma = ", ";
+            said[k] = 1;
+        }
+}
+
+static void unlike_training(const report *r, const result_kind *kind, const writer *w) {
+    static const char *const fields[] = {"products", "carries_state"};
+    for (int n = 0; n < 2; n++) {
+        char said[MAX_GROUPS] = {0}, *text = NULL;
+        size_t size;
+        if (!differs(r, kind, fields[n]))
+            continue;
+        FILE *f = open_memstream(&text, &size);
+        fputs("Not trained alike: ", f);
+        for (int i = 0, parts = 0; i < r->count; i++)
+            if (r->groups[i].kind == kind && !said[i]) {
+                fputs(parts++ ? "; " : "", f);
+                add_models(r, i, fields[n], said, f);
+            }
+        fputs(".", f);
+        fclose(f);
+        paragraph(w, text);
+        free(text);
+    }
+}
+
+static const json_t *differences(const group *g) {
+    return result_at(g->run[0]->j, "setup.model.differences");
+}
+
+/* Whether no group before it says the same. */
+static int says_first(const report *r, const group *g) {
+    for (const group *before = r->groups; before < g; before++)
+        if (before->kind == g->kind && json_equal(differences(before), differences(g)))
+            return 0;
+    return 1;
+}
+
+/* What a result says of itself is unlike ours, once for all that say it. */
+static void own_differences(const report *r, const result_kind *kind, const writer *w) {
+    for (const group *g = r->groups; g < r->groups + r->count; g++) {
+        char *text = NULL;
+        size_t size;
+        if (g->kind != kind || !json_array_size(differences(g)) || !says_first(r, g))
+            continue;
+        FILE *f = open_memstream(&text, &size);
+        fputs(g->model, f);
+        for (const group *k = g + 1; k < r->groups + r->count; k++)
+            if (k->kind == kind && json_equal(differences(k), differences(g)))
+                fprintf(f, ", %s", k->model);
+        for (size_t i = 0; i < json_array_size(differences(g)); i++)
+            fprintf(f, "%s%s", i ? "; " : ": ", result_text(json_array_get(differences(g), i), ""));
+        fputs(".", f);
+        fclose(f);
+        paragraph(w, text);
+        free(text);
+    }
+}
+
 /* What models are ranked by comes first: on a phone the others are behind the edge. */
 static const result_column *shown_column(const result_kind *kind, int i) {
     int n = result_columns(kind);
@@ -338,6 +450,7 @@ static void headline(const report *r, writer *w) {
     heading(w, "Test perplexity on language modelling: the thesis's figures and these");
     table_begin(w);
     table_head(w, "system");
+    table_head(w, "seeds here");
     for (int c = 0; c < 4; c++)
         for (int by = 0; by < 2; by++) {
             char text[64];
@@ -347,11 +460,11 @@ static void headline(const report *r, writer *w) {
     table_headed(w);
     for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++) {
         const group *g = best_group(r, "lm", thesis[i].model);
-        char system[128];
-        snprintf(system, sizeof system, g && strchr(g->model, '@') ? "%s (here %s)" : "%s", thesis[i].says,
-                 g ? g->model : "");
+        char seeds[16];
         table_row(w);
-        table_cell(w, system);
+        system_cell(thesis[i].says, g, w);
+        snprintf(seeds, sizeof seeds, g ? "%d" : "–", g ? g->runs : 0);
+        table_cell(w, seeds);
         for (int c = 0; c < 4; c++) {
             const result_column *column = shown_column(lm, c);
             char text[64], path[64];
@@ -365,10 +478,13 @@ static void headline(const report *r, writer *w) {
         }
     }
     table_end(w);
-    paragraph(w, "The thesis trained models of other sizes, for other lengths of time, and its LSTM not at "
-                 "all; its figures "
-                 "are for orientation. Of several mixes of blocks the one that is best in validation is "
-                 "shown. Buckets: how often the target occurs in the training text.");
+    paragraph(w,
+              "The thesis trained models of other sizes, for other lengths of time, and its LSTM baselines "
+              "did not learn (their score in nearest-neighbour search is the constant predictor's 1/12); "
+              "its figures are for orientation. Of several mixes of blocks the one that is best in "
+              "validation is shown. Buckets: how often the target occurs in the training text.");
+    if (differs(r, lm, "products") || differs(r, lm, "carries_state"))
+        paragraph(w, "The models here were not all trained alike: what differs stands under the next table.");
 }
 
 static void machine_cells(const group *g, const writer *w) {
@@ -687,6 +803,8 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     heading(w, text);
     paragraph(w, kind->measure);
     task_table(r, kind, w);
+    unlike_training(r, kind, w);
+    own_differences(r, kind, w);
     not_comparable(r, kind, w);
     short_training(r, kind, w);
     if (!strcmp(kind->name, "lm"))
@@ -805,9 +923,11 @@ static void write_page(const report *r, writer *w) {
     fputs(page_head, w->html);
     fputs("<h1>xLSTM compared</h1>\n", w->html);
     fputs("# xLSTM compared\n", w->md);
-    paragraph(w, "Models whose core parameters are of equal size, trained on the same data, tested once with "
-                 "the weights "
-                 "that were best in validation. Figures over several seeds: mean ± standard deviation.");
+    paragraph(w,
+              "Models whose core parameters are of equal size, trained on the same data, tested once with "
+              "the weights that were best in validation. What else differs between them is said under each "
+              "table. Figures over several seeds: mean ± standard deviation; one figure alone is of one "
+              "seed.");
     headline(r, w);
     const result_kind *kind;
     for (int i = 0; (kind = result_kind_at(i)); i++)
