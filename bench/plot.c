@@ -77,14 +77,21 @@ static void write_data(const plot *p, FILE *f) {
     }
 }
 
-static void write_styles(FILE *f) { /* colours by Okabe and Ito, without the yellow that white swallows */
+/* Colours by Okabe and Ito, without the yellow that white swallows. No two styles have the same dashes, so
+ * that lines on top of each other and grey prints can be told apart; the second seven have the colours again,
+ * with other marks. */
+enum { STYLES = 14 };
+static void write_styles(FILE *f) {
     static const char *const colours[] = {"0072B2", "D55E00", "009E73", "CC79A7",
                                           "000000", "E69F00", "56B4E9"};
-    static const int marks[] = {7, 5, 9, 11, 13, 6, 4};
-    for (int i = 0; i < 7; i++)
-        fprintf(f, "set linetype %d lc rgb \"#%s\" dt %d pt %d lw 2 ps 0.7\n", i + 1, colours[i], i % 5 + 1,
-                marks[i]);
-    fputs("set linetype cycle 7\n", f);
+    static const char *const dashes[STYLES] = {
+        "1",      "2",       "3",     "4",          "5",          "(16,4)",     "(6,2,2,2)",
+        "(10,8)", "(20,10)", "(2,8)", "(20,4,2,4)", "(8,3,8,10)", "(14,3,4,3)", "(3,3,12,3,3,8)"};
+    static const int marks[STYLES] = {7, 5, 9, 11, 13, 6, 4, 8, 10, 12, 14, 1, 2, 3};
+    for (int i = 0; i < STYLES; i++)
+        fprintf(f, "set linetype %d lc rgb \"#%s\" dt %s pt %d lw 2 ps 0.7\n", i + 1, colours[i % 7],
+                dashes[i], marks[i]);
+    fprintf(f, "set linetype cycle %d\n", STYLES);
 }
 
 static size_t longest(const plot *p) {
@@ -102,8 +109,10 @@ static void write_axes(const plot *p, FILE *f, const char *set) {
     if (p->x[0]) {
         fputs(" noenhanced\nset xlabel ", f);
         quoted(f, p->x);
+        fputs(" offset 0,0.5", f); /* clear of the key */
     }
-    fputs("\nset key noenhanced outside top center horizontal\nset grid ytics lc rgb \"#dddddd\"\nset border "
+    fputs("\nset key noenhanced bmargin center horizontal maxcols 2\nset grid ytics lc rgb \"#dddddd\"\nset "
+          "border "
           "3\n"
           "set tics nomirror\nset format x \"%.4g\"\nset format y \"%.4g\"\n",
           f);
@@ -130,23 +139,75 @@ static void write_plot(const plot *p, FILE *f) {
         const series *s = &p->s[i];
         fputs(i ? ", " : "plot ", f);
         if (p->form == PLOT_BARS)
-            fprintf(f, "$d%d using ($1+%g):2:(%g) with boxes fs pattern %d lt %d title ", i,
-                    (i - 0.5 * (p->count - 1)) * width, 0.9 * width, s->style % 7 + 1, s->style % 7 + 1);
+            fprintf(f, "$d%d using ($1+%g):2:(%g) with boxes fs pattern %d lt %d dt 1 title ", i,
+                    (i - 0.5 * (p->count - 1)) * width, 0.9 * width, s->style % 7 + 1, s->style % STYLES + 1);
         else
-            fprintf(f, "$d%d using 1:2 with linespoints lt %d pi %zu title ", i, s->style % 7 + 1, every);
+            fprintf(f, "$d%d using 1:2 with linespoints lt %d pi %zu title ", i, s->style % STYLES + 1,
+                    every);
         quoted(f, s->name);
     }
     fputc('\n', f);
 }
 
-/* The picture without the lines that only a file of its own has. */
-static int copy_svg(const char *path, FILE *html) {
+/* Ids that gnuplot gives in every picture, and a page may have but once. */
+static int is_shared_id(const char *at) {
+    static const char *const ids[] = {"gpPt", "gpDot", "gnuplot_canvas", "textbox", "greybox"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (!strncmp(at, ids[i], strlen(ids[i])))
+            return 1;
+    return 0;
+}
+
+/* @param number of the picture in the page, which becomes a part of its ids */
+static void copy_with_ids(const char *svg, int number, FILE *html) {
+    for (const char *at = svg; *at; at++) {
+        fputc(*at, html);
+        if (strchr("'\"#", *at) && is_shared_id(at + 1))
+            fprintf(html, "p%d", number);
+    }
+}
+
+/* For those who hear the page; names are ours, but files say them. */
+static void attribute(FILE *f, const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text >= 32 && !strchr("<>&\"", *text))
+            fputc(*text, f);
+}
+
+static void write_label(const plot *p, FILE *html) {
+    const char *comma = "; ";
+    attribute(html, p->title);
+    fputs(": ", html);
+    attribute(html, p->y);
+    fputs(p->x[0] ? " against " : "", html);
+    attribute(html, p->x);
+    for (int i = 0; i < p->count; i++)
+        if (p->s[i].named) {
+            fputs(comma, html);
+            attribute(html, p->s[i].name);
+            comma = ", ";
+        }
+}
+
+/* The picture without the lines that only a file of its own has, and with a name in place of gnuplot's, which
+ * is "Gnuplot" for all. */
+static int copy_svg(const plot *p, const char *path, int number, FILE *html) {
     size_t size;
     char *text = read_file(path, &size), *svg = text ? strstr(text, "<svg") : NULL;
-    if (svg)
-        fprintf(html, "<figure>\n%s</figure>\n", svg);
+    char *titled = svg ? strstr(svg, "<title>") : NULL, *body = svg ? strstr(svg, "</desc>") : NULL;
+    if (titled && body > titled) {
+        *titled = 0;
+        fputs("<figure role=\"group\" aria-label=\"", html);
+        attribute(html, p->title);
+        fputs("\">\n<svg role=\"img\" aria-label=\"", html);
+        write_label(p, html);
+        fputc('"', html);
+        copy_with_ids(svg + 4, number, html);
+        copy_with_ids(body + 7, number, html);
+        fputs("</figure>\n", html);
+    }
     free(text);
-    return svg != NULL;
+    return titled && body > titled;
 }
 
 static int has_points(const plot *p) {
@@ -160,20 +221,21 @@ void plot_end(plot *p, FILE *html, const char *set) {
     char script[] = "/tmp/xlstm-plot-XXXXXX", picture[sizeof script + 4], command[128];
     int fd = has_points(p) ? mkstemp(script) : -1;
     FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    static int number; /* of the picture: a part of its ids */
     int drawn = 0;
     if (f) {
         snprintf(picture, sizeof picture, "%s.svg", script);
         fprintf(f,
-                "set terminal svg size 680,420 dynamic font \"sans-serif,16\" linewidth 1 background "
-                "\"#ffffff\"\nset output \"%s\"\n",
-                picture);
+                "set terminal svg size 440,400 dynamic font \"sans-serif,14\" linewidth 1 background "
+                "\"#ffffff\" name \"p%d\"\nset output \"%s\"\n",
+                ++number, picture);
         write_styles(f);
         write_data(p, f);
         write_axes(p, f, set);
         write_plot(p, f);
         fclose(f);
         snprintf(command, sizeof command, "gnuplot %s >/dev/null 2>&1", script);
-        drawn = system(command) == 0 && copy_svg(picture, html);
+        drawn = system(command) == 0 && copy_svg(p, picture, number, html);
         remove(picture);
         remove(script);
     }

@@ -749,8 +749,7 @@ static const json_t *with_seed(const group *g, double seed) {
 
 /* Our first losses beside the package's from the same weights over the same batches. */
 static void first_losses(const report *r, const result_kind *kind, FILE *html) {
-    plot *p = plot_begin("First training losses, from the same weights over the same batches", "step",
-                         kind->loss, PLOT_LINES);
+    plot *p = plot_begin("First losses, same weights and batches", "step", kind->loss, PLOT_LINES);
     int pairs = 0;
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
@@ -914,7 +913,7 @@ static const char page_head[] =
     "th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; "
     "min-width: 6em }\n"
     "th:first-child { background: #f3f3f3 }\nfigure { margin: 1rem 0; overflow-x: "
-    "auto }\nsvg { width: 100%; height: auto; min-width: 30rem; max-width: 52rem }\n"
+    "auto }\nsvg { width: 100%; height: auto; max-width: 34rem }\n"
     "details { margin: .25rem 0 }\nsummary { cursor: pointer }\npre { font-size: .8rem; overflow-x: auto; "
     "background: "
     "#f6f6f6; padding: .5rem }\n</style>\n";
