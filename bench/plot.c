@@ -109,7 +109,7 @@ static void write_axes(const plot *p, FILE *f, const char *set) {
     if (p->x[0]) {
         fputs(" noenhanced\nset xlabel ", f);
         quoted(f, p->x);
-        fputs(" offset 0,0.5", f); /* clear of the key */
+        fputs(" . \"\\n \"", f); /* a line between it and the key */
     }
     fputs("\nset key noenhanced bmargin center horizontal maxcols 2\nset grid ytics lc rgb \"#dddddd\"\nset "
           "border "

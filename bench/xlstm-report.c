@@ -206,7 +206,7 @@ static void cell(char text[64], statistic s, int digits) {
 
 typedef struct {
     FILE *html, *md;
-    int columns;
+    int columns, column; /* of the table; of the next cell in its row */
 } writer;
 
 static void escaped(FILE *f, const char *text) {
@@ -243,20 +243,24 @@ static void paragraph(const writer *w, const char *text) {
     fprintf(w->md, "\n%s\n", text);
 }
 
-static void table_begin(writer *w) {
+static void table_begin(writer *w, const char *label) {
     w->columns = 0;
-    fputs("<div class=\"wide\"><table>\n<tr>", w->html);
+    fputs("<div class=\"wide\"><table aria-label=\"", w->html);
+    escaped(w->html, label);
+    fputs("\">\n<tr>", w->html);
     fputs("\n|", w->md);
 }
 
 static void table_head(writer *w, const char *text) {
     w->columns++;
-    fputs("<th>", w->html);
+    fputs("<th scope=\"col\">", w->html);
     escaped(w->html, text);
+    fputs("</th>", w->html);
     fprintf(w->md, " %s |", text);
 }
 
-static void table_row(const writer *w) {
+static void table_row(writer *w) {
+    w->column = 0;
     fputs("\n<tr>", w->html);
     fputs("\n|", w->md);
 }
@@ -267,9 +271,12 @@ static void table_headed(const writer *w) {
         fputs(i ? "---:|" : "---|", w->md);
 }
 
-static void table_cell(const writer *w, const char *text) {
-    fputs("<td>", w->html);
+/* The first cell of a row says what the row is of. */
+static void table_cell(writer *w, const char *text) {
+    int head = w->column++ == 0;
+    fputs(head ? "<th scope=\"row\">" : "<td>", w->html);
     escaped(w->html, text);
+    fputs(head ? "</th>" : "</td>", w->html);
     fprintf(w->md, " %s |", text);
 }
 
@@ -315,7 +322,7 @@ static const group *best_group(const report *r, const char *task, const char *be
 }
 
 /* Where the seconds and tokens per second are from. */
-static void where_cell(const group *g, const writer *w) {
+static void where_cell(const group *g, writer *w) {
     char text[128];
     const char *cpu = result_text(g->run[0]->j, "machine.cpu");
     int others = 0;
@@ -336,7 +343,7 @@ static int count_blocks(const group *g, const char *kind) {
 }
 
 /* A system of the thesis, and what of it is here: "LSTM" alone does not say that. */
-static void system_cell(const char *says, const group *g, const writer *w) {
+static void system_cell(const char *says, const group *g, writer *w) {
     int m = g ? count_blocks(g, "mlstm") : 0, s = g ? count_blocks(g, "slstm") : 0;
     char here[64] = "", text[128];
     if (m && s)
@@ -448,7 +455,7 @@ static const result_column *shown_column(const result_kind *kind, int i) {
 static void headline(const report *r, writer *w) {
     const result_kind *lm = result_kind_find("lm");
     heading(w, "Test perplexity on language modelling: the thesis's figures and these");
-    table_begin(w);
+    table_begin(w, "Test perplexity, the thesis's and these");
     table_head(w, "system");
     table_head(w, "seeds here");
     for (int c = 0; c < 4; c++)
@@ -487,7 +494,7 @@ static void headline(const report *r, writer *w) {
         paragraph(w, "The models here were not all trained alike: what differs stands under the next table.");
 }
 
-static void machine_cells(const group *g, const writer *w) {
+static void machine_cells(const group *g, writer *w) {
     static const struct {
         const char *path;
         int digits;
@@ -511,7 +518,7 @@ static void machine_cells(const group *g, const writer *w) {
     }
 }
 
-static void diverged_cell(const group *g, const writer *w) {
+static void diverged_cell(const group *g, writer *w) {
     char text[64] = "no";
     int runs = 0;
     long long first = -1;
@@ -525,7 +532,7 @@ static void diverged_cell(const group *g, const writer *w) {
     table_cell(w, text);
 }
 
-static void model_row(const group *g, const writer *w) {
+static void model_row(const group *g, writer *w) {
     char text[64], path[64];
     table_row(w);
     table_cell(w, g->model);
@@ -554,7 +561,7 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
                                        "embedding M",   "tokens M", "tokens/s", "seconds",
                                        "peak MiB",      "diverged", "on"};
     int official = 0;
-    table_begin(w);
+    table_begin(w, kind->title);
     table_head(w, "model");
     table_head(w, "seeds");
     for (int c = 0; c < result_columns(kind); c++)
@@ -871,7 +878,7 @@ static void speed_section(const report *r, writer *w) {
              (int)result_number(r->speed, "threads"), result_number(r->speed, "sgemm_flops") / 1e9,
              result_number(r->speed, "read_bytes_per_second") / 1e9);
     paragraph(w, text);
-    table_begin(w);
+    table_begin(w, "Speed and memory");
     static const char *const heads[] = {"model", "by",   "measure",  "shape",
                                         "batch", "time", "tokens/s", "peak MB"};
     for (size_t i = 0; i < 8; i++)
@@ -900,23 +907,31 @@ static void speed_section(const report *r, writer *w) {
 
 static const char page_head[] =
     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>xLSTM "
-    "compared</title>\n<style>\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<title>xLSTM compared</title>\n<style>\n"
+    ":root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc; --shade: #f3f3f3 }\n"
+    "@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #181818; --line: #555; --shade: "
+    "#2a2a2a } }\n"
     "body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 62rem; color: "
-    "#222; "
-    "background: #fff }\n"
+    "var(--ink); background: var(--paper) }\n"
     "h1, h2, h3 { line-height: 1.2; margin: 2rem 0 .5rem }\n.wide { overflow-x: auto }\n"
     "table { border-collapse: collapse; font-size: .85rem; white-space: nowrap }\n"
-    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ccc; font-variant-numeric: "
-    "tabular-nums }\n"
-    "th { vertical-align: bottom; background: #f3f3f3; white-space: normal; min-width: 4em }\n"
-    "th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; "
-    "min-width: 6em }\n"
-    "th:first-child { background: #f3f3f3 }\nfigure { margin: 1rem 0; overflow-x: "
-    "auto }\nsvg { width: 100%; height: auto; max-width: 34rem }\n"
-    "details { margin: .25rem 0 }\nsummary { cursor: pointer }\npre { font-size: .8rem; overflow-x: auto; "
-    "background: "
-    "#f6f6f6; padding: .5rem }\n</style>\n";
+    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); "
+    "font-variant-numeric: tabular-nums }\n"
+    "[scope=col] { vertical-align: bottom; background: var(--shade); white-space: normal; min-width: 4em }\n"
+    "[scope=row] { font-weight: normal; background: var(--paper); white-space: normal }\n"
+    "th:first-child { text-align: left; position: sticky; left: 0; min-width: min(10em, 32vw) }\n"
+    "figure { margin: 1rem 0; overflow-x: auto }\nsvg { width: 100%; height: auto; max-width: 34rem }\n"
+    "details { margin: .25rem 0 }\nsummary { cursor: pointer }\n"
+    "pre { font-size: .8rem; overflow-x: auto; background: var(--shade); padding: .5rem }\n"
+    /* Paper does not scroll. */
+    "@media print { @page { size: A4 landscape; margin: 10mm }\n"
+    ":root { color-scheme: light; --ink: #000; --paper: #fff; --line: #ccc; --shade: #f3f3f3 }\n"
+    "body { max-width: none } .wide, figure { overflow: visible }\n"
+    "table { font-size: 6.5pt; white-space: normal }\n"
+    "th, td { padding: .1rem .2rem; min-width: 0 !important; position: static !important }\n"
+    "figure { display: inline-block; width: 48% }\n"
+    "figure, tr { break-inside: avoid } }\n</style>\n";
 
 static void write_page(const report *r, writer *w) {
     fputs(page_head, w->html);
