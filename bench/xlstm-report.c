@@ -193,13 +193,28 @@ static statistic over_seeds(const group *g, const char *path) {
     return s;
 }
 
-static void cell(char text[64], statistic s, int digits) {
-    if (isnan(s.mean))
-        snprintf(text, 64, "–");
-    else if (isnan(s.spread))
-        snprintf(text, 64, "%.*f", digits, s.mean);
+enum { CELL = 64 };
+
+/* No decimals where they say nothing (@param scale the figure that decides), no "-0.0", and a perplexity of
+ * 1e256 as that and not in 256 digits. */
+static void figure(char text[CELL / 2 - 2], double x, double scale, int digits) {
+    digits = fabs(scale) >= 1000 ? 0 : digits;
+    if (fabs(x) >= 1e7)
+        snprintf(text, CELL / 2 - 2, "%.3g", x);
     else
-        snprintf(text, 64, "%.*f ± %.*f", digits, s.mean, digits, s.spread);
+        snprintf(text, CELL / 2 - 2, "%.*f", digits, fabs(x) < 0.5 * pow(10, -digits) ? 0 : x);
+}
+
+static void cell(char text[CELL], statistic s, int digits) {
+    char mean[CELL / 2 - 2], spread[CELL / 2 - 2];
+    figure(mean, s.mean, s.mean, digits);
+    figure(spread, s.spread, s.mean, digits);
+    if (isnan(s.mean))
+        snprintf(text, CELL, "–");
+    else if (isnan(s.spread))
+        snprintf(text, CELL, "%s", mean);
+    else
+        snprintf(text, CELL, "%s ± %s", mean, spread);
 }
 
 /* ---- writing: one table is HTML in the page, and Markdown beside ---- */
@@ -321,16 +336,24 @@ static const group *best_group(const report *r, const char *task, const char *be
     return best;
 }
 
+static int same_machine(const file_result *a, const file_result *b) {
+    return !strcmp(result_text(a->j, "machine.cpu"), result_text(b->j, "machine.cpu")) &&
+           result_number(a->j, "machine.threads") == result_number(b->j, "machine.threads");
+}
+
+static int one_machine(const group *g, const file_result *as) {
+    for (int i = 0; i < g->runs; i++)
+        if (!same_machine(as, g->run[i]))
+            return 0;
+    return 1;
+}
+
 /* Where the seconds and tokens per second are from. */
 static void where_cell(const group *g, writer *w) {
     char text[128];
-    const char *cpu = result_text(g->run[0]->j, "machine.cpu");
-    int others = 0;
-    for (int i = 1; i < g->runs; i++)
-        others |= strcmp(cpu, result_text(g->run[i]->j, "machine.cpu")) != 0;
     double threads = result_number(g->run[0]->j, "machine.threads");
-    snprintf(text, sizeof text, "%.80s, %.0f thread%s%s", cpu, threads, threads == 1 ? "" : "s",
-             others ? "; and others" : "");
+    snprintf(text, sizeof text, "%.80s, %.0f thread%s%s", result_text(g->run[0]->j, "machine.cpu"), threads,
+             threads == 1 ? "" : "s", one_machine(g, g->run[0]) ? "" : "; and others");
     table_cell(w, text);
 }
 
@@ -452,48 +475,6 @@ static const result_column *shown_column(const result_kind *kind, int i) {
     return &kind->columns[(i + n - 1) % n];
 }
 
-static void headline(const report *r, writer *w) {
-    const result_kind *lm = result_kind_find("lm");
-    heading(w, "Test perplexity on language modelling: the thesis's figures and these");
-    table_begin(w, "Test perplexity, the thesis's and these");
-    table_head(w, "system");
-    table_head(w, "seeds here");
-    for (int c = 0; c < 4; c++)
-        for (int by = 0; by < 2; by++) {
-            char text[64];
-            snprintf(text, sizeof text, "%s, %s", shown_column(lm, c)->heading, by ? "here" : "thesis");
-            table_head(w, text);
-        }
-    table_headed(w);
-    for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++) {
-        const group *g = best_group(r, "lm", thesis[i].model);
-        char seeds[16];
-        table_row(w);
-        system_cell(thesis[i].says, g, w);
-        snprintf(seeds, sizeof seeds, g ? "%d" : "–", g ? g->runs : 0);
-        table_cell(w, seeds);
-        for (int c = 0; c < 4; c++) {
-            const result_column *column = shown_column(lm, c);
-            char text[64], path[64];
-            snprintf(text, sizeof text, "%.1f", thesis[i].perplexity[column - lm->columns]);
-            table_cell(w, text);
-            snprintf(text, sizeof text, "not run");
-            snprintf(path, sizeof path, "outcome.test.%s", column->path);
-            if (g)
-                cell(text, over_seeds(g, path), 1);
-            table_cell(w, text);
-        }
-    }
-    table_end(w);
-    paragraph(w,
-              "The thesis trained models of other sizes, for other lengths of time, and its LSTM baselines "
-              "did not learn (their score in nearest-neighbour search is the constant predictor's 1/12); "
-              "its figures are for orientation. Of several mixes of blocks the one that is best in "
-              "validation is shown. Buckets: how often the target occurs in the training text.");
-    if (differs(r, lm, "products") || differs(r, lm, "carries_state"))
-        paragraph(w, "The models here were not all trained alike: what differs stands under the next table.");
-}
-
 static void machine_cells(const group *g, writer *w) {
     static const struct {
         const char *path;
@@ -511,7 +492,6 @@ static void machine_cells(const group *g, writer *w) {
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         statistic s = over_seeds(g, shown[i].path);
         s.mean /= shown[i].per;
-        s.mean = fabs(s.mean) < 1e-3 ? 0 : s.mean; /* no -0.0 */
         s.spread = NAN;
         cell(text, s, shown[i].digits);
         table_cell(w, text);
@@ -532,25 +512,100 @@ static void diverged_cell(const group *g, writer *w) {
     table_cell(w, text);
 }
 
+/* A rate at an end of what was tried says that a better one may be beyond. */
+static void rate_cell(const group *g, writer *w) {
+    const json_t *tried = result_at(g->run[0]->j, "learning_rate_search");
+    double rate = result_number(g->run[0]->j, "setup.training.learning_rate"), least = INFINITY, most = 0;
+    for (size_t i = 0; i < json_array_size(tried); i++) {
+        double its = result_number(json_array_get(tried, i), "learning_rate");
+        least = its < least ? its : least;
+        most = its > most ? its : most;
+    }
+    char text[64];
+    snprintf(text, sizeof text, "%g%s", rate,
+             !(least < most) ? ""
+             : rate >= most  ? " (highest tried)"
+             : rate <= least ? " (lowest tried)"
+                             : "");
+    table_cell(w, text);
+}
+
+static int diverged_runs(const group *g) {
+    int n = 0;
+    for (int i = 0; i < g->runs; i++)
+        n += json_is_integer(result_at(g->run[i]->j, "outcome.diverged"));
+    return n;
+}
+
+/* The means are over those that were tested; one that diverged may be among them. */
+static void seeds_cell(const group *g, writer *w) {
+    char text[64], path[64], more[32] = "";
+    snprintf(path, sizeof path, "outcome.test.%s", shown_column(g->kind, 0)->path);
+    int tested = over_seeds(g, path).count;
+    if (diverged_runs(g))
+        snprintf(more, sizeof more, " (%d diverged)", diverged_runs(g));
+    if (tested < g->runs)
+        snprintf(text, sizeof text, "%d of %d%s", tested, g->runs, more);
+    else
+        snprintf(text, sizeof text, "%d%s", g->runs, more);
+    table_cell(w, text);
+}
+
+static void headline(const report *r, writer *w) {
+    const result_kind *lm = result_kind_find("lm");
+    heading(w, "Test perplexity on language modelling: the thesis's figures and these");
+    table_begin(w, "Test perplexity, the thesis's and these");
+    table_head(w, "system");
+    table_head(w, "seeds here");
+    for (int c = 0; c < 4; c++)
+        for (int by = 0; by < 2; by++) {
+            char text[64];
+            snprintf(text, sizeof text, "%s, %s", shown_column(lm, c)->heading, by ? "here" : "thesis");
+            table_head(w, text);
+        }
+    table_headed(w);
+    for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++) {
+        const group *g = best_group(r, "lm", thesis[i].model);
+        table_row(w);
+        system_cell(thesis[i].says, g, w);
+        if (g)
+            seeds_cell(g, w);
+        else
+            table_cell(w, "–");
+        for (int c = 0; c < 4; c++) {
+            const result_column *column = shown_column(lm, c);
+            char text[64], path[64];
+            cell(text, (statistic){thesis[i].perplexity[column - lm->columns], NAN, 1}, 1);
+            table_cell(w, text);
+            snprintf(text, sizeof text, "not run");
+            snprintf(path, sizeof path, "outcome.test.%s", column->path);
+            if (g)
+                cell(text, over_seeds(g, path), 1);
+            table_cell(w, text);
+        }
+    }
+    table_end(w);
+    paragraph(w,
+              "The thesis trained models of other sizes, for other lengths of time, and its LSTM baselines "
+              "did not learn (their score in nearest-neighbour search is the constant predictor's 1/12); "
+              "its figures are for orientation. Of several mixes of blocks the one that is best in "
+              "validation is shown. Buckets: how often the target occurs in the training text.");
+    if (differs(r, lm, "products") || differs(r, lm, "carries_state"))
+        paragraph(w, "The models here were not all trained alike: what differs stands under the next table.");
+}
+
 static void model_row(const group *g, writer *w) {
     char text[64], path[64];
     table_row(w);
     table_cell(w, g->model);
-    snprintf(path, sizeof path, "outcome.test.%s", shown_column(g->kind, 0)->path);
-    int tested = over_seeds(g, path).count; /* the means are over those */
-    if (tested < g->runs)
-        snprintf(text, sizeof text, "%d of %d", tested, g->runs);
-    else
-        snprintf(text, sizeof text, "%d", g->runs);
-    table_cell(w, text);
+    seeds_cell(g, w);
     for (int c = 0; c < result_columns(g->kind); c++) {
         const result_column *column = shown_column(g->kind, c);
         snprintf(path, sizeof path, "outcome.test.%s", column->path);
         cell(text, over_seeds(g, path), column->digits);
         table_cell(w, text);
     }
-    snprintf(text, sizeof text, "%g", result_number(g->run[0]->j, "setup.training.learning_rate"));
-    table_cell(w, text);
+    rate_cell(g, w);
     machine_cells(g, w);
     diverged_cell(g, w);
     where_cell(g, w);
@@ -583,11 +638,40 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
     table_end(w);
 }
 
+static void diverged_sentence(const group *g, const json_t *run, const writer *w) {
+    const json_t *at = result_at(run, "outcome.diverged");
+    char text[256];
+    if (!json_is_integer(at))
+        return;
+    snprintf(text, sizeof text, "%.60s, seed %.0f diverged at step %lld; %s.", g->model,
+             result_number(run, "setup.seed"), (long long)json_integer_value(at),
+             json_is_object(result_at(run, "outcome.test")) ? "tested with its best weights before"
+                                                            : "it has no test");
+    paragraph(w, text);
+}
+
+static void divergences(const report *r, const result_kind *kind, const writer *w) {
+    for (const group *g = r->groups; g < r->groups + r->count; g++)
+        for (int n = 0; g->kind == kind && n < g->runs; n++)
+            diverged_sentence(g, g->run[n]->j, w);
+}
+
 static const group *first_of(const report *r, const result_kind *kind) {
     for (int i = 0; i < r->count; i++)
         if (r->groups[i].kind == kind)
             return &r->groups[i];
     return NULL;
+}
+
+static void other_machines(const report *r, const result_kind *kind, const writer *w) {
+    const group *first = first_of(r, kind);
+    for (int i = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind && !one_machine(&r->groups[i], first->run[0])) {
+            paragraph(w,
+                      "Seconds, tokens/s and memory are of different machines and loads, not for comparing "
+                      "models; a GPU's memory is not counted.");
+            return;
+        }
 }
 
 static int alike(const json_t *a, const json_t *b) {
@@ -618,13 +702,16 @@ static void short_training(const report *r, const result_kind *kind, const write
     double tokens = result_number(setup, "training.steps") * result_number(setup, "training.batch") *
                     result_number(setup, "training.window");
     double epochs = tokens / result_number(setup, "data.train_tokens"); /* NaN where there is no text */
+    int few = 0;
+    for (int i = 0; i < r->count; i++)
+        few |= r->groups[i].kind == kind && r->groups[i].runs == 1;
     char text[256];
     if (!(epochs < 4))
         return;
     snprintf(text, sizeof text,
-             "Short training, %.2f epochs of the text: these figures rank models early on and are not what "
-             "they can reach.",
-             epochs);
+             "Short training, %.2f epochs of the text: these figures are from early training%s, and not what "
+             "the models can reach.",
+             epochs, few ? ", some from one seed" : "");
     paragraph(w, text);
 }
 
@@ -809,6 +896,8 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     heading(w, text);
     paragraph(w, kind->measure);
     task_table(r, kind, w);
+    divergences(r, kind, w);
+    other_machines(r, kind, w);
     unlike_training(r, kind, w);
     own_differences(r, kind, w);
     not_comparable(r, kind, w);
