@@ -437,12 +437,12 @@ static json_t *row_json(const report *r, const row *rows, int i) {
         "{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s?}",
         "shape", w->shape, "model", c->what.model, "measure", c->what.measure, "by", by, "weights",
         c->what.weights, "width", c->what.width, "blocks", c->what.blocks, "heads", c->what.heads, "batch",
-        c->what.batch, "time", c->what.time, "vocab", c->what.vocab, "threads", c->what.threads, "parameters",
-        number(c->parameters), "tokens_per_second", number(f.median), "samples", samples, "flops",
-        number(f.flops), "share_of_sgemm", number(f.sgemm_share), "bytes_per_second", number(f.bytes),
-        "share_of_read", number(f.read_share), "peak_bytes", number(c->failure ? NAN : c->peak),
-        "planned_bytes", number(c->planned > 0 ? c->planned : NAN), "ratio", number(f.ratio), "not_run",
-        c->failure);
+        strcmp(c->what.measure, "decode") ? c->what.batch : 1, "time", c->what.time, "vocab", c->what.vocab,
+        "threads", c->what.threads, "parameters", number(c->parameters), "tokens_per_second",
+        number(f.median), "samples", samples, "flops", number(f.flops), "share_of_sgemm",
+        number(f.sgemm_share), "bytes_per_second", number(f.bytes), "share_of_read", number(f.read_share),
+        "peak_bytes", number(c->failure ? NAN : c->peak), "planned_bytes",
+        number(c->planned > 0 ? c->planned : NAN), "ratio", number(f.ratio), "not_run", c->failure);
 }
 
 /* The same fields as in JSON, with the list of samples as its least and most. */
