@@ -85,7 +85,7 @@ static void write_styles(FILE *f) {
     static const char *const colours[] = {"0072B2", "D55E00", "009E73", "CC79A7",
                                           "000000", "E69F00", "56B4E9"};
     static const char *const dashes[STYLES] = {
-        "1",      "2",       "3",     "4",          "5",          "(16,4)",     "(6,2,2,2)",
+        "1",      "2",       "3",     "4",          "5",          "(6,12)",     "(6,2,2,2)",
         "(10,8)", "(20,10)", "(2,8)", "(20,4,2,4)", "(8,3,8,10)", "(14,3,4,3)", "(3,3,12,3,3,8)"};
     static const int marks[STYLES] = {7, 5, 9, 11, 13, 6, 4, 8, 10, 12, 14, 1, 2, 3};
     for (int i = 0; i < STYLES; i++)

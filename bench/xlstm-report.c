@@ -770,8 +770,13 @@ static void add_list(plot *p, const json_t *list, const char *label, int style) 
 
 static void learning_curves(const report *r, const result_kind *kind, FILE *html) {
     static const double learned = 1e-4; /* nats per answer; less is not worth the axis */
-    plot *p =
-        plot_begin("Learning curves: validation loss", "million tokens trained on", kind->loss, PLOT_LINES);
+    char unit[64], title[64];
+    int several = 0;
+    for (int i = 0; i < r->count; i++)
+        several |= r->groups[i].kind == kind && r->groups[i].runs > 1;
+    snprintf(unit, sizeof unit, kind->higher_is_better ? "%s (1e-4: or less)" : "%s", kind->loss);
+    snprintf(title, sizeof title, "Learning curves: validation loss%s", several ? ", a line per seed" : "");
+    plot *p = plot_begin(title, "million tokens trained on", unit, PLOT_LINES);
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
         for (int n = 0; g->kind == kind && n < g->runs; n++)
@@ -803,8 +808,8 @@ static void bucket_bars(const report *r, const result_kind *kind, FILE *html) {
     plot_end(p, html, kind->higher_is_better ? "yrange [0:105]" : "logscale y\nset yrange [1:*]");
 }
 
-/* Means over the seeds that were tested. */
-static void add_positions(plot *p, const group *g, int style) {
+/* Means over the seeds that were tested. @param times what one is shown as, 100 for per cent */
+static void add_positions(plot *p, const group *g, int style, double times) {
     size_t length = 0;
     plot_series(p, g->model, style);
     for (int n = 0; n < g->runs; n++) {
@@ -820,16 +825,28 @@ static void add_positions(plot *p, const group *g, int style) {
             count += !isnan(x);
             sum += isnan(x) ? 0 : x;
         }
-        plot_point(p, (double)(t + 1), count ? sum / count : NAN);
+        plot_point(p, (double)(t + 1), count ? times * sum / count : NAN);
     }
 }
 
-static void by_position(const report *r, const result_kind *kind, FILE *html, const char *title,
-                        const char *unit, const char *set) {
-    plot *p = plot_begin(title, "position in the sequence", unit, PLOT_LINES);
+/* The error falls by powers of ten; the accuracy stands against what was trained, and against guessing. */
+static void by_position(const report *r, const result_kind *kind, FILE *html) {
+    int accuracy = kind->higher_is_better;
+    double trained = result_number(first_of(r, kind)->run[0]->j, "setup.training.window");
+    char title[64] = "Test error by position", set[256] = "logscale y";
+    if (accuracy) {
+        snprintf(title, sizeof title, "Test accuracy by length (trained on up to %.0f)", trained);
+        snprintf(set, sizeof set,
+                 "yrange [0:105]\nset arrow from %.0f, graph 0 to %.0f, graph 1 nohead dt 3 lc rgb "
+                 "\"#888888\"\nset arrow from graph 0, first 50 to graph 1, first 50 nohead dt 3 lc rgb "
+                 "\"#888888\"",
+                 trained, trained);
+    }
+    plot *p = plot_begin(title, accuracy ? "length" : "position in the sequence",
+                         accuracy ? "per cent right" : "mean squared error, log axis", PLOT_LINES);
     for (int i = 0; i < r->count; i++)
         if (r->groups[i].kind == kind)
-            add_positions(p, &r->groups[i], style_of(r, &r->groups[i]));
+            add_positions(p, &r->groups[i], style_of(r, &r->groups[i]), accuracy ? 100 : 1);
     plot_end(p, html, set);
 }
 
@@ -907,11 +924,8 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     learning_curves(r, kind, w->html);
     if (!strcmp(kind->name, "lm") || !strcmp(kind->name, "mqar"))
         bucket_bars(r, kind, w->html);
-    if (!strcmp(kind->name, "nns"))
-        by_position(r, kind, w->html, "Test error by position", "mean squared error", NULL);
-    if (!strcmp(kind->name, "parity"))
-        by_position(r, kind, w->html, "Test accuracy by length (trained on up to 40)",
-                    "share of right answers", "yrange [0:1.05]");
+    if (!strcmp(kind->name, "nns") || !strcmp(kind->name, "parity"))
+        by_position(r, kind, w->html);
     first_losses(r, kind, w->html);
     configurations(r, kind, w->html);
 }
@@ -1125,6 +1139,12 @@ static void write_page(const report *r, writer *w) {
               "the weights that were best in validation. What else differs between them is said under each "
               "table. Figures over several seeds: mean ± standard deviation; one figure alone is of one "
               "seed.");
+    paragraph(w,
+              "Names: xlstm has mLSTM and sLSTM blocks, in the ratio behind an @ (xlstm@1:0 mLSTM only, "
+              "xlstm@0:1 sLSTM only); lstm is a plain stack, lstm-res has LSTMs in residual pre-norm blocks; "
+              "official is the Python package. core M: millions of parameters without embedding and head; "
+              "core off: its difference from the size that all are matched to; last: at the last position "
+              "of a sequence.");
     headline(r, w);
     const result_kind *kind;
     for (int i = 0; (kind = result_kind_at(i)); i++)
