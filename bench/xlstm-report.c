@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <dirent.h>
 #include <math.h>
+#include <sys/stat.h>
 
 enum { MAX_RUNS = 1024, MAX_GROUPS = 64 };
 
@@ -79,10 +80,56 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
 
 /* ---- reading and merging ---- */
 
+/* TASK-...-sN.json: what the programs that train would write again, if it is damaged. */
+static int has_result_name(const char *path) {
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *seed = strrchr(name, '-');
+    size_t task = strcspn(name, "-"), digits = seed && seed[1] == 's' ? strspn(seed + 2, "0123456789") : 0;
+    const result_kind *kind;
+    for (int i = 0; digits && !strcmp(seed + 2 + digits, ".json") && (kind = result_kind_at(i)); i++)
+        if (strlen(kind->name) == task && !strncmp(kind->name, name, task) && seed > name + task)
+            return 1;
+    return 0;
+}
+
+/* The same file, though its names may differ, and though it may not be there yet. */
+static int same_file(const char *a, const char *b) {
+    char *where[2];
+    const char *const path[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        char *folder = strcpy(need(strlen(path[i]) + 2), path[i]), *slash = strrchr(folder, '/');
+        strcpy(slash ? slash + 1 : folder, ".");
+        char *real = realpath(folder, NULL);
+        const char *name = strrchr(path[i], '/') ? strrchr(path[i], '/') + 1 : path[i];
+        where[i] = join(real ? real : folder, name, "");
+        free(real);
+        free(folder);
+    }
+    int same = !strcmp(where[0], where[1]);
+    struct stat x, y;
+    same |=
+        !stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    free(where[0]);
+    free(where[1]);
+    return same;
+}
+
+/* Nothing that is read is written over. */
+static void check_input(const report *r, const char *path) {
+    if (same_file(path, r->out) || (r->markdown && same_file(path, r->markdown)))
+        die("%s is among the files that the report is made of; give --out and --markdown another place",
+            path);
+}
+
 static void add_file(report *r, const char *path) {
     char why[RESULT_WHY];
     json_t *j;
+    check_input(r, path);
     result_status status = result_read(&j, path, why);
+    if (status == RESULT_DAMAGED && !has_result_name(path)) {
+        fprintf(stderr, "xlstm-report: %s is left out, and left alone: %s\n", path, why);
+        return;
+    }
     if (status == RESULT_FOREIGN) {
         fprintf(stderr, "xlstm-report: %s is left out: %s\n", path, why);
         return;
@@ -1155,19 +1202,36 @@ static void write_page(const report *r, writer *w) {
             r->results);
 }
 
-/* Closes a file that was written beside and puts it in its place. */
-static void put(FILE *f, const char *beside, const char *path) {
-    if (fflush(f) || fclose(f) || rename(beside, path))
-        die("%s cannot be written (%s)", path, strerror(errno));
+/* ---- output: a file is written beside, and renamed when it is whole ---- */
+
+typedef struct {
+    const char *path;
+    char *beside; /* NULL: nothing is to be written, or it is in its place */
+    FILE *f;
+} output;
+static output page, tables;
+
+static void remove_unfinished(void) {
+    if (page.beside)
+        remove(page.beside);
+    if (tables.beside)
+        remove(tables.beside);
 }
 
-static FILE *open_beside(char **beside, const char *path) {
-    *beside = need(strlen(path) + 5);
-    sprintf(*beside, "%s.tmp", path);
-    FILE *f = fopen(*beside, "w");
-    if (!f)
+static void open_output(output *o, const char *path) {
+    char *beside = strcat(strcpy(need(strlen(path) + 5), path), ".tmp");
+    o->path = path;
+    o->f = fopen(beside, "w");
+    if (!o->f)
         die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
-    return f;
+    o->beside = beside;
+}
+
+static void put(output *o) {
+    if (fflush(o->f) || fclose(o->f) || rename(o->beside, o->path))
+        die("%s cannot be written (%s)", o->path, strerror(errno));
+    free(o->beside);
+    o->beside = NULL;
 }
 
 static void read_speed(report *r) {
@@ -1185,6 +1249,14 @@ static void read_speed(report *r) {
             die("%s is damaged (\"%s\" is absent or no number); run xlstm-speed --json again", r->speed_path,
                 needed[i]);
     }
+}
+
+/* Before anything is written. */
+static void check_outputs(const report *r) {
+    if (r->markdown && same_file(r->out, r->markdown))
+        die("--out and --markdown are the same file, %s; give two", r->out);
+    if (r->speed_path)
+        check_input(r, r->speed_path);
 }
 
 int main(int argc, char **argv) {
@@ -1205,18 +1277,18 @@ int main(int argc, char **argv) {
         die("there are no results; give the folder that --out of the programs named");
     if (r->speed_path)
         read_speed(r);
+    check_outputs(r);
     merge(r);
-    char *html_beside, *md_beside;
-    const char *md = r->markdown ? r->markdown : "/dev/null";
-    writer w = {.html = open_beside(&html_beside, r->out)};
-    w.md = r->markdown ? open_beside(&md_beside, md) : fopen(md, "w");
+    atexit(remove_unfinished);
+    open_output(&page, r->out);
+    if (r->markdown)
+        open_output(&tables, r->markdown);
+    writer w = {.html = page.f, .md = r->markdown ? tables.f : fopen("/dev/null", "w")};
     write_page(r, &w);
-    put(w.html, html_beside, r->out);
-    free(html_beside);
-    if (r->markdown) {
-        put(w.md, md_beside, md);
-        free(md_beside);
-    } else
+    put(&page);
+    if (r->markdown)
+        put(&tables);
+    else
         fclose(w.md);
     for (int i = 0; i < r->results; i++) {
         free(r->result[i].path);

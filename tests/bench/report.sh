@@ -45,9 +45,16 @@ for what in "205115" "Language modelling" "Nearest-neighbour search" "Parity" "M
     "| official | not run |" "Targets in the buckets"; do
     grep -qF -e "$what" "$work/out/report.md"
 done
-grep -q 'name="viewport"' "$work/out/report.html"
+for what in "seeds here" "(here a plain stack)" "Names: xlstm has"; do
+    grep -qF -e "$what" "$work/out/report.md"
+done
+for what in 'name="viewport"' '@media print' 'prefers-color-scheme: dark' 'scope="col"' 'scope="row"' 'aria-label="parity"'; do
+    grep -q "$what" "$work/out/report.html"
+done
 if command -v gnuplot >/dev/null; then
     [ "$(grep -c '<svg' "$work/out/report.html")" -ge 7 ]
+    [ "$(grep -c '<svg' "$work/out/report.html")" = "$(grep -c '<svg role="img" aria-label="[^"]*; ' "$work/out/report.html")" ]
+    [ -z "$(grep -o " id=['\"][^'\"]*" "$work/out/report.html" | sort | uniq -d)" ] # each picture has its own ids
 else
     echo "gnuplot is not here: the report has no plots"
     grep -q "gnuplot is not here" "$work/out/report.html"
@@ -81,25 +88,79 @@ head -c 900 "$work/out/lm-lstm-s1.json" >"$work/bad/nns-lstm-s1.json"
 report 2>"$work/err"
 grep -q "nns-lstm-s1.json is damaged" "$work/err"
 [ -f "$work/bad/nns-lstm-s1.json.damaged" ]
+fresh # only what is named like a run is set aside
+echo "hello" >"$work/bad/notes.json"
+echo "hello" >"$work/bad/lm-notes-s.json"
+printf '{"schema": 2, "setup": [1, 2]}' >"$work/bad/x.json"
+report 2>"$work/err"
+grep -q 'notes.json is left out, and left alone: it is no JSON' "$work/err"
+grep -q 'x.json is left out, and left alone: "command" is absent' "$work/err"
+[ -z "$(find "$work/bad" -name '*.damaged*')" ]
+
+# Nothing that is read is written over, and nothing half written stays.
+mkdir "$work/folder"
+refused "notes.json is among the files that" "$bin/xlstm-report" --out "$work/bad/../bad/notes.json" "$work/bad"
+refused "lm-lstm-s1.json is among the files that" "$bin/xlstm-report" --markdown "$work/bad/lm-lstm-s1.json" "$work/out"  "$work/bad"
+refused "are the same file" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/./new.html" "$work/out"
+refused "folder cannot be written" "$bin/xlstm-report" --out "$work/folder" --markdown "$work/new.md" "$work/out"
+refused "new.md cannot be written" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/no/new.md" "$work/out"
+[ -z "$(find "$work" -maxdepth 1 -name '*.tmp')" ]
 fresh # what is no run stays as it is, and in peace
 printf '{"name": "something else"}' >"$work/bad/package.json"
-printf '{"schema": 1, "task": "speed", "rows": []}' >"$work/bad/speed.json"
+speed_file() { # the fields behind those of the machine
+    printf '{"schema": 1, "task": "speed", "threads": 1, "sgemm_flops": null, "read_bytes_per_second": 1e10, "rows": [%s]}' \
+        "$1" >"$work/bad/speed.json"
+}
+row() { # threads, batch, time, measure
+    printf '{"model": "mlstm", "by": "libxlstm", "shape": "d256", "weights": "real", "threads": %s, "batch": %s, "time": %s, ' \
+        "$1" "$2" "$3"
+    printf '"measure": "%s", "tokens_per_second": 1000.5, "peak_bytes": 2e6}' "$4"
+}
+speed_file ""
 "$bin/xlstm-report" --out "$work/report.html" --speed "$work/bad/speed.json" "$work/bad" 2>"$work/err"
 grep -q "package.json is left out" "$work/err"
 grep -q "speed.json is left out" "$work/err"
 [ -f "$work/bad/package.json" ]
 [ -f "$work/bad/speed.json" ]
+with_speed() { "$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" --speed "$work/bad/speed.json" "$work/bad" 2>"$work/err"; }
+speed_file "$(row 2 8 256 train), $(row 1 8 256 train), $(row 2 8 256 decode)" # one length is no curve
+with_speed
+grep -q "Medians on 1 thread; memory read" "$work/report.md"
+grep -q "| mlstm | libxlstm | train | d256 | real | 1 | 8 | 256 | 1000 | 2 |" "$work/report.md" # %.0f of 1000.5
+grep -q "| decode | d256 | real | 2 | 1 | 256 |" "$work/report.md"
+[ "$(grep -c "against length" "$work/report.html")" = 0 ]
+speed_file "$(row 2 8 256 train), $(row 2 4 512 train), $(row 1 4 512 train)"
+with_speed
+if command -v gnuplot >/dev/null; then
+    grep -q "batch × length is 2048; mlstm libxlstm d256, threads 2\"" "$work/report.html"
+fi
+sed -i 's/"read_bytes_per_second": 1e10, //' "$work/bad/speed.json"
+refused 'speed.json is damaged ("read_bytes_per_second" is absent or no number' "$bin/xlstm-report" --out "$work/report.html" \
+    --speed "$work/bad/speed.json" "$work/out"
 fresh # a seed that diverged is counted, and what is said about the task comes from the others
 sed -e 's/"diverged": null/"diverged": 3/' -e '/^  "test": {/,/^  }/c\  "test": null' "$work/out/lm-lstm-s1.json" \
     >"$work/bad/lm-lstm-s1.json"
 "$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
-grep -q '^| lstm | 1 of 2 ' "$work/report.md"
+grep -q '^| lstm | 1 of 2 (1 diverged) |' "$work/report.md"
+grep -q '^lstm, seed 1 diverged at step 3; it has no test.$' "$work/report.md"
 [ "$(grep -c nan "$work/report.md")" = 0 ]
+fresh # what of the training and of the machine differs is said; figures are no longer than they need be
+for seed in 1 2; do # as the peers' program writes it
+    sed -e 's/"name": "lstm"/"name": "official", "differences": ["weights start as ours", "no state"]/' \
+        -e 's/"products": "real"/"products": "bf16"/' -e 's/"threads": [0-9]*/"threads": 99/' \
+        -e 's/"core_off_target_percent": [-0-9.e]*/"core_off_target_percent": -0.01/' \
+        -e '/"outcome"/,$s/"perplexity": [0-9.e+]*/"perplexity": 1e256/' \
+        -e 's/"learning_rate_search": \[\]/"learning_rate_search": [{"learning_rate": 1e-9}, {"learning_rate": 1e-8}]/' \
+        "$work/bad/lm-lstm-s$seed.json" >"$work/bad/lm-official-s$seed.json"
+done
+"$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
+for what in "Not trained alike: products with operands in bf16: official; unrounded products: lstm\|Not trained alike: unrounded products: lstm; products" \
+    "^official: weights start as ours; no state.$" "Seconds, tokens/s and memory are of different machines" "1e+256" "highest tried"; do
+    grep -q -e "$what" "$work/report.md"
+done
+[ "$(grep -c -e "-0\.0 " "$work/report.md")" = 0 ]
 fresh # models of other sizes are named
 "$bin/xlstm-nns" --preset smoke --models transformer --width 128 --out "$work/bad" >"$work/stdout"
 "$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
 grep -q "Not comparable: transformer" "$work/report.md"
 grep -q "Short training, 0.* epochs" "$work/report.md"
-printf '{"schema": 2, "setup": [1, 2]}' >"$work/bad/x.json"
-report 2>"$work/err"
-grep -q 'x.json is damaged ("command" is absent' "$work/err"
