@@ -151,7 +151,7 @@ static void write_plot(const plot *p, FILE *f) {
 
 /* Ids that gnuplot gives in every picture, and a page may have but once. */
 static int is_shared_id(const char *at) {
-    static const char *const ids[] = {"gpPt", "gpDot", "gnuplot_canvas", "textbox", "greybox"};
+    static const char *const ids[] = {"gpPt", "gpPat", "gpDot", "gnuplot_canvas", "textbox", "greybox"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (!strncmp(at, ids[i], strlen(ids[i])))
             return 1;
