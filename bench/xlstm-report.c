@@ -598,39 +598,47 @@ static void seeds_cell(const group *g, writer *w) {
     table_cell(w, text);
 }
 
-static void headline(const report *r, writer *w) {
-    const result_kind *lm = result_kind_find("lm");
-    heading(w, "Test perplexity on language modelling: the thesis's figures and these");
-    table_begin(w, "Test perplexity, the thesis's and these");
+static void headline_heads(const result_kind *lm, writer *w) {
     table_head(w, "system");
-    table_head(w, "seeds here");
     for (int c = 0; c < 4; c++)
         for (int by = 0; by < 2; by++) {
             char text[64];
             snprintf(text, sizeof text, "%s, %s", shown_column(lm, c)->heading, by ? "here" : "thesis");
             table_head(w, text);
+            if (c == 0 && by) /* of one seed or three: beside the figure that is read first */
+                table_head(w, "seeds here");
         }
     table_headed(w);
-    for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++) {
-        const group *g = best_group(r, "lm", thesis[i].model);
-        table_row(w);
-        system_cell(thesis[i].says, g, w);
+}
+
+/* @param g what of the system is here, or NULL */
+static void headline_row(const result_kind *lm, size_t system, const group *g, writer *w) {
+    char text[CELL], path[64];
+    table_row(w);
+    system_cell(thesis[system].says, g, w);
+    for (int c = 0; c < 4; c++) {
+        const result_column *column = shown_column(lm, c);
+        cell(text, (statistic){thesis[system].perplexity[column - lm->columns], NAN, 1}, 1);
+        table_cell(w, text);
+        snprintf(text, sizeof text, "not run");
+        snprintf(path, sizeof path, "outcome.test.%s", column->path);
         if (g)
+            cell(text, over_seeds(g, path), 1);
+        table_cell(w, text);
+        if (c == 0 && g)
             seeds_cell(g, w);
-        else
+        else if (c == 0)
             table_cell(w, "–");
-        for (int c = 0; c < 4; c++) {
-            const result_column *column = shown_column(lm, c);
-            char text[64], path[64];
-            cell(text, (statistic){thesis[i].perplexity[column - lm->columns], NAN, 1}, 1);
-            table_cell(w, text);
-            snprintf(text, sizeof text, "not run");
-            snprintf(path, sizeof path, "outcome.test.%s", column->path);
-            if (g)
-                cell(text, over_seeds(g, path), 1);
-            table_cell(w, text);
-        }
     }
+}
+
+static void headline(const report *r, writer *w) {
+    const result_kind *lm = result_kind_find("lm");
+    heading(w, "Test perplexity on language modelling: the thesis's figures and these");
+    table_begin(w, "Test perplexity, the thesis's and these");
+    headline_heads(lm, w);
+    for (size_t i = 0; i < sizeof thesis / sizeof *thesis; i++)
+        headline_row(lm, i, best_group(r, "lm", thesis[i].model), w);
     table_end(w);
     paragraph(w,
               "The thesis trained models of other sizes, for other lengths of time, and its LSTM baselines "
@@ -1164,7 +1172,7 @@ static const char page_head[] =
     "font-variant-numeric: tabular-nums }\n"
     "[scope=col] { vertical-align: bottom; background: var(--shade); white-space: normal; min-width: 4em }\n"
     "[scope=row] { font-weight: normal; background: var(--paper); white-space: normal }\n"
-    "th:first-child { text-align: left; position: sticky; left: 0; min-width: min(10em, 32vw) }\n"
+    "th:first-child { text-align: left; position: sticky; left: 0; min-width: min(10em, 26vw) }\n"
     "figure { margin: 1rem 0; overflow-x: auto }\nsvg { width: 100%; height: auto; max-width: 34rem }\n"
     "details { margin: .25rem 0 }\nsummary { cursor: pointer }\n"
     "pre { font-size: .8rem; overflow-x: auto; background: var(--shade); padding: .5rem }\n"
