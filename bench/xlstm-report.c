@@ -1183,7 +1183,7 @@ static const char page_head[] =
     "table { font-size: 6.5pt; white-space: normal }\n"
     "th, td { padding: .1rem .2rem; min-width: 0 !important; position: static !important }\n"
     "figure { display: inline-block; width: 48% }\n"
-    "figure, tr { break-inside: avoid } }\n</style>\n";
+    ".wide, figure, tr { break-inside: avoid } }\n</style>\n";
 
 static void write_page(const report *r, writer *w) {
     fputs(page_head, w->html);
