@@ -1174,6 +1174,7 @@ static const char page_head[] =
     "[scope=row] { font-weight: normal; background: var(--paper); white-space: normal }\n"
     "th:first-child { text-align: left; position: sticky; left: 0; min-width: min(10em, 26vw) }\n"
     "figure { margin: 1rem 0; overflow-x: auto }\nsvg { width: 100%; height: auto; max-width: 34rem }\n"
+    "@media (min-width: 60rem) { figure { display: inline-block; width: 49% } }\n"
     "details { margin: .25rem 0 }\nsummary { cursor: pointer }\n"
     "pre { font-size: .8rem; overflow-x: auto; background: var(--shade); padding: .5rem }\n"
     /* Paper does not scroll. */
