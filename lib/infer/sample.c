@@ -144,7 +144,8 @@ static int select_top(candidate *heap, int n, int k, double enough) {
     return first;
 }
 
-/* Applies top_k, top_p, min_p in this order; what stays begins at the returned place. */
+/* Applies top_k, top_p, min_p in this order; what stays begins at the returned place. Only where top_p has
+ * put the likeliest in order may there be some that are too unlikely: else gather() has left those out. */
 static int filter(const xlstm_sampler *s, int n) {
     const xlstm_sampling *r = &s->rule;
     int first = 0;
@@ -153,7 +154,7 @@ static int filter(const xlstm_sampler *s, int n) {
     if (r->top_p < 1) /* a sum of doubles may fall short of its own total by rounding; then all stay */
         first +=
             select_top(s->heap + first, n - first, n - first, (double)r->top_p * sum_of(s->heap, first, n));
-    while (first < n - 1 && s->heap[first].p < (double)r->min_p)
+    while (r->top_p < 1 && first < n - 1 && s->heap[first].p < (double)r->min_p)
         first++;
     return first;
 }
@@ -164,9 +165,9 @@ xlstm_status xlstm_sampler_pick(xlstm_sampler *s, const xlstm_real *logits, int3
     XL_TRY(likeliest(s, logits, token));
     if (s->rule.temperature == 0)
         return XLSTM_OK;
-    int sorts = s->rule.top_k > 0 || s->rule.top_p < 1; /* min_p alone needs no order */
-    int n = gather(s, logits, logits[*token], sorts ? 0 : (double)s->rule.min_p);
-    int first = sorts ? filter(s, n) : 0;
+    /* min_p may come first, and needs no order, unless top_p is to count what min_p takes away */
+    int n = gather(s, logits, logits[*token], s->rule.top_p < 1 ? 0 : (double)s->rule.min_p);
+    int first = filter(s, n);
     double u = (double)(xl_hash(s->rule.seed, s->drawn++) >> 11) * 0x1p-53 * sum_of(s->heap, first, n);
     int i = n - 1;
     while (i > first && u >= s->heap[i].p)

@@ -48,6 +48,9 @@ static void test_frequencies(void **state) {
         {1, 0.95f, 0.2f, 0, {0.1, 0.4, 0, 0.16, 0, 0.2, 0, 0}},
         {0.5f, 1, 0, 2, {0, 0.16, 0, 0, 0, 0.04, 0, 0}},
         {2, 1, 0.5f, 0, {0.316228, 0.632456, 0, 0.4, 0, 0.447214, 0, 0}},
+        {1, 1, 0.2f, V, {0.1, 0.4, 0, 0.16, 0, 0.2, 0, 0}}, /* top_k leaves all, and nothing is sorted */
+        {1, 1, 0.2f, V + 5, {0.1, 0.4, 0, 0.16, 0, 0.2, 0, 0}},
+        {1, 1, 0.2f, 3, {0, 0.4, 0, 0.16, 0, 0.2, 0, 0}},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         xlstm_sampling rule;
@@ -67,6 +70,25 @@ static void test_frequencies(void **state) {
             if (fabs(counts[i] - DRAWS * p) > 4.5 * spread)
                 fail_msg("case %zu: token %d came %d times, not %g", c, i, counts[i], DRAWS * p);
         }
+    }
+}
+
+/* Logits of -infinity leave fewer candidates than top_k asks for. */
+static void test_min_p_with_few_candidates(void **state) {
+    (void)state;
+    static const xlstm_real logits[V] = {0, -1, -2, -3, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    xlstm_sampling rule;
+    xlstm_sampler *s;
+    xlstm_sampling_init(&rule);
+    rule.min_p = 0.5f;
+    for (rule.top_k = 0; rule.top_k <= V; rule.top_k++) {
+        assert_int_equal(xlstm_sampler_create(&s, &rule, V), XLSTM_OK);
+        for (int i = 0; i < 50; i++) {
+            int32_t token;
+            assert_int_equal(xlstm_sampler_pick(s, logits, &token), XLSTM_OK);
+            assert_int_equal(token, 0);
+        }
+        xlstm_sampler_free(s);
     }
 }
 
@@ -247,7 +269,9 @@ static void test_ends(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_frequencies), cmocka_unit_test(test_bad_input),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_frequencies),
+                                       cmocka_unit_test(test_min_p_with_few_candidates),
+                                       cmocka_unit_test(test_bad_input),
                                        cmocka_unit_test(test_same_as_steps),
                                        cmocka_unit_test(test_state_is_of_the_whole_text),
                                        cmocka_unit_test(test_ends)};
