@@ -103,8 +103,9 @@ enum {
 };
 
 /** Threads that every later call may use. Set it before creating sessions and trainers, which plan their
- * memory for it and refuse calls while there are more threads than that. Default: what OpenMP would use
- * (OMP_NUM_THREADS). Results do not depend on it, bit for bit.
+ * memory for it and refuse calls while there are more threads than that. Any thread may set it at any time:
+ * a call that is running goes on with what it began with. Default: what OpenMP would use (OMP_NUM_THREADS).
+ * Results do not depend on it, bit for bit.
  *  @param count 1 to XLSTM_MAX_THREADS; 1 where one thread serves one session each
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a count out of range */
 XLSTM_API xlstm_status xlstm_set_threads(int count);

@@ -7,9 +7,10 @@
 #include <omp.h>
 #endif
 
-static atomic_int threads; /* 0: not chosen yet */
+static atomic_int threads;       /* 0: not chosen yet */
+static _Thread_local int in_use; /* 0: nothing was called yet */
 
-int xl_threads(void) {
+static int wanted(void) {
     int n = atomic_load(&threads);
     if (n > 0)
         return n;
@@ -24,11 +25,19 @@ int xl_threads(void) {
     return atomic_load(&threads);
 }
 
+int xl_threads_now(void) {
+    return in_use = wanted();
+}
+
+int xl_threads(void) {
+    return in_use ? in_use : xl_threads_now();
+}
+
 xlstm_status xlstm_set_threads(int count) {
     if (count < 1 || count > XLSTM_MAX_THREADS)
         return xl_fail(XLSTM_E_ARGUMENT, "thread count %d is out of range; give 1 to %d", count,
                        XLSTM_MAX_THREADS);
-    atomic_store(&threads, count);
+    atomic_store(&threads, in_use = count); /* (this thread is in no call, or it would not be here) */
 #ifdef _OPENMP
     if (count > omp_get_num_procs())
         xl_log(XLSTM_LOG_WARNING, "%d threads on %d processors will wait for each other", count,
@@ -41,7 +50,7 @@ xlstm_status xlstm_set_threads(int count) {
 }
 
 int xlstm_get_threads(void) {
-    return xl_threads();
+    return wanted();
 }
 
 int xl_openmp_limit(int count) {
@@ -56,7 +65,7 @@ int xl_openmp_limit(int count) {
 }
 
 xlstm_status xl_threads_planned(int planned) {
-    int now = xl_threads();
+    int now = xl_threads_now();
     if (now <= planned)
         return XLSTM_OK;
     return xl_fail(XLSTM_E_ARGUMENT,

@@ -7,9 +7,12 @@
 
 typedef void xl_task(void *context, int index, int thread); /* 0 <= thread < xl_threads() */
 
-int xl_threads(void);
+/* Threads that a call of the library uses. Another thread may set another number at any time, so a call takes
+ * it once, where it begins, by one of the first two; xl_threads() is what this thread took last. */
+int xl_threads_now(void);
 /* Memory was planned for so many threads; more of them would run over it. */
 xlstm_status xl_threads_planned(int planned);
+int xl_threads(void);
 void xl_parallel(int count, xl_task *task, void *context);
 
 /* All tasks of step 0, then all of step 1, and so on. A task stays with its thread, so what it reads again in

@@ -408,6 +408,7 @@ static xlstm_status check_arguments(const char *path, const xlstm_trainer *tr, c
         return xl_fail(XLSTM_E_ARGUMENT, "a checkpoint needs a path and a trainer; one of them is NULL");
     if (o && o->m != tr->m)
         return xl_fail(XLSTM_E_ARGUMENT, "the checkpoint's trainer and optimizer must be of the same module");
+    xl_threads_now();
     return xl_module_needs_reals(tr->m, "a checkpoint");
 }
 

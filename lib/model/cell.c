@@ -100,7 +100,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     const xlstm_recurrence_config *c = &r->config;
     xl_arena a = {0};
     set_sizes(r);
-    r->threads = xl_threads();
+    r->threads = xl_threads_now();
     double chunks =
         (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
     if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)

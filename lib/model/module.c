@@ -278,7 +278,7 @@ static void draw_task(void *context, int i, int thread) {
 
 static xlstm_status draw_weights(xlstm_module *m, uint64_t seed) {
     drawing d = {m, seed, NULL, (size_t)widest_packed(m)};
-    d.rows = xl_alloc((size_t)xl_threads() * d.cols * sizeof(real));
+    d.rows = xl_alloc((size_t)xl_threads_now() * d.cols * sizeof(real));
     if (!d.rows)
         return xl_no_memory(0, "drawing weights");
     xl_parallel(m->params.count, draw_task, &d);

@@ -42,6 +42,7 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
         return status;
     }
     quantization q = {*out, from};
+    xl_threads_now();
     xl_parallel(from->params.count, quantize_parameter, &q);
     return XLSTM_OK;
 }

@@ -80,7 +80,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
     s->m = module;
     s->B = streams;
     s->max = max_tokens;
-    s->threads = xl_threads();
+    s->threads = xl_threads_now();
     xlstm_status status = allocate(s);
     if (status != XLSTM_OK)
         xlstm_session_free(s);

@@ -234,7 +234,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     if (!tr)
         return xl_no_memory(sizeof *tr, "a trainer");
     tr->m = module;
-    tr->threads = xl_threads();
+    tr->threads = xl_threads_now();
     tr->config = *config;
     tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
     tr->dropping = tr->dropout > 0 || (config->dropout < 0 && module->config.ffn_dropout > 0);
@@ -435,6 +435,7 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
 void xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
     if (!tr || !tr->grad)
         return;
+    xl_threads_now();
     xl_ops_best()->fill(tr->grad, tr->m->params.size, 0);
     tr->bad_loss = 0;
 }
@@ -445,6 +446,7 @@ xlstm_real *xlstm_trainer_gradients(xlstm_trainer *tr) {
 
 double xlstm_trainer_gradient_norm(xlstm_trainer *tr) {
     double sum = 0;
+    xl_threads_now();
     if (tr && tr->grad)
         xl_ops_best()->sumsq(&sum, tr->grad, tr->m->params.size);
     return sqrt(sum);

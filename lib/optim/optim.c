@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/structs.h"
 #include "optim/optimizer.h"
 
@@ -152,6 +153,7 @@ xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, fl
         return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative",
                        (double)learning_rate);
     double length;
+    xl_threads_now();
     xlstm_status status = check_gradient(o, trainer, &length);
     if (norm)
         *norm = length;

@@ -1,6 +1,7 @@
 /* Several threads at once: sessions that share one module, errors, files, and trainers of their own. What
  * each finds is compared with one thread alone, bit for bit; the build under ThreadSanitizer also sees what
  * nobody may touch. */
+#include "base/parallel.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <pthread.h>
@@ -262,6 +263,39 @@ static void test_trainers_over_modules_of_their_own(void **state) {
     }
 }
 
+/* ---- the number of threads ---- */
+
+static void *more_threads(void *argument) {
+    (void)argument;
+    xlstm_set_threads(7);
+    return NULL;
+}
+
+static void note_thread(void *context, int index, int thread) {
+    int *above = context;
+    (void)index;
+    if (thread >= 2)
+        *above = 1; /* all who write write the same */
+}
+
+/* Scratch is for as many threads as a call began with, whatever another thread sets meanwhile. */
+static void test_a_call_keeps_its_threads(void **state) {
+    (void)state;
+    pthread_t other;
+    int before = xlstm_get_threads(), above = 0;
+    assert_int_equal(xlstm_set_threads(2), XLSTM_OK);
+    assert_int_equal(xl_threads_planned(2), XLSTM_OK); /* a call begins */
+    assert_int_equal(pthread_create(&other, NULL, more_threads, NULL), 0);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(xlstm_get_threads(), 7);
+    assert_int_equal(xl_threads(), 2);
+    xl_parallel(1000, note_thread, &above);
+    assert_int_equal(above, 0);
+    assert_int_equal(xl_threads_planned(2), XLSTM_E_ARGUMENT); /* the next one */
+    assert_int_equal(xl_threads_now(), 7);
+    assert_int_equal(xlstm_set_threads(before), XLSTM_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_use_by_all),
@@ -269,6 +303,7 @@ int main(void) {
         cmocka_unit_test(test_errors_belong_to_their_thread),
         cmocka_unit_test(test_loading_and_training_side_by_side),
         cmocka_unit_test(test_trainers_over_modules_of_their_own),
+        cmocka_unit_test(test_a_call_keeps_its_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
