@@ -412,6 +412,7 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
         xl_head_forward(tr->m, &tr->call, y, tr->trace.out);
         zero_padding(&tr->call, y, 0);
     }
+    tr->call.op = xl_ops_bare(tr->call.op); /* other calls may come before the backward pass */
     return XLSTM_OK;
 }
 
@@ -426,6 +427,7 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
     if (d_inputs && tr->m->vocab)
         return xl_fail(XLSTM_E_ARGUMENT, "tokens have no gradient; give d_inputs NULL");
     tr->has_tape = 0;
+    tr->call.op = xl_ops_traced(tr->call.op);
     xl_view d_in = d_inputs ? xl_rows(d_inputs, xl_tokens(&tr->call), tr->m->in) : (xl_view){0};
     run_backward_from(tr, &tr->call, d_outputs, d_in);
     note_memory(tr);

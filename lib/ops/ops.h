@@ -152,7 +152,9 @@ const xl_ops *xl_ops_cpu(void);  /* the float kernels in use, for those that cal
 const xl_ops *xl_ops_bf16(void); /* what everything runs on, with large products in bfloat16 */
 #endif
 const xl_ops *xl_ops_best(void); /* by xlstm_set_backend(), else the best; traced while a profile is taken */
-const xl_ops *xl_ops_traced(const xl_ops *op); /* op itself, or its tracer while a profile is taken */
+/* op itself, or its tracer while a profile is taken; of a thread's tracers, only the last one may be used. */
+const xl_ops *xl_ops_traced(const xl_ops *op);
+const xl_ops *xl_ops_bare(const xl_ops *op); /* what is to be kept from one call to another: no tracer */
 xlstm_status xl_ops_ready(void); /* creators of what runs ask first: fails when XLSTM_BACKEND names none */
 
 /* Reals of scratch that the ops may use: the same for every backend, for xl_threads() threads. */

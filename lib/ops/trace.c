@@ -21,7 +21,7 @@ static const char *const names[OPS] = {
 /* Whole numbers, so that threads with sessions of their own can add to them. */
 static struct { atomic_llong calls, nanoseconds, flops, bytes; } notes[OPS];
 static atomic_int on;
-static const xl_ops *_Atomic inner;
+static _Thread_local const xl_ops *inner; /* of the call that this thread is in */
 
 /* What ops.def counts with. */
 static double PRODUCT(double rows, double out, double in) {
@@ -65,7 +65,7 @@ static void note(int op, long long start, double flops, double bytes) {
     static void trace_##name args {                                                                          \
         double work = flops, moved = bytes;                                                                  \
         long long start = nanoseconds();                                                                     \
-        atomic_load_explicit(&inner, memory_order_relaxed)->name call;                                       \
+        inner->name call;                                                                                    \
         note(AT_##name, start, work, moved);                                                                 \
     }
 #include "ops/ops.def"
@@ -81,8 +81,12 @@ static const xl_ops tracer = {
 const xl_ops *xl_ops_traced(const xl_ops *op) {
     if (!atomic_load(&on))
         return op;
-    atomic_store(&inner, op);
+    inner = op;
     return &tracer;
+}
+
+const xl_ops *xl_ops_bare(const xl_ops *op) {
+    return op == &tracer ? inner : op;
 }
 
 void xlstm_profile_start(void) {

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -116,6 +117,54 @@ static void test_backward_is_twice(void **state) {
     }
 }
 
+enum { WIDE = 64, TOKENS = 64 };
+
+static xlstm_real some_number(int i) {
+    return (xlstm_real)((i * 7919) % 211) / 211 - (xlstm_real)0.5;
+}
+
+/* Gradients of a trainer with other products than the session that is called between its two passes. */
+static xlstm_real *gradients_of(xlstm_module *m, int profiled) {
+    static xlstm_real x[TOKENS * WIDE], y[TOKENS * WIDE];
+    xlstm_trainer_config tc;
+    xlstm_trainer *tr;
+    xlstm_session *s;
+    size_t bytes = xlstm_module_size(m) * sizeof(xlstm_real);
+    xlstm_real *copy = malloc(bytes);
+    for (int i = 0; i < TOKENS * WIDE; i++)
+        x[i] = some_number(i);
+    xlstm_batch b = {.struct_size = sizeof b, .inputs = x};
+    xlstm_trainer_config_init(&tc);
+    tc.time = TOKENS;
+    tc.products = XLSTM_PRODUCTS_BF16;
+    assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
+    assert_int_equal(xlstm_session_create(&s, m, 1, TOKENS), XLSTM_OK);
+    if (profiled)
+        xlstm_profile_start();
+    assert_int_equal(xlstm_trainer_forward(tr, &b, NULL), XLSTM_OK);
+    assert_int_equal(xlstm_session_vectors(s, x, TOKENS, y), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_backward_from(tr, x, NULL), XLSTM_OK);
+    xlstm_profile_stop();
+    memcpy(copy, xlstm_trainer_gradients(tr), bytes);
+    xlstm_session_free(s);
+    xlstm_trainer_free(tr);
+    return copy;
+}
+
+static void test_changes_no_products(void **state) {
+    (void)state;
+    xlstm_cell_config c;
+    xlstm_module *m;
+    xlstm_cell_config_init(&c, XLSTM_CELL_MLSTM);
+    c.input_size = c.hidden_size = WIDE;
+    assert_int_equal(xlstm_cell_create(&m, &c, 3), XLSTM_OK);
+    xlstm_real *without = gradients_of(m, 0), *with = gradients_of(m, 1);
+    assert_memory_equal(with, without, xlstm_module_size(m) * sizeof *with);
+    free(with);
+    free(without);
+    xlstm_module_free(m);
+}
+
 static void test_bad_arguments(void **state) {
     (void)state;
     xlstm_profile_op op;
@@ -125,8 +174,8 @@ static void test_bad_arguments(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts),
-                                       cmocka_unit_test(test_backward_is_twice),
-                                       cmocka_unit_test(test_bad_arguments)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts), cmocka_unit_test(test_backward_is_twice),
+        cmocka_unit_test(test_changes_no_products), cmocka_unit_test(test_bad_arguments)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
