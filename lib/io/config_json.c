@@ -133,6 +133,12 @@ static int only_kinds(const xlstm_config *c, unsigned a, unsigned b) {
     return 1;
 }
 
+/* A bare stack of blocks, which has no ends of its own to describe. */
+static int is_stack(const xlstm_config *c) {
+    return (c->file_spelling & XLSTM_SPELL_STACK) && c->input_dim == c->embedding_dim &&
+           c->output_dim == c->embedding_dim && !c->embedding_dropout;
+}
+
 /* Can the official formats say all of it? */
 static int is_paper(const xlstm_config *c) {
     if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0 ||
@@ -143,7 +149,7 @@ static int is_paper(const xlstm_config *c) {
         return 0;
     if (c->slstm_forward_clip != c->slstm_recurrent_clip)
         return 0; /* the package has one value for both */
-    return c->vocab_size > 0 || (c->file_spelling & XLSTM_SPELL_STACK);
+    return c->vocab_size > 0 || is_stack(c);
 }
 
 static int is_large(const xlstm_config *c) {

@@ -186,13 +186,26 @@ void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real
 
 /* ---- what a file of this module holds ---- */
 
+/* Whether the module has all parts of a fusion, one of which is `name`, with its own component at `at`. Other
+ * families have matrices called q or proj_up too, that stand alone. */
+static int has_parts(const xlstm_module *m, const char *name, const char *at, int fusion) {
+    const char *tail = strchr(at + 1, '.');
+    for (int i = 0; i < XL_MAX_PARTS && fusions[fusion].single[i]; i++) {
+        char part[256];
+        snprintf(part, sizeof part, "%.*s.%s%s", (int)(at - name), name, fusions[fusion].single[i], tail);
+        if (index_of(m, part) < 0)
+            return 0;
+    }
+    return 1;
+}
+
 /* Which part of which fusion a parameter is: 0 = the first, which stands for all; -1: of none. */
-static int fusion_of(const char *name, int *fusion, const char **at) {
+static int fusion_of(const xlstm_module *m, const char *name, int *fusion, const char **at) {
     for (int f = 0; f < FUSIONS; f++)
         for (int i = 0; i < XL_MAX_PARTS && fusions[f].single[i]; i++) {
             char middle[40];
             snprintf(middle, sizeof middle, ".%s.", fusions[f].single[i]);
-            if ((*at = strstr(name, middle))) {
+            if ((*at = strstr(name, middle)) && has_parts(m, name, *at, f)) {
                 *fusion = f;
                 return i;
             }
@@ -242,7 +255,7 @@ static void spell(const xlstm_module *m, const xlstm_parameter *p, char name[128
     const char *at;
     *t = (xlstm_tensor){.name = name, .ndim = p->ndim, .shape = {p->shape[0], p->shape[1], p->shape[2]}};
     snprintf(name, 128, "%s", p->name);
-    if ((spelling & XLSTM_SPELL_FUSED) && fusion_of(p->name, &fusion, &at) == 0)
+    if ((spelling & XLSTM_SPELL_FUSED) && fusion_of(m, p->name, &fusion, &at) == 0)
         spell_fused(name, t, m, p->name, fusion, at);
     spell_prefix(name, p->name, spelling);
     if ((spelling & XLSTM_SPELL_CUDA) && ends_with(name, "_recurrent_kernel_")) {
@@ -262,7 +275,7 @@ int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_te
         xlstm_module_parameter(m, *next, &p);
         if (left_out(m, &p))
             continue;
-        if ((m->config.file_spelling & XLSTM_SPELL_FUSED) && fusion_of(p.name, &fusion, &at) > 0)
+        if ((m->config.file_spelling & XLSTM_SPELL_FUSED) && fusion_of(m, p.name, &fusion, &at) > 0)
             continue;
         spell(m, &p, name, t);
         ++*next;

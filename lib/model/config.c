@@ -170,6 +170,8 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(xl_in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
     XL_TRY(xl_in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
     XL_TRY(xl_in_range("mlstm_eps", c->mlstm_eps, 0, 1));
+    XL_TRY(xl_in_range("file_spelling", c->file_spelling, 0,
+                       XLSTM_SPELL_HF + XLSTM_SPELL_FUSED + XLSTM_SPELL_CUDA + XLSTM_SPELL_STACK));
     XL_TRY(xl_in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
     return xl_in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
 }
