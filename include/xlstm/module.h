@@ -97,7 +97,7 @@ XLSTM_API xlstm_status xlstm_module_parameter(const xlstm_module *module, int in
  *  @param module whose
  *  @param name exactly as xlstm_parameter has it
  *  @param out is filled
- *  @return XLSTM_OK, or XLSTM_E_NOT_FOUND when there is none of that name */
+ *  @return XLSTM_OK; XLSTM_E_NOT_FOUND when there is none of that name; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_module_find(const xlstm_module *module, const char *name, xlstm_parameter *out);
 
 /** Copies a parameter's numbers, whatever type it is kept in.

@@ -114,7 +114,7 @@ XLSTM_API xlstm_status xlstm_tensors_get(const xlstm_tensors *file, int index, x
  *  @param file an open one
  *  @param name exactly as the file has it
  *  @param out is filled
- *  @return XLSTM_OK, or XLSTM_E_NOT_FOUND when there is none of that name */
+ *  @return XLSTM_OK; XLSTM_E_NOT_FOUND when there is none of that name; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_tensors_find(const xlstm_tensors *file, const char *name, xlstm_tensor *out);
 
 /** Copies all numbers as xlstm_real, rounded to nearest; integers too.

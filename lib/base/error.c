@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static _Thread_local char message[512];
 
@@ -15,6 +16,12 @@ xlstm_status(xl_fail)(xlstm_status status, const char *format, ...) {
 xlstm_status(xl_no_memory)(size_t bytes, const char *what) {
     return xl_fail(XLSTM_E_MEMORY, "no memory for %s (%.1f MiB needed); use a smaller model, batch or window",
                    what, (double)bytes / 1048576.0);
+}
+
+xlstm_status(xl_fail_in)(const char *path, xlstm_status status) {
+    char said[sizeof message];
+    memcpy(said, message, sizeof said);
+    return xl_fail(status, "%s: %s", path, said);
 }
 
 const char *xlstm_last_error(void) {

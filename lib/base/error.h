@@ -8,10 +8,13 @@
 /* Records the sentence and returns `status`, so that callers write: return xl_fail(XLSTM_E_ARGUMENT, ...). */
 xlstm_status xl_fail(xlstm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 xlstm_status xl_no_memory(size_t bytes, const char *what);
+/* Puts a file's name before the sentence that was recorded last, of one who knows no files. */
+xlstm_status xl_fail_in(const char *path, xlstm_status status);
 
 #ifdef __clang_analyzer__ /* reads one file at a time, and must be told that a failure is never XLSTM_OK */
 #define xl_fail(status, ...) ((xl_fail)(status, __VA_ARGS__), (status))
 #define xl_no_memory(bytes, what) ((xl_no_memory)(bytes, what), XLSTM_E_MEMORY)
+#define xl_fail_in(path, status) ((xl_fail_in)(path, status), (status))
 #endif
 
 #define XL_TRY(call)                                                                                         \

@@ -172,12 +172,8 @@ static char *config_path(const char *path) {
 
 /* The check knows fields, not files. */
 static xlstm_status check_in(const xlstm_config *c, const char *path) {
-    char said[512];
     xlstm_status status = xlstm_config_check(c);
-    if (status == XLSTM_OK)
-        return status;
-    snprintf(said, sizeof said, "%s", xlstm_last_error());
-    return xl_fail(status, "%s: %s", path, said);
+    return status == XLSTM_OK ? status : xl_fail_in(path, status);
 }
 
 static xlstm_status load(const char *path, xlstm_config *c) {

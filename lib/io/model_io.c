@@ -4,6 +4,7 @@
 #include "io/dialect.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "model/module.h"
 #include "xlstm/io.h"
 #include <assert.h>
@@ -141,9 +142,9 @@ static xlstm_status open_directory(shards *s, const char *dir) {
 
 /* ---- loading ---- */
 
-/* Calls one function per tensor of all files. */
 typedef struct {
     xlstm_module *m;
+    const char *where;   /* the file or the directory of the files */
     unsigned char *seen; /* per parameter */
     int borrow;          /* the files stay open: packed matrices may point into them */
     int borrowed;
@@ -151,12 +152,22 @@ typedef struct {
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
 
+/* The sentence gets the file's name. A tensor that the module does not know is what is wrong with the file.
+ */
+static xlstm_status fail_in(const char *path, xlstm_status status) {
+    return status == XLSTM_E_MEMORY ? status
+                                    : xl_fail_in(path, status == XLSTM_E_NOT_FOUND ? XLSTM_E_FORMAT : status);
+}
+
+/* Calls one function per tensor of all files. */
 static xlstm_status each(load *l, const shards *s, visit *what) {
     for (int f = 0; f < s->count; f++)
         for (int i = 0; i < xlstm_tensors_count(s->files[f]); i++) {
             xlstm_tensor t;
             xlstm_tensors_get(s->files[f], i, &t);
-            XL_TRY(what(l, &t));
+            xlstm_status status = what(l, &t);
+            if (status != XLSTM_OK)
+                return fail_in(xl_tensors_path(s->files[f]), status);
         }
     return XLSTM_OK;
 }
@@ -188,7 +199,7 @@ static xlstm_status check_complete(const load *l) {
     for (int i = 0; i < l->m->params.count; i++) {
         const char *name = l->m->params.items[i].name;
         if (!l->seen[i] && xl_dialect_absence(l->m, name) == XL_NEEDED)
-            return xl_fail(XLSTM_E_FORMAT, "tensor %.150s is missing from the weights", name);
+            return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.150s is missing from the weights", l->where, name);
     }
     return XLSTM_OK;
 }
@@ -213,7 +224,8 @@ static xlstm_status check_tied(load *l, const shards *s) {
     if (!l->tied_twice || !ends_differ(s))
         return XLSTM_OK;
     return xl_fail(XLSTM_E_FORMAT,
-                   "tensor lm_head.weight differs from the embedding, but the configuration ties them");
+                   "%s: tensor lm_head.weight differs from the embedding, but the configuration ties them",
+                   l->where);
 }
 
 /* A matrix that the module keeps in a smaller type; where the file has the same type, the file's own bytes.
@@ -311,8 +323,9 @@ static xlstm_status take_all(load *l, const shards *s) {
 }
 
 /* With `borrow`, the module takes over the open files if it points into them. */
-static xlstm_status load_shards(xlstm_module *m, shards *s, int borrow) {
-    load l = {.m = m, .cuda = -1, .seen = xl_alloc((size_t)m->params.count), .borrow = borrow};
+static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
+    load l = {
+        .m = m, .where = where, .cuda = -1, .seen = xl_alloc((size_t)m->params.count), .borrow = borrow};
     if (!l.seen)
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
     xlstm_status status = take_all(&l, s);
@@ -331,7 +344,7 @@ xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     shards s = {0};
     xlstm_status status = add_shard(&s, path);
     if (status == XLSTM_OK)
-        status = load_shards(m, &s, 0);
+        status = load_shards(m, path, &s, 0);
     close_shards(&s);
     return status;
 }
@@ -359,7 +372,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (status == XLSTM_OK)
         status = xl_model_declare(&m, &config);
     if (status == XLSTM_OK)
-        status = load_shards(m, &s, 1);
+        status = load_shards(m, directory, &s, 1);
     close_shards(&s);
     if (status == XLSTM_OK)
         *out = m;

@@ -24,6 +24,7 @@ typedef struct {
 } entry;
 
 struct xlstm_tensors {
+    char *path;
     xl_map map;
     json_t *header;
     entry *entries;
@@ -213,7 +214,8 @@ xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
     xlstm_tensors *t = xl_alloc(sizeof *t);
     if (!t)
         return xl_no_memory(sizeof *t, "a tensor file");
-    xlstm_status status = parse_file(t, path);
+    t->path = xl_strdup(path);
+    xlstm_status status = t->path ? parse_file(t, path) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
         *out = t;
     else
@@ -225,6 +227,7 @@ void xlstm_tensors_close(xlstm_tensors *t) {
     if (!t)
         return;
     json_decref(t->header);
+    xl_free(t->path);
     xl_free(t->entries);
     xl_map_close(&t->map);
     xl_free(t);
@@ -245,10 +248,17 @@ xlstm_status xlstm_tensors_get(const xlstm_tensors *t, int index, xlstm_tensor *
 }
 
 xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_tensor *out) {
-    for (int i = 0; t && name && i < t->count; i++)
+    if (!t || !name || !out)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tensors_find needs an open file, a name and room for a tensor");
+    for (int i = 0; i < t->count; i++)
         if (!strcmp(t->entries[i].name, name))
             return xlstm_tensors_get(t, i, out);
-    return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name ? name : "(NULL)");
+    return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
+}
+
+const char *xl_tensors_path(const xlstm_tensors *t) {
+    return t->path;
 }
 
 const char *xl_tensors_head_of(const xlstm_tensors *t, size_t *bytes) {

@@ -16,5 +16,7 @@ xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, co
 /* The same of an open file; NULL metadata where there is none. */
 const char *xl_tensors_head_of(const xlstm_tensors *file, size_t *bytes);
 const json_t *xl_tensors_metadata(const xlstm_tensors *file);
+/* As it was opened. */
+const char *xl_tensors_path(const xlstm_tensors *file);
 
 #endif

@@ -434,11 +434,12 @@ xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_para
 }
 
 xlstm_status xlstm_module_find(const xlstm_module *m, const char *name, xlstm_parameter *out) {
-    for (int i = 0; m && name && i < m->params.count; i++)
+    if (!m || !name || !out)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_find needs a module, a name and room for a parameter");
+    for (int i = 0; i < m->params.count; i++)
         if (!strcmp(m->params.items[i].name, name))
             return xlstm_module_parameter(m, i, out);
-    return xl_fail(XLSTM_E_NOT_FOUND, "no parameter \"%s\"; list them with xlstm_module_parameter()",
-                   name ? name : "(null)");
+    return xl_fail(XLSTM_E_NOT_FOUND, "no parameter \"%s\"; list them with xlstm_module_parameter()", name);
 }
 
 static size_t size_of(const xlstm_module *m, int only_core) {
