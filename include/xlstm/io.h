@@ -1,8 +1,9 @@
 /** @file
  * Models in files, in the formats of the official `xlstm` package and of Hugging Face transformers.
  *
- * A model's directory holds `config.json` and its weights: `model.safetensors`, `weights.safetensors`,
- * `model_0.safetensors` `model_1.safetensors` ..., or the shards of a `model.safetensors.index.json`.
+ * A model's directory holds `config.json` and its weights, which are the first of these that is there: the
+ * shards of a `model.safetensors.index.json`, `model.safetensors`, `weights.safetensors`, or
+ * `model_0.safetensors` `model_1.safetensors` ...
  *
  * `config.json` is one of
  * - `dataclasses.asdict` of the package's xLSTMLMModelConfig (or xLSTMBlockStackConfig: then vectors of
@@ -94,7 +95,7 @@ XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, con
  *  @param values numbers at the offsets of xlstm_parameter
  *  @param out [like->count]
  *  @return XLSTM_OK; XLSTM_E_NOT_FOUND for a name that no parameter answers to; XLSTM_E_FORMAT for another
- * shape; XLSTM_E_ARGUMENT for NULL */
+ * shape; XLSTM_E_ARGUMENT for NULL, or for a module with matrices in a smaller type, which have no offsets */
 XLSTM_API xlstm_status xlstm_module_gather(const xlstm_module *module, const xlstm_tensor *like,
                                            const xlstm_real *values, xlstm_real *out);
 

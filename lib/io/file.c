@@ -32,7 +32,7 @@ static xlstm_status map_fd(xl_map *map, int fd, const char *path) {
 
 xlstm_status xl_map_open(xl_map *map, const char *path) {
     *map = (xl_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would be waited for */
     if (fd < 0)
         return failed("open it", path);
     xlstm_status status = map_fd(map, fd, path);

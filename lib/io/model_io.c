@@ -540,6 +540,7 @@ xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like
     if (like->ndim < 0 || like->ndim > XLSTM_MAX_DIMS)
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has %d sizes; 0 to %d are possible", like->name,
                        like->ndim, XLSTM_MAX_DIMS);
+    XL_TRY(xl_module_needs_reals(m, "xlstm_module_gather"));
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, like, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
     xl_dialect_gather(&b, values, out);
