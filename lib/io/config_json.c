@@ -155,7 +155,7 @@ static int is_paper(const xlstm_config *c) {
 static int is_large(const xlstm_config *c) {
     int hf = c->file_spelling & XLSTM_SPELL_HF;
     return only_kinds(c, XLSTM_MLSTM_LARGE, XLSTM_MLSTM_LARGE) && c->vocab_size > 0 && c->dropout <= 0 &&
-           (hf ? c->final_norm : !c->tie_weights);
+           !c->decay_embedding && !c->embedding_dropout && (hf ? c->final_norm : !c->tie_weights);
 }
 
 xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
