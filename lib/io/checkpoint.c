@@ -17,6 +17,7 @@
 
 static const char version[] = "libxlstm 1";
 static const char header_sum[] = "header.crc32"; /* the one tensor whose checksum is not in the header */
+static const char bad_loss[] = "bad_loss"; /* in the header where gradients wait that no update may use */
 static const xlstm_dtype real_dtype = sizeof(real) == 8 ? XLSTM_F64 : XLSTM_F32;
 
 /* ---- what a run consists of ---- */
@@ -152,6 +153,8 @@ static json_t *describe(const tensor_list *l, const uint32_t *crc, const xlstm_t
               json_object_set_new(about, "calls", text_of("%" PRIu64, tr->calls)) |
               json_object_set_new(about, "seed", text_of("%" PRIu64, tr->config.seed)) |
               json_object_set_new(about, "streams", text_of("%d", carried_streams(tr)));
+    if (tr->bad_loss)
+        bad |= json_object_set_new(about, bad_loss, json_string("1"));
     for (int i = 0; i < l->count; i++) {
         crc_key(key, l->t[i].name);
         bad |= json_object_set_new(about, key, text_of("%08" PRIx32, crc[i]));
@@ -382,7 +385,7 @@ static void copy_tensors(const opened *f, const tensor_list *l) {
 /* Everything that can fail comes before the first number that changes. */
 static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
                          void *user, size_t user_bytes) {
-    uint64_t steps, calls, seed;
+    uint64_t steps, calls, seed, bad = 0;
     xlstm_tensor own;
     XL_TRY(check_all_crcs(f));
     XL_TRY(check_belongs(f, l, tr, o));
@@ -401,12 +404,15 @@ static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *t
     if (user)
         memcpy(user, own.data, user_bytes);
     return XLSTM_OK;
+    if (entry(f, bad_loss))
+        XL_TRY(read_number(f, bad_loss, 1, &bad));
 }
 
 static xlstm_status check_arguments(const char *path, const xlstm_trainer *tr, const xlstm_optimizer *o) {
     if (!path || !tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a checkpoint needs a path and a trainer; one of them is NULL");
     if (o && o->m != tr->m)
+    tr->bad_loss = (int)bad;
         return xl_fail(XLSTM_E_ARGUMENT, "the checkpoint's trainer and optimizer must be of the same module");
     xl_threads_now();
     return xl_module_needs_reals(tr->m, "a checkpoint");

@@ -79,6 +79,33 @@ static void test_mark(void **state) {
     run_close(&r);
 }
 
+/* The mark goes with the gradients that it is about: through a checkpoint, and no further. */
+static void test_mark_is_saved(void **state) {
+    (void)state;
+    training_run r, resumed;
+    run_open(&r, kind, XLSTM_SGD, 7);
+    run_open(&resumed, kind, XLSTM_SGD, 7);
+    save(&r, before);
+    bad_batch(&r, INFINITY, NULL);
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
+        xlstm_module_parameter(r.m, i, &p);
+        for (size_t k = 0; k < p.count; k++)
+            xlstm_trainer_gradients(r.tr)[p.offset + k] = 1;
+    }
+    save(&r, after);
+    assert_int_equal(xlstm_checkpoint_load(after, resumed.tr, resumed.opt, NULL, 0), XLSTM_OK);
+    expect(xlstm_optimizer_step(resumed.opt, resumed.tr, 0.1f, NULL), "loss was not finite at update 0");
+    save(&resumed, before);
+    assert_true(same_files(before, after));
+    xlstm_trainer_zero_gradients(resumed.tr);
+    save(&resumed, before);
+    assert_int_equal(xlstm_checkpoint_load(before, r.tr, r.opt, NULL, 0), XLSTM_OK);
+    assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, 0.1f, NULL), XLSTM_OK);
+    run_close(&r);
+    run_close(&resumed);
+}
+
 static void test_gradient(void **state) {
     (void)state;
     for (int optimizer = 0; optimizer < XLSTM_OPTIMIZER_KINDS; optimizer++) {
@@ -123,7 +150,8 @@ int main(void) {
     snprintf(before, sizeof before, "%s/before", folder);
     snprintf(after, sizeof after, "%s/after", folder);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss), cmocka_unit_test(test_mark),
-                                       cmocka_unit_test(test_gradient), cmocka_unit_test(test_rate)};
+                                       cmocka_unit_test(test_mark_is_saved), cmocka_unit_test(test_gradient),
+                                       cmocka_unit_test(test_rate)};
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(before);
     unlink(after);
