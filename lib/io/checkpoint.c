@@ -478,6 +478,11 @@ static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *use
     XL_TRY(read_number(f, "calls", INT64_MAX, &calls));
     if (xlstm_tensors_find(f->file, "user", &own))
         return xl_fail(XLSTM_E_FORMAT, "%s: lacks the tensor user", f->path);
+static int can_be_info(size_t size) {
+    return size >= XL_END_OF(xlstm_checkpoint_info, user_bytes) &&
+           xl_struct_can_be(size, sizeof(xlstm_checkpoint_info));
+}
+
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
     if (info)
@@ -489,8 +494,11 @@ static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *use
 
 xlstm_status xlstm_checkpoint_peek(const char *path, xlstm_checkpoint_info *info, void *user,
                                    size_t user_bytes) {
-    if (!path || (info && info->struct_size < XL_END_OF(xlstm_checkpoint_info, user_bytes)))
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_checkpoint_peek needs a path, and struct_size set in info");
+    if (!path || (info && !can_be_info(info->struct_size)))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_checkpoint_peek needs a path, and in info the struct_size "
+                       "sizeof(xlstm_checkpoint_info), here %zu",
+                       sizeof *info);
     opened f;
     xlstm_status status = open_file(&f, path);
     if (status == XLSTM_OK)

@@ -354,6 +354,9 @@ static xlstm_status check_cell(const xlstm_cell_config *c) {
     if (c->chunk_size < 1 || c->chunk_size > 1024)
         return xl_fail(XLSTM_E_CONFIG, "chunk_size is %d; it must be 1 to 1024", c->chunk_size);
     return XLSTM_OK;
+    if (c->reserved)
+        return xl_fail(XLSTM_E_ARGUMENT, "reserved is %d; this library knows no use of it: leave it 0",
+                       c->reserved);
 }
 
 xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed) {

@@ -60,6 +60,9 @@ static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c
           c->weight_decay < HUGE_VALF))
         return xl_fail(XLSTM_E_CONFIG, "betas and momentum must be in [0, 1), eps above 0, weight_decay and "
                                        "clip not negative, eps and weight_decay finite");
+    if (c->reserved)
+        return xl_fail(XLSTM_E_ARGUMENT, "reserved is %d; this library knows no use of it: leave it 0",
+                       c->reserved);
     return XLSTM_OK;
 }
 
