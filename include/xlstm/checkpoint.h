@@ -5,7 +5,7 @@
  * position in the dropout masks (seed and count of training calls), gradients that were added up and not yet
  * used, and a block of bytes of your own (position in the data, best loss so far, ...). What is not saved is
  * yours to give again when creating: sizes, and settings that one may change between two parts of a run:
- * learning rate, betas, clipping, weight decay, dropout rate, longest window, threads.
+ * learning rate, betas, clipping, weight decay, dropout rates, longest window, chunk_size, threads.
  *
  * Files are replaced at once: written beside (`path.tmp`), brought to the disk, then renamed. Killing the
  * program or the machine at any moment leaves the old or the new checkpoint. Every byte is under a CRC-32,

@@ -289,11 +289,11 @@ static xlstm_status check_entry(const opened *f, const char *key, const char *wh
     return there && !strcmp(there, here) ? XLSTM_OK : differs(f, what, there, here);
 }
 
-static xlstm_status check_field(const opened *f, const char *key, const json_t *there, const json_t *here) {
-    if (json_equal(there, here) || !strcmp(key, "file_spelling"))
+static xlstm_status check_field(const opened *f, const char *key, json_t *there, json_t *here) {
+    if (json_equal(there, here))
         return XLSTM_OK;
-    char *a = xl_json_text(there, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    char *b = xl_json_text(here, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *a = xl_json_exact(there, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *b = xl_json_exact(here, JSON_ENCODE_ANY | JSON_COMPACT);
     xlstm_status status = differs(f, key, a, b ? b : "other");
     xl_free(a);
     xl_free(b);
@@ -308,17 +308,29 @@ static xlstm_status compare_configs(const opened *f, json_t *there, json_t *here
 }
 
 /* Fields that the file's version of the library did not have yet are at their defaults. */
-static xlstm_status check_config(const opened *f, const xlstm_config *c) {
+static xlstm_status saved_config(const opened *f, xlstm_config *c) {
     const char *text = entry(f, "config");
-    xlstm_config saved;
-    json_t *there = NULL;
-    XL_TRY(xl_json_parse(&there, text ? text : "", text ? strlen(text) : 0, f->path));
-    xlstm_status status = xl_config_from_json(&saved, there, f->path);
-    json_decref(there);
+    json_t *json = NULL;
+    XL_TRY(xl_json_parse(&json, text ? text : "", text ? strlen(text) : 0, f->path));
+    xlstm_status status = xl_config_from_json(c, json, f->path);
+    json_decref(json);
     XL_TRY(status);
-    there = xl_config_to_own_json(&saved);
-    json_t *here = xl_config_to_own_json(c);
-    status = compare_configs(f, there, here);
+    status = xl_config_check_blocks(c);
+    return status == XLSTM_OK ? status : xl_fail_in(f->path, status);
+}
+
+/* Dropout may change between two parts of a run. */
+static json_t *comparable(xlstm_config c) {
+    c.dropout = c.ffn_dropout = 0;
+    xl_config_normalise(&c);
+    return xl_config_to_own_json(&c);
+}
+
+static xlstm_status check_config(const opened *f, const xlstm_config *c) {
+    xlstm_config saved;
+    XL_TRY(saved_config(f, &saved));
+    json_t *there = comparable(saved), *here = comparable(*c);
+    xlstm_status status = compare_configs(f, there, here);
     json_decref(there);
     json_decref(here);
     return status;
@@ -392,27 +404,27 @@ static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *t
     XL_TRY(read_number(f, "steps", INT64_MAX, &steps));
     XL_TRY(read_number(f, "calls", INT64_MAX, &calls));
     XL_TRY(read_number(f, "seed", UINT64_MAX, &seed));
+    if (entry(f, bad_loss))
+        XL_TRY(read_number(f, bad_loss, 1, &bad));
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
     xlstm_trainer_zero_gradients(tr);
     copy_tensors(f, l);
     tr->calls = calls;
     tr->config.seed = seed;
+    tr->bad_loss = (int)bad;
     tr->has_tape = 0;
     if (o)
         o->steps = (int64_t)steps;
     if (user)
         memcpy(user, own.data, user_bytes);
     return XLSTM_OK;
-    if (entry(f, bad_loss))
-        XL_TRY(read_number(f, bad_loss, 1, &bad));
 }
 
 static xlstm_status check_arguments(const char *path, const xlstm_trainer *tr, const xlstm_optimizer *o) {
     if (!path || !tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a checkpoint needs a path and a trainer; one of them is NULL");
     if (o && o->m != tr->m)
-    tr->bad_loss = (int)bad;
         return xl_fail(XLSTM_E_ARGUMENT, "the checkpoint's trainer and optimizer must be of the same module");
     xl_threads_now();
     return xl_module_needs_reals(tr->m, "a checkpoint");
@@ -466,6 +478,11 @@ xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_op
     return status;
 }
 
+static int can_be_info(size_t size) {
+    return size >= XL_END_OF(xlstm_checkpoint_info, user_bytes) &&
+           xl_struct_can_be(size, sizeof(xlstm_checkpoint_info));
+}
+
 /* As much of it as the caller knows. */
 static void write_info(xlstm_checkpoint_info *to, xlstm_checkpoint_info info) {
     xl_struct_init(to, to->struct_size, &info, sizeof info);
@@ -478,11 +495,6 @@ static xlstm_status peek(const opened *f, xlstm_checkpoint_info *info, void *use
     XL_TRY(read_number(f, "calls", INT64_MAX, &calls));
     if (xlstm_tensors_find(f->file, "user", &own))
         return xl_fail(XLSTM_E_FORMAT, "%s: lacks the tensor user", f->path);
-static int can_be_info(size_t size) {
-    return size >= XL_END_OF(xlstm_checkpoint_info, user_bytes) &&
-           xl_struct_can_be(size, sizeof(xlstm_checkpoint_info));
-}
-
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
     if (info)

@@ -225,7 +225,7 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
     json_t *object = NULL;
     xl_replace file;
     XL_TRY(xl_config_to_json(c, &object));
-    char *text = xl_json_text(object, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    char *text = xl_json_exact(object, JSON_INDENT(1));
     json_decref(object);
     xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {

@@ -1,5 +1,7 @@
 #include "io/json.h"
 #include "base/mem.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* Depth of nesting, looked at before the parser recurses. Brackets inside strings do not count. */
 static int depth_of(const char *text, size_t length) {
@@ -72,4 +74,27 @@ char *xl_json_text(const json_t *json, size_t flags) {
         return NULL;
     }
     return text;
+}
+
+/* Looked at number by number: a parser would want memory, and can do without it badly. */
+static int reads_back(json_t *json, int digits) {
+    const char *key;
+    char text[40];
+    json_t *part;
+    size_t i;
+    int good = 1;
+    if (json_is_real(json)) {
+        snprintf(text, sizeof text, "%.*g", digits, json_real_value(json));
+        return strtod(text, NULL) == json_real_value(json);
+    }
+    json_object_foreach(json, key, part) good = good && reads_back(part, digits);
+    json_array_foreach(json, i, part) good = good && reads_back(part, digits);
+    return good;
+}
+
+char *xl_json_exact(json_t *json, size_t flags) {
+    int digits = 15;
+    while (digits < 17 && !reads_back(json, digits))
+        digits++;
+    return xl_json_text(json, flags | JSON_REAL_PRECISION((size_t)digits));
 }

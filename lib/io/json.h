@@ -17,5 +17,7 @@ void xl_json_put(json_t **object, const char *key, json_t *value);
 void xl_json_append(json_t **array, json_t *value);
 /* As text in fresh memory; NULL when there is none, and for NULL. flags: jansson's. */
 char *xl_json_text(const json_t *json, size_t flags);
+/* The same with as few digits as let every number be read back as it is, and at least 15. */
+char *xl_json_exact(json_t *json, size_t flags);
 
 #endif

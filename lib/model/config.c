@@ -201,3 +201,95 @@ xlstm_status xlstm_config_check(const xlstm_config *config) {
     XL_TRY(xl_config_check_blocks(&c));
     return check_ends(&c);
 }
+
+/* ---- one spelling of each model ---- */
+
+static int has_kind(const xlstm_config *c, xlstm_block_kind kind) {
+    return memchr(c->block_kind, kind, (size_t)c->num_blocks) != NULL;
+}
+
+static void normalise_mlstm(xlstm_config *c, const xlstm_config *plain) {
+    int there = has_kind(c, XLSTM_MLSTM);
+    c->mlstm_heads = !there ? 0 : c->mlstm_heads ? c->mlstm_heads : c->num_heads;
+    c->mlstm_inner = there ? xl_mlstm_inner(c) : 0;
+    c->mlstm_proj_factor = plain->mlstm_proj_factor;
+    if (there)
+        return;
+    c->mlstm_conv = plain->mlstm_conv;
+    c->mlstm_qkv_blocksize = plain->mlstm_qkv_blocksize;
+}
+
+static void normalise_slstm(xlstm_config *c, const xlstm_config *plain) {
+    int there = has_kind(c, XLSTM_SLSTM);
+    c->slstm_heads = !there ? 0 : c->slstm_heads ? c->slstm_heads : c->num_heads;
+    c->slstm_recurrent_uniform = plain->slstm_recurrent_uniform;
+    c->slstm_bias_init = plain->slstm_bias_init;
+    if (there)
+        return;
+    c->slstm_conv = plain->slstm_conv;
+    c->slstm_lstm = plain->slstm_lstm;
+    c->slstm_recurrent_cut = plain->slstm_recurrent_cut;
+    c->slstm_group_norm_weight = plain->slstm_group_norm_weight;
+    c->slstm_forward_clip = plain->slstm_forward_clip;
+    c->slstm_recurrent_clip = plain->slstm_recurrent_clip;
+    c->ffn = plain->ffn;
+}
+
+static void normalise_ffn(xlstm_config *c, const xlstm_config *plain) {
+    int gated = has_kind(c, XLSTM_SLSTM) && c->ffn;
+    int there = gated || has_kind(c, XLSTM_MLSTM_LARGE) || has_kind(c, XLSTM_TRANSFORMER);
+    c->ffn_inner = there ? xl_ffn_inner(c) : 0;
+    c->ffn_proj_factor = plain->ffn_proj_factor;
+    c->ffn_round_up = plain->ffn_round_up;
+    if (gated)
+        return;
+    c->ffn_act = plain->ffn_act;
+    c->ffn_bias = plain->ffn_bias;
+}
+
+/* Of mixed families each has its own epsilon, unless one is given for all. */
+static void normalise_eps(xlstm_config *c) {
+    int rms = 0;
+    for (int i = 0; i < c->num_blocks; i++)
+        rms += c->block_kind[i] == XLSTM_MLSTM_LARGE || c->block_kind[i] == XLSTM_TRANSFORMER;
+    if (c->norm_eps <= 0 && (rms == 0 || rms == c->num_blocks))
+        c->norm_eps = rms ? 1e-6 : 1e-5;
+    if (c->mlstm_eps <= 0)
+        c->mlstm_eps = 1e-6;
+}
+
+static void normalise_large(xlstm_config *c, const xlstm_config *plain) {
+    if (has_kind(c, XLSTM_MLSTM_LARGE))
+        return;
+    c->qk_dim_factor = plain->qk_dim_factor;
+    c->v_dim_factor = plain->v_dim_factor;
+    c->gate_soft_cap = plain->gate_soft_cap;
+}
+
+/* Where all blocks have heads of their own, num_heads says nothing more. */
+static int only_paper(const xlstm_config *c) {
+    for (int i = 0; i < c->num_blocks; i++)
+        if (c->block_kind[i] != XLSTM_MLSTM && c->block_kind[i] != XLSTM_SLSTM)
+            return 0;
+    return 1;
+}
+
+void xl_config_normalise(xlstm_config *c) {
+    xlstm_config plain;
+    xlstm_config_init(&plain, XLSTM_MLSTM);
+    normalise_mlstm(c, &plain);
+    normalise_slstm(c, &plain);
+    normalise_ffn(c, &plain);
+    normalise_large(c, &plain);
+    normalise_eps(c);
+    if (only_paper(c))
+        c->num_heads = plain.num_heads;
+    if (!has_kind(c, XLSTM_TRANSFORMER))
+        c->context_length = plain.context_length;
+    if (c->vocab_size)
+        c->input_dim = c->output_dim = 0;
+    else
+        c->decay_embedding = 0;
+    c->chunk_size = plain.chunk_size;
+    c->file_spelling = 0;
+}

@@ -80,6 +80,10 @@ int xl_module_has_attention(const xlstm_module *m);
 /* A caller's configuration, of whatever age, as this library's. */
 xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given);
 xlstm_status xl_config_check_blocks(const xlstm_config *c);
+/* Makes checked configurations equal whose models compute the same: what can be said in two ways is said in
+ * full, what no block of the model has, and what changes speed, files or first values only, is as by default.
+ */
+void xl_config_normalise(xlstm_config *c);
 /* One option of a configuration: XLSTM_E_CONFIG with its name unless low <= value <= high. */
 xlstm_status xl_in_range(const char *name, double value, double low, double high);
 

@@ -198,6 +198,10 @@ static void test_forged(void **state) {
         {"calls", "1x", "entry calls", XLSTM_E_FORMAT},
         {"seed", NULL, "entry seed", XLSTM_E_FORMAT},
         {"seed", "18446744073709551616", "entry seed", XLSTM_E_FORMAT},
+        {"bad_loss", "2", "entry bad_loss", XLSTM_E_FORMAT},
+        {"config",
+         "{\"model_type\": \"libxlstm\", \"blocks\": [\"slstm\"], \"ffn_round_up\": 0, \"num_heads\": 0}",
+         "num_heads is 0", XLSTM_E_CONFIG},
         {"config", "{", "malformed", XLSTM_E_FORMAT},
         {"config", NULL, "malformed", XLSTM_E_FORMAT},
         {"config", "{}", "is not the configuration", XLSTM_E_CONFIG},
@@ -285,6 +289,106 @@ static void test_other_settings(void **state) {
     unlink(path);
 }
 
+static xlstm_module *reloaded(const xlstm_module *m) {
+    static const char *const names[] = {"config.json", "model.safetensors", "weights.safetensors"};
+    xlstm_module *back;
+    if (xlstm_module_save(m, folder) || xlstm_module_load(&back, folder))
+        fail_msg("%s", xlstm_last_error());
+    for (int i = 0; i < 3; i++) {
+        char file[96];
+        snprintf(file, sizeof file, "%s/%s", folder, names[i]);
+        unlink(file);
+    }
+    return back;
+}
+
+/* Whether the checkpoint loads into a module; its sentence if not. */
+static const char *loads_into(xlstm_module *m) {
+    xlstm_trainer_config tc;
+    xlstm_trainer *tr;
+    xlstm_trainer_config_init(&tc);
+    assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
+    xlstm_status status = xlstm_checkpoint_load(path, tr, NULL, NULL, 0);
+    xlstm_trainer_free(tr);
+    return status ? xlstm_last_error() : NULL;
+}
+
+/* A checkpoint without carried state. */
+static void save_of(const xlstm_config *c) {
+    xlstm_trainer_config tc;
+    xlstm_trainer *tr;
+    xlstm_module *m;
+    assert_int_equal(xlstm_model_create(&m, c, 7), XLSTM_OK);
+    xlstm_trainer_config_init(&tc);
+    assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
+    assert_int_equal(xlstm_checkpoint_save(path, tr, NULL, NULL, 0), XLSTM_OK);
+    xlstm_trainer_free(tr);
+    xlstm_module_free(m);
+}
+
+/* Loading it into a model of another configuration: NULL, or why not. */
+static const char *loads_as(const xlstm_config *c) {
+    xlstm_module *m;
+    assert_int_equal(xlstm_model_create(&m, c, 8), XLSTM_OK);
+    const char *why = loads_into(m);
+    xlstm_module_free(m);
+    return why;
+}
+
+/* A model that went through files is still the run's, though they say some of it in another way. */
+static void test_module_from_files(void **state) {
+    (void)state;
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int how = 0; how < 6; how++) {
+            xlstm_config c = small_config((xlstm_block_kind)(kind % XLSTM_BLOCK_KINDS));
+            if (kind == XLSTM_BLOCK_KINDS)
+                c.block_kind[1] = XLSTM_SLSTM;
+            c.slstm_heads = how == 1 ? 3 : 0;
+            c.file_spelling = how == 2 ? XLSTM_SPELL_HF : how == 3 ? XLSTM_SPELL_CUDA : 0;
+            c.norm_eps = how == 4 ? (double)1e-5f : 0;
+            c.ffn = how != 5;
+            save_of(&c);
+            xlstm_module *m, *back;
+            assert_int_equal(xlstm_model_create(&m, &c, 9), XLSTM_OK);
+            back = reloaded(m);
+            const char *why = loads_into(back);
+            if (why)
+                fail_msg("kind %d, how %d: %s", kind, how, why);
+            xlstm_module_free(back);
+            xlstm_module_free(m);
+            unlink(path);
+        }
+}
+
+/* What may change between two parts of a run, and what would be another model. */
+static void test_settings_that_may_change(void **state) {
+    (void)state;
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++) {
+        xlstm_config c = small_config((xlstm_block_kind)kind), other_one = c;
+        save_of(&c);
+        other_one.chunk_size = 16;
+        other_one.dropout = 0.2f;
+        other_one.ffn_dropout = 0.1f;
+        assert_null(loads_as(&other_one));
+        other_one.context_length = 17;
+        const char *why = loads_as(&other_one);
+        assert_true(!why == (kind != XLSTM_TRANSFORMER));
+        assert_true(!why || strstr(why, "context_length is 16 there and 17 here"));
+        other_one = c;
+        other_one.output_logit_soft_cap = 7;
+        why = loads_as(&other_one);
+        assert_true(why && strstr(why, "output_logit_soft_cap is "));
+        unlink(path);
+        c.norm_eps = 1e-5;
+        other_one = c;
+        other_one.norm_eps = (double)1e-5f;
+        save_of(&c);
+        why = loads_as(&other_one);
+        assert_true(why && strstr(why, "norm_eps is 1e-5 there and 9.999999747378752e-6 here"));
+        unlink(path);
+    }
+}
+
 static void test_other_sizes(void **state) {
     (void)state;
     training_run r, one;
@@ -342,8 +446,11 @@ static void test_peek(void **state) {
     damage("user");
     expect(xlstm_checkpoint_peek(path, &info, own, sizeof own), XLSTM_E_FORMAT, "user is damaged");
     assert_true(!own[0]);
-    info.struct_size = 0;
-    expect(xlstm_checkpoint_peek(path, &info, NULL, 0), XLSTM_E_ARGUMENT, "struct_size");
+    const size_t impossible[] = {0, sizeof info - 1, 1 << 16, SIZE_MAX};
+    for (int i = 0; i < 4; i++) {
+        info.struct_size = impossible[i];
+        expect(xlstm_checkpoint_peek(path, &info, NULL, 0), XLSTM_E_ARGUMENT, "struct_size");
+    }
     unlink(path);
     expect(xlstm_checkpoint_peek(path, NULL, NULL, 0), XLSTM_E_NOT_FOUND, path);
     assert_int_equal(xlstm_checkpoint_save(path, r.tr, r.opt, NULL, 0), XLSTM_OK);
@@ -624,6 +731,8 @@ int main(void) {
         cmocka_unit_test(test_no_tape_stays),
         cmocka_unit_test(test_other_models),
         cmocka_unit_test(test_other_settings),
+        cmocka_unit_test(test_module_from_files),
+        cmocka_unit_test(test_settings_that_may_change),
         cmocka_unit_test(test_other_sizes),
         cmocka_unit_test(test_peek),
         cmocka_unit_test(test_readable),

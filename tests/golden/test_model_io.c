@@ -204,6 +204,67 @@ static void test_spellings(void **state) {
     spelled(c, XLSTM_SPELL_CUDA);
 }
 
+/* Identities at both ends, as a bare stack of blocks has them. */
+static void plain_ends(xlstm_module *m) {
+    static const char *const ends[] = {"input_proj.weight", "output_proj.weight"};
+    for (int e = 0; e < 2; e++) {
+        xlstm_parameter p;
+        ok(xlstm_module_find(m, ends[e], &p));
+        for (int64_t i = 0; i < (int64_t)p.count; i++)
+            p.data[i] = i / p.shape[1] == i % p.shape[1];
+    }
+}
+
+/* Whatever the kind of block and the spelling, what was saved is the same model when it is loaded. */
+static void saved_as(xlstm_config c, int spelling, int in, int out) {
+    xlstm_module *m, *back;
+    if (in) {
+        c.vocab_size = 0;
+        c.input_dim = in;
+        c.output_dim = out;
+    }
+    c.file_spelling = spelling;
+    ok(xlstm_model_create(&m, &c, 7));
+    if (in && (spelling & XLSTM_SPELL_STACK))
+        plain_ends(m);
+    clean();
+    ok(xlstm_module_save(m, dir));
+    if (xlstm_module_load(&back, dir))
+        fail_msg("%s, spelling %d, %d inputs: %s", xlstm_block_kind_name((xlstm_block_kind)c.block_kind[0]),
+                 spelling, in, xlstm_last_error());
+    same_weights(m, back);
+    assert_int_equal(xlstm_module_input_dim(back), in);
+    xlstm_module_free(m);
+    xlstm_module_free(back);
+}
+
+static void test_every_spelling_of_every_kind(void **state) {
+    (void)state;
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int spelling = 0; spelling < 16; spelling++) {
+            xlstm_config c = small((xlstm_block_kind)(kind % XLSTM_BLOCK_KINDS));
+            c.bias = kind % 2;
+            c.slstm_recurrent_uniform = 1;
+            if (kind == XLSTM_BLOCK_KINDS) { /* one of each, but nn.LSTM, whose names have no block */
+                static const unsigned char kinds[] = {XLSTM_MLSTM, XLSTM_SLSTM, XLSTM_MLSTM_LARGE, XLSTM_LSTM,
+                                                      XLSTM_TRANSFORMER};
+                c.num_blocks = sizeof kinds;
+                memcpy(c.block_kind, kinds, sizeof kinds);
+            }
+            saved_as(c, spelling, 0, 0);
+            saved_as(c, spelling, 32, 32);
+            saved_as(c, spelling, 3, 5);
+            c.tie_weights = 1;
+            saved_as(c, spelling, 0, 0);
+        }
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    c.file_spelling = 16;
+    assert_int_equal(xlstm_config_check(&c), XLSTM_E_CONFIG);
+    assert_non_null(strstr(xlstm_last_error(), "file_spelling is 16; it must be 0 to 15"));
+    c.file_spelling = -1;
+    assert_int_equal(xlstm_config_check(&c), XLSTM_E_CONFIG);
+}
+
 /* The CUDA backend's layout, number by number. */
 static void test_cuda_layout(void **state) {
     (void)state;
@@ -393,9 +454,14 @@ static void wrong(const xlstm_module *m, change *make_wrong, const char *because
     make_wrong(t, &n);
     ok(xlstm_tensors_write(in_dir("weights.safetensors"), t, n));
     xlstm_tensors_close(file);
-    assert_int_equal(xlstm_module_load(&back, dir) < 0, 1);
+    assert_int_equal(xlstm_module_load(&back, dir), XLSTM_E_FORMAT);
     assert_null(back);
     refused(xlstm_module_load(&back, dir), because);
+    assert_non_null(strstr(xlstm_last_error(), dir));
+    ok(xlstm_model_create(&back, xlstm_module_config(m), 1));
+    assert_int_equal(xlstm_module_load_weights(back, in_dir("weights.safetensors")), XLSTM_E_FORMAT);
+    assert_non_null(strstr(xlstm_last_error(), in_dir("weights.safetensors")));
+    xlstm_module_free(back);
 }
 
 static void test_wrong_weights(void **state) {
@@ -412,6 +478,81 @@ static void test_wrong_weights(void **state) {
     m = create(&c);
     wrong(m, drop_last, "is missing from the weights");
     xlstm_module_free(m);
+}
+
+/* A pipe is refused, not waited for. */
+static void test_pipe(void **state) {
+    (void)state;
+    xlstm_tensors *file;
+    assert_int_equal(mkfifo(in_dir("a.safetensors"), 0600), 0);
+    alarm(60);
+    refused(xlstm_tensors_open(&file, in_dir("a.safetensors")), "is not a regular file");
+    alarm(0);
+}
+
+static void test_null(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    xlstm_module *m = create(&c), *packed;
+    xlstm_parameter p;
+    xlstm_tensors *file;
+    xlstm_tensor t;
+    static xlstm_real numbers[11 * 32];
+    assert_int_equal(xlstm_module_find(NULL, "lm_head.weight", &p), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_module_find(m, NULL, &p), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_module_find(m, "no such", &p), XLSTM_E_NOT_FOUND);
+    ok(xlstm_module_save(m, dir));
+    ok(xlstm_tensors_open(&file, in_dir("model.safetensors")));
+    assert_int_equal(xlstm_tensors_find(NULL, "lm_head.weight", &t), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_tensors_find(file, NULL, &t), XLSTM_E_ARGUMENT);
+    assert_int_equal(xlstm_tensors_find(file, "no such", &t), XLSTM_E_NOT_FOUND);
+    ok(xlstm_tensors_find(file, "lm_head.weight", &t));
+    ok(xlstm_module_quantize(&packed, m, XLSTM_WEIGHTS_BF16)); /* its matrices have no offsets */
+    assert_int_equal(xlstm_module_gather(packed, &t, numbers, numbers), XLSTM_E_ARGUMENT);
+    t.name = "no such";
+    assert_int_equal(xlstm_module_gather(m, &t, numbers, numbers), XLSTM_E_NOT_FOUND);
+    xlstm_tensors_close(file);
+    xlstm_module_free(m);
+    xlstm_module_free(packed);
+}
+
+/* ---- options ---- */
+
+/* Not every format has a place for them. */
+static void test_options_of_the_embedding(void **state) {
+    (void)state;
+    for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++)
+        for (int how = 0; how < 8; how++) {
+            xlstm_config c = small((xlstm_block_kind)kind), back;
+            c.decay_embedding = how % 2;
+            c.embedding_dropout = how / 2 % 2;
+            c.file_spelling = how / 4 ? XLSTM_SPELL_HF : XLSTM_SPELL_STACK;
+            ok(xlstm_config_save(&c, dir));
+            ok(xlstm_config_load(dir, &back));
+            assert_int_equal(back.decay_embedding, c.decay_embedding);
+            assert_int_equal(back.embedding_dropout, c.embedding_dropout);
+            c.vocab_size = 0;
+            c.input_dim = c.output_dim = c.embedding_dim;
+            ok(xlstm_config_save(&c, dir));
+            ok(xlstm_config_load(dir, &back));
+            assert_int_equal(back.embedding_dropout, c.embedding_dropout);
+        }
+}
+
+/* Numbers come back as they were, and are no longer than that needs. */
+static void test_digits(void **state) {
+    (void)state;
+    static const double numbers[] = {(double)1e-5f, 1e-5, 1.0 / 3, 0.1 + 0.2, 1, 3e-5};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int kind = 0; kind < XLSTM_BLOCK_KINDS; kind++) {
+            xlstm_config c = small((xlstm_block_kind)kind), back;
+            c.norm_eps = c.mlstm_eps = numbers[i];
+            ok(xlstm_config_save(&c, dir));
+            ok(xlstm_config_load(dir, &back));
+            assert_true(back.norm_eps == numbers[i] && back.mlstm_eps == numbers[i]);
+            if (numbers[i] == 1e-5)
+                assert_non_null(strstr(get(in_dir("config.json")), "\"norm_eps\": 1e-5,"));
+        }
 }
 
 /* ---- wrong configurations ---- */
@@ -576,10 +717,25 @@ static void test_ffn_dropout(void **state) {
 #define TEST(name) cmocka_unit_test_setup(name, each_setup)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),    TEST(test_same_tensors), TEST(test_spellings), TEST(test_cuda_layout),
-        TEST(test_own_dialect),   TEST(test_block_stack),  TEST(test_shards),    TEST(test_wrong_weights),
-        TEST(test_wrong_configs), TEST(test_defaults),     TEST(test_widths),    TEST(test_cut),
-        TEST(test_clip),          TEST(test_ffn_dropout),
+        TEST(test_every_spelling_of_every_kind),
+        TEST(test_options_of_the_embedding),
+        TEST(test_digits),
+        TEST(test_pipe),
+        TEST(test_null),
+        TEST(test_round_trip),
+        TEST(test_same_tensors),
+        TEST(test_spellings),
+        TEST(test_cuda_layout),
+        TEST(test_own_dialect),
+        TEST(test_block_stack),
+        TEST(test_shards),
+        TEST(test_wrong_weights),
+        TEST(test_wrong_configs),
+        TEST(test_defaults),
+        TEST(test_widths),
+        TEST(test_cut),
+        TEST(test_clip),
+        TEST(test_ffn_dropout),
     };
     return cmocka_run_group_tests_name("model files", tests, setup, teardown);
 }
