@@ -79,8 +79,10 @@ typedef struct xlstm_generation {
  *  @param sampler for as many logits as the module has
  *  @param generation what to do
  *  @param made receives the number of new tokens; may be NULL
- *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a token out of range or a session of several streams;
- * XLSTM_E_NUMERIC as xlstm_sampler_pick() */
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a token out of range or a session of several streams: nothing has
+ * moved then; XLSTM_E_NUMERIC as xlstm_sampler_pick(), when a token cannot be chosen: session and sampler
+ * have moved by then, over the prompt and the *made tokens before it, which are in `tokens` and were reported
+ */
 XLSTM_API xlstm_status xlstm_generate(xlstm_session *session, xlstm_sampler *sampler,
                                       const xlstm_generation *generation, int *made);
 
