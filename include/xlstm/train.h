@@ -126,7 +126,7 @@ XLSTM_API xlstm_real *xlstm_trainer_gradients(xlstm_trainer *trainer);
 /** Euclidean norm of all gradients together, summed in double.
  *  @param trainer may be NULL
  *  @return norm; NaN or infinite when a gradient is */
-XLSTM_API double xlstm_trainer_gradient_norm(xlstm_trainer *trainer);
+XLSTM_API double xlstm_trainer_gradient_norm(const xlstm_trainer *trainer);
 /** Puts carried state back to zero. Does nothing for a trainer that carries none.
  *  @param trainer whose
  *  @param stream 0 to B - 1, or -1: all

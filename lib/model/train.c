@@ -446,7 +446,7 @@ xlstm_real *xlstm_trainer_gradients(xlstm_trainer *tr) {
     return tr ? tr->grad : NULL;
 }
 
-double xlstm_trainer_gradient_norm(xlstm_trainer *tr) {
+double xlstm_trainer_gradient_norm(const xlstm_trainer *tr) {
     double sum = 0;
     xl_threads_now();
     if (tr && tr->grad)
