@@ -54,7 +54,8 @@ typedef struct xlstm_batch {
                                   all that count */
     const int32_t *lengths; /**< [B] or NULL: tokens of each row; the rest is padding and changes nothing */
     const unsigned char *resets; /**< [B, time] or NULL: non-zero where a new sequence begins */
-    const xlstm_real *weights; /**< [B, time] or NULL: weight of each output vector's loss (vector models) */
+    const xlstm_real *weights;   /**< [B, time] or NULL: weight of each output vector's loss (vector models);
+                                    finite, not negative */
     xlstm_real *token_loss; /**< [B, time] or NULL: receives each token's loss (nats, or summed squares times
                                weight), 0 where ignored */
 } xlstm_batch;
@@ -83,8 +84,8 @@ XLSTM_API void xlstm_trainer_free(xlstm_trainer *trainer);
  *  @param trainer any
  *  @param batch with targets, or outputs
  *  @param loss receives what was found; may be NULL
- *  @return XLSTM_OK; XLSTM_E_ARGUMENT for what a batch lacks, or a token, target or length out of range:
- * nothing has moved then */
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for what a batch lacks, or a token, target, length or weight out of
+ * range: nothing has moved then, and a forward goes on waiting for its backward */
 XLSTM_API xlstm_status xlstm_trainer_evaluate(xlstm_trainer *trainer, const xlstm_batch *batch,
                                               xlstm_loss *loss);
 /** Forward, loss and backward: ADDS the gradients of the mean loss to the gradient buffer, so that several

@@ -258,6 +258,35 @@ void xlstm_trainer_free(xlstm_trainer *tr) {
     xl_free(tr);
 }
 
+/* One position of one row, before the padding. */
+static xlstm_status check_position(const xlstm_trainer *tr, const xlstm_batch *b, int row, int t, int T) {
+    int V = tr->m->vocab;
+    size_t i = (size_t)row * (size_t)T + (size_t)t;
+    if (V && (b->tokens[i] < 0 || b->tokens[i] >= V))
+        return xl_fail(XLSTM_E_ARGUMENT, "row %d, position %d: token %d is not in 0 to %d", row, t,
+                       (int)b->tokens[i], V - 1);
+    if (V && b->targets && b->targets[i] >= V)
+        return xl_fail(
+            XLSTM_E_ARGUMENT,
+            "row %d, position %d: target %d is not in 0 to %d, nor negative, which is to ignore it", row, t,
+            (int)b->targets[i], V - 1);
+    if (!V && b->weights && !(b->weights[i] >= 0 && isfinite(b->weights[i])))
+        return xl_fail(XLSTM_E_ARGUMENT, "row %d, position %d: weight %g must be finite and not negative",
+                       row, t, (double)b->weights[i]);
+    return XLSTM_OK;
+}
+
+static xlstm_status check_rows(const xlstm_trainer *tr, const xlstm_batch *b, int T) {
+    for (int row = 0; row < tr->config.batch; row++) {
+        int length = b->lengths ? (int)b->lengths[row] : T;
+        if (length < 0 || length > T)
+            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", length, row, T);
+        for (int t = 0; t < length; t++)
+            XL_TRY(check_position(tr, b, row, t, T));
+    }
+    return XLSTM_OK;
+}
+
 static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
     if (!tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer; create one");
@@ -269,30 +298,18 @@ static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, i
                      : !b->inputs || (with_targets && !b->outputs))
         return xl_fail(XLSTM_E_ARGUMENT, "the batch lacks %s",
                        tr->m->vocab ? "tokens or targets" : "inputs or outputs");
-    int T = b->time ? b->time : tr->config.time;
-    for (int i = 0; b->lengths && i < tr->config.batch; i++)
-        if (b->lengths[i] < 0 || b->lengths[i] > T)
-            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)b->lengths[i], i,
-                           T);
-    return XLSTM_OK;
+    return check_rows(tr, b, b->time ? b->time : tr->config.time);
 }
 
 /* Tokens and targets of the rows' real part; padding becomes token 0 and an ignored target. */
-static xlstm_status copy_tokens(xlstm_trainer *tr, const xlstm_batch *b, size_t row, size_t length) {
+static void copy_tokens(xlstm_trainer *tr, const xlstm_batch *b, size_t row, size_t length) {
     size_t T = (size_t)tr->T;
-    int V = tr->m->vocab;
     for (size_t t = 0; t < T; t++) {
         size_t i = row * T + t;
         int real_one = t < length;
-        int32_t token = real_one ? b->tokens[i] : 0, target = real_one && b->targets ? b->targets[i] : -1;
-        if (token < 0 || token >= V || target >= V)
-            return xl_fail(XLSTM_E_ARGUMENT,
-                           "row %zu, position %zu: token %d or target %d is not below vocab_size %d", row, t,
-                           (int)token, (int)target, V);
-        tr->tokens[i] = token;
-        tr->targets[i] = target;
+        tr->tokens[i] = real_one ? b->tokens[i] : 0;
+        tr->targets[i] = real_one && b->targets ? b->targets[i] : -1;
     }
-    return XLSTM_OK;
 }
 
 static void copy_vectors(xlstm_trainer *tr, const xlstm_batch *b, size_t row, size_t length) {
@@ -306,7 +323,7 @@ static void copy_vectors(xlstm_trainer *tr, const xlstm_batch *b, size_t row, si
         tr->weights[at + t] = t >= length ? 0 : b->weights ? b->weights[at + t] : 1;
 }
 
-/* Copies the batch; nothing that was in hand is lost on failure except a waiting backward. */
+/* Copies the batch; on failure nothing that was in hand is lost. */
 static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, int with_targets) {
     XL_TRY(check_batch(tr, b, with_targets));
     tr->has_tape = 0;
@@ -318,7 +335,7 @@ static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, int with_targe
         size_t length = (size_t)(b->lengths ? b->lengths[row] : tr->T);
         tr->lengths[row] = (int32_t)length;
         if (tr->m->vocab)
-            XL_TRY(copy_tokens(tr, b, row, length));
+            copy_tokens(tr, b, row, length);
         else
             copy_vectors(tr, b, row, length);
     }
