@@ -41,14 +41,16 @@ static int is_mlstm(const xlstm_recurrence *r) {
     return r->config.kind == XLSTM_CELL_MLSTM;
 }
 
+enum { WIDEST = 1 << 20 }; /* numbers of all heads together */
+
 static xlstm_status check_config(const xlstm_recurrence_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
     XL_TRY(xl_in_range("batch", c->batch, 1, 1 << 30));
     int rows = (1 << 30) / c->batch;
     XL_TRY(xl_in_range("time", c->time, 1, rows));
-    XL_TRY(xl_in_range("heads", c->heads, 1, rows));
-    int width = (1 << 20) / c->heads;
+    XL_TRY(xl_in_range("heads", c->heads, 1, rows < WIDEST ? rows : WIDEST));
+    int width = WIDEST / c->heads;
     XL_TRY(xl_in_range("head_size", c->head_size, 1, width));
     XL_TRY(xl_in_range("key_size", c->key_size, 0, width));
     XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));

@@ -88,7 +88,7 @@ xlstm_status xlstm_config_mix(xlstm_config *c, const char *ratio) {
 
 xlstm_status xl_in_range(const char *name, double value, double low, double high) {
     if (!(value >= low && value <= high)) /* catches NaN too */
-        return xl_fail(XLSTM_E_CONFIG, "%s is %g; it must be %g to %g", name, value, low, high);
+        return xl_fail(XLSTM_E_CONFIG, "%s is %.8g; it must be %.8g to %.8g", name, value, low, high);
     return XLSTM_OK;
 }
 

@@ -344,8 +344,9 @@ static xlstm_status check_cell(const xlstm_cell_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
     if (c->input_size < 1 || c->hidden_size < 1 || c->input_size > 1 << 20 || c->hidden_size > 1 << 17)
-        return xl_fail(XLSTM_E_CONFIG, "cell sizes are %d -> %d; both must be positive and below 2^17",
-                       c->input_size, c->hidden_size);
+        return xl_fail(XLSTM_E_CONFIG,
+                       "cell sizes are %d -> %d; input_size must be 1 to %d and hidden_size 1 to %d",
+                       c->input_size, c->hidden_size, 1 << 20, 1 << 17);
     if (c->num_heads < 1 || c->hidden_size % c->num_heads ||
         (c->kind == XLSTM_CELL_LSTM && c->num_heads != 1))
         return xl_fail(XLSTM_E_CONFIG,
@@ -353,10 +354,10 @@ static xlstm_status check_cell(const xlstm_cell_config *c) {
                        c->hidden_size);
     if (c->chunk_size < 1 || c->chunk_size > 1024)
         return xl_fail(XLSTM_E_CONFIG, "chunk_size is %d; it must be 1 to 1024", c->chunk_size);
-    return XLSTM_OK;
     if (c->reserved)
         return xl_fail(XLSTM_E_ARGUMENT, "reserved is %d; this library knows no use of it: leave it 0",
                        c->reserved);
+    return XLSTM_OK;
 }
 
 xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed) {

@@ -70,7 +70,8 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
         max_tokens = 64;
     if (!module || streams < 1 || max_tokens < 1 || streams > (1 << 30) / max_tokens)
         return xl_fail(XLSTM_E_ARGUMENT,
-                       "a session needs a module and positive sizes; got %d streams of %d tokens at once",
+                       "a session needs a module and positive sizes, whose product is 2^30 at most; got %d "
+                       "streams of %d tokens at once",
                        streams, max_tokens);
     XL_TRY(xl_check_streams(module, streams));
     XL_TRY(xl_ops_ready());

@@ -198,7 +198,7 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
     if (!m)
         return xl_fail(XLSTM_E_ARGUMENT, "a trainer needs a module; create or load one");
     if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
-        return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product below 2^30",
+        return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product 2^30 at most",
                        c->batch, c->time);
     XL_TRY(xl_check_streams(m, c->batch));
     if (!(c->dropout < 1))

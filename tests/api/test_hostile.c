@@ -620,6 +620,99 @@ static void test_inputs(void **state) {
     FINE(xlstm_session_run(session, &good, NULL, NULL));
 }
 
+/* A call that is refused takes nothing from the forward that waits for its backward. */
+static void test_waiting_backward(void **state) {
+    (void)state;
+    const xlstm_batch good = {.struct_size = sizeof good, .tokens = tokens, .targets = tokens};
+    static const int32_t others[B * T] = {5, 6, 7, 8, 9, V}, negative[B * T] = {-3};
+    xlstm_batch bad = {.struct_size = sizeof bad, .tokens = others, .targets = tokens};
+    size_t count = xlstm_module_size(model);
+    xlstm_real d[B * T * V], *want = malloc(count * sizeof *want);
+    for (int i = 0; i < B * T * V; i++)
+        d[i] = (xlstm_real)(i % 7);
+    for (int refuse = 0; refuse < 2; refuse++) {
+        xlstm_trainer_zero_gradients(trainer);
+        FINE(xlstm_trainer_forward(trainer, &good, NULL));
+        if (refuse) {
+            REFUSED(xlstm_trainer_evaluate(trainer, &bad, NULL));
+            assert_non_null(strstr(xlstm_last_error(), "row 1, position 2: token 11 is not in 0 to 10"));
+            REFUSED(xlstm_trainer_forward(trainer, &bad, NULL));
+            bad = (xlstm_batch){.struct_size = sizeof bad, .tokens = tokens, .targets = others};
+            REFUSED(xlstm_trainer_backward(trainer, &bad, NULL));
+            assert_non_null(strstr(xlstm_last_error(), "row 1, position 2: target 11 is not in 0 to 10"));
+            bad.tokens = negative;
+            REFUSED(xlstm_trainer_evaluate(trainer, &bad, NULL));
+            assert_non_null(strstr(xlstm_last_error(), "row 0, position 0: token -3 is not"));
+        }
+        FINE(xlstm_trainer_backward_from(trainer, d, NULL));
+        if (refuse)
+            assert_memory_equal(want, xlstm_trainer_gradients(trainer), count * sizeof *want);
+        memcpy(want, xlstm_trainer_gradients(trainer), count * sizeof *want);
+    }
+    xlstm_trainer_zero_gradients(trainer);
+    free(want);
+}
+
+static void test_weights_of_a_batch(void **state) {
+    (void)state;
+    const double odd[] = {-1, -1e-30, NAN, INFINITY, -INFINITY};
+    xlstm_real weights[B * T] = {0};
+    xlstm_batch b = {.struct_size = sizeof b, .inputs = numbers, .outputs = numbers, .weights = weights};
+    xlstm_trainer_config c;
+    xlstm_trainer *tr;
+    xlstm_trainer_config_init(&c);
+    c.batch = B;
+    c.time = T;
+    FINE(xlstm_trainer_create(&tr, vectors, &c));
+    FINE(xlstm_trainer_backward(tr, &b, NULL));
+    EACH(i, odd) {
+        weights[B * T - 1] = (xlstm_real)odd[i];
+        REFUSED(xlstm_trainer_backward(tr, &b, NULL));
+        REFUSED(xlstm_trainer_evaluate(tr, &b, NULL));
+        assert_non_null(strstr(xlstm_last_error(), "row 1, position 2: weight "));
+    }
+    const int32_t lengths[B] = {T, T - 1}; /* then it is one of the padding */
+    b.lengths = lengths;
+    FINE(xlstm_trainer_backward(tr, &b, NULL));
+    xlstm_trainer_free(tr);
+}
+
+/* Sentences give the range that really holds. */
+static void test_ranges_in_sentences(void **state) {
+    (void)state;
+    xlstm_recurrence_config rc;
+    xlstm_recurrence *r;
+    xlstm_cell_config cc;
+    xlstm_module *m;
+    xlstm_session *s;
+    xlstm_recurrence_config_init(&rc, XLSTM_CELL_MLSTM);
+    rc.heads = 1 << 21;
+    NOT_MADE(r, xlstm_recurrence_create(&r, &rc));
+    assert_non_null(strstr(xlstm_last_error(), "heads is 2097152; it must be 1 to 1048576"));
+    xlstm_cell_config_init(&cc, XLSTM_CELL_LSTM);
+    cc.hidden_size = (1 << 17) + 1;
+    NOT_MADE(m, xlstm_cell_create(&m, &cc, 1));
+    assert_non_null(
+        strstr(xlstm_last_error(), "input_size must be 1 to 1048576 and hidden_size 1 to 131072"));
+    NOT_MADE(s, xlstm_session_create(&s, model, 1 << 20, 1 << 20));
+    assert_non_null(strstr(xlstm_last_error(), "whose product is 2^30 at most"));
+}
+
+/* What a struct keeps for later must be zero now. */
+static void test_reserved(void **state) {
+    (void)state;
+    xlstm_cell_config cc;
+    xlstm_optimizer_config oc;
+    xlstm_module *m;
+    xlstm_optimizer *o;
+    xlstm_cell_config_init(&cc, XLSTM_CELL_LSTM);
+    xlstm_optimizer_config_init(&oc, XLSTM_SGD);
+    cc.reserved = oc.reserved = 1;
+    NOT_MADE(m, xlstm_cell_create(&m, &cc, 1));
+    NOT_MADE(o, xlstm_optimizer_create(&o, model, &oc));
+    assert_non_null(strstr(xlstm_last_error(), "reserved is 1"));
+}
+
 /* More threads than memory was planned for. */
 static void test_more_threads(void **state) {
     (void)state;
@@ -1141,6 +1234,10 @@ int main(void) {
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_backends),
         cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_waiting_backward),
+        cmocka_unit_test(test_weights_of_a_batch),
+        cmocka_unit_test(test_ranges_in_sentences),
+        cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_more_threads),
         cmocka_unit_test(test_checkpoints),
         cmocka_unit_test(test_common),
