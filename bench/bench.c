@@ -56,33 +56,36 @@ static double valid_loss(const json_t *result) {
     return isfinite(loss) ? loss : INFINITY;
 }
 
-/* The rate of the grid whose run has the lowest validation loss; all runs of the model have it. The loss has
- * one valley over the rate, so the search begins in the middle of the grid and goes up while that is better,
- * otherwise down: what it leaves out lies behind a rate that is worse already. A grid can therefore reach far
- * at little cost. @return the best run of the search; NULL: there was nothing to choose */
+/* The rate of the grid whose run has the lowest validation loss; all runs of the model have it. The search
+ * begins in the middle and tries the rates beside what it has tried, on the side where the best one lies,
+ * until it lies inside: a grid can reach far at little cost. Both neighbours of the middle are tried in any
+ * case, since losses waver. @return the best run of the search; NULL: there was nothing to choose */
 static json_t *choose_rate(run_plan *p) {
     const float *grid = p->o->p.grids[p->row->kind];
     int count = 0;
     while (grid[count] > 0)
         count++;
-    int middle = count / 2, at = middle;
+    int middle = count / 2, low = middle, high = middle, at = middle;
     p->lr = grid[at];
     if (count == 1)
         return NULL;
     char *folder = p->folder ? make_folder(p->folder, "search") : NULL;
     p->searched = json_array();
     json_t *best = search_at(p, grid[at], folder);
-    for (int way = 1; way >= -1 && at == middle; way -= 2)
-        for (int i = middle + way; i >= 0 && i < count; i += way) {
-            json_t *other = search_at(p, grid[i], folder);
-            int better = valid_loss(other) < valid_loss(best);
-            if (better)
-                at = i;
-            json_decref(better ? best : other);
-            best = better ? other : best;
-            if (!better && (way > 0 || isfinite(valid_loss(best)))) /* below what diverged it goes on */
-                break;
-        }
+    for (;;) {
+        int down = at == low || low == middle || isinf(valid_loss(best)), i;
+        if (at == high && high + 1 < count)
+            i = ++high;
+        else if (down && low > 0)
+            i = --low;
+        else
+            break;
+        json_t *other = search_at(p, grid[i], folder);
+        int better = valid_loss(other) < valid_loss(best);
+        at = better ? i : at;
+        json_decref(better ? best : other);
+        best = better ? other : best;
+    }
     p->lr = grid[at];
     free(folder);
     return best;

@@ -53,8 +53,8 @@ grep -q "diverged at step" "$work/out"
 "$bin/xlstm-nns" --preset smoke --models xlstm@1:0 --lr-grid 3e-3,10 --steps 100 --search-steps 100 --out "$work/onebad" >"$work/out"
 grep -q '"learning_rate": 0.003' "$work/onebad/nns-xlstm-1-0-s1.json"
 # The search goes from the middle of the grid, in whatever order that is given, to where it is better.
-"$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-3,1e-6,1e-5 --out "$work/up" >"$work/out"
-[ "$(LC_ALL=C ls "$work/up/search")" = "$(printf 'nns-lstm-s1-lr%s.json\n' 0.001 1e-05)" ]
+"$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-3,1e-6,1e-5,1e-7,1e-4,3e-4 --out "$work/up" >"$work/out"
+[ "$(LC_ALL=C ls "$work/up/search")" = "$(printf 'nns-lstm-s1-lr%s.json\n' 0.0001 0.0003 0.001 1e-05)" ]
 grep -q '"learning_rate": 0.001' "$work/up/nns-lstm-s1.json"
 "$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-6,1e-2,10,9 --steps 100 --search-steps 100 --out "$work/down" >"$work/out"
 [ "$(LC_ALL=C ls "$work/down/search")" = "$(printf 'nns-lstm-s1-lr%s.json\n' 0.01 10 1e-06 9)" ]
