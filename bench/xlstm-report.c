@@ -80,9 +80,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
 
 /* ---- reading and merging ---- */
 
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* TASK-...-sN.json: what the programs that train would write again, if it is damaged. */
 static int has_result_name(const char *path) {
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *name = base_name(path);
     const char *seed = strrchr(name, '-');
     size_t task = strcspn(name, "-"), digits = seed && seed[1] == 's' ? strspn(seed + 2, "0123456789") : 0;
     const result_kind *kind;
@@ -100,8 +105,7 @@ static int same_file(const char *a, const char *b) {
         char *folder = strcpy(need(strlen(path[i]) + 2), path[i]), *slash = strrchr(folder, '/');
         strcpy(slash ? slash + 1 : folder, ".");
         char *real = realpath(folder, NULL);
-        const char *name = strrchr(path[i], '/') ? strrchr(path[i], '/') + 1 : path[i];
-        where[i] = join(real ? real : folder, name, "");
+        where[i] = join(real ? real : folder, base_name(path[i]), "");
         free(real);
         free(folder);
     }
