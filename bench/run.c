@@ -503,8 +503,11 @@ void run_check(const run_plan *p) {
         return;
     if (p->folder && is_there(p->folder, p->name, ".json"))
         refuse_finished(p, join(p->folder, p->name, ".json"));
-    if (p->o->checkpoint && is_there(p->o->checkpoint, p->name, ".checkpoint"))
-        refuse_unfinished(p, join(p->o->checkpoint, p->name, ".checkpoint"));
+    if (p->o->checkpoint) {
+        char *path = join(p->o->checkpoint, p->name, ".checkpoint");
+        refuse_unfinished(p, path);
+        free(path);
+    }
     if (p->o->save && is_there(p->o->save, saved_name(p), "/config.json"))
         die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
     if (p->o->export && is_there(p->o->export, p->name, "/setup.json"))
