@@ -102,7 +102,7 @@ XLSTM_API xlstm_status xlstm_trainer_backward(xlstm_trainer *trainer, const xlst
 /** Forward with the tape kept, for losses of your own: xlstm_trainer_backward_from() goes back from their
  * gradient. Dropout is on, and carried state moves on.
  *  @param trainer made with gradients
- *  @param batch its targets and outputs are not looked at
+ *  @param batch its targets, outputs and weights are not looked at
  *  @param outputs [B, time, output_dim] receives what comes out, zeros in the padding; may be NULL
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT as xlstm_trainer_evaluate() */
 XLSTM_API xlstm_status xlstm_trainer_forward(xlstm_trainer *trainer, const xlstm_batch *batch,

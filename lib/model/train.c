@@ -294,10 +294,15 @@ static xlstm_status check_batch(const xlstm_trainer *tr, const xlstm_batch *b, i
     if (b->time < 0 || b->time > tr->config.time)
         return xl_fail(XLSTM_E_ARGUMENT, "the batch has %d tokens a row; this trainer takes 1 to %d", b->time,
                        tr->config.time);
-    if (tr->m->vocab ? !b->tokens || (with_targets && !b->targets)
-                     : !b->inputs || (with_targets && !b->outputs))
-        return xl_fail(XLSTM_E_ARGUMENT, "the batch lacks %s",
-                       tr->m->vocab ? "tokens or targets" : "inputs or outputs");
+    int V = tr->m->vocab;
+    if (V ? !b->tokens : !b->inputs)
+        return xl_fail(XLSTM_E_ARGUMENT, "the batch lacks %s, which this model reads",
+                       V ? "tokens" : "inputs");
+    if (with_targets && (V ? !b->targets : !b->outputs))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "the batch lacks %s, which the loss is taken over; for a loss of "
+                       "your own use xlstm_trainer_forward()",
+                       V ? "targets" : "outputs");
     return check_rows(tr, b, b->time ? b->time : tr->config.time);
 }
 
@@ -418,6 +423,8 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
     XL_TRY(need_gradients(tr));
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, batch));
+    own.targets = NULL; /* what only a loss needs: the caller's loss may have another idea of it */
+    own.outputs = own.weights = NULL;
     XL_TRY(take(tr, &own, 0));
     tr->call = make_call(tr, ops_of(tr), FORWARD);
     run(tr, &tr->call, FORWARD, 0);

@@ -670,6 +670,7 @@ static void test_weights_of_a_batch(void **state) {
         REFUSED(xlstm_trainer_backward(tr, &b, NULL));
         REFUSED(xlstm_trainer_evaluate(tr, &b, NULL));
         assert_non_null(strstr(xlstm_last_error(), "row 1, position 2: weight "));
+        FINE(xlstm_trainer_forward(tr, &b, NULL)); /* it is of the loss */
     }
     const int32_t lengths[B] = {T, T - 1}; /* then it is one of the padding */
     b.lengths = lengths;
@@ -1128,6 +1129,10 @@ static void test_batches(void **state) {
     b = good;
     b.targets = NULL;
     REFUSED(xlstm_trainer_backward(trainer, &b, NULL));
+    assert_non_null(strstr(xlstm_last_error(), "lacks targets"));
+    const int32_t beyond[B * T] = {V, INT32_MAX};
+    b.targets = beyond;
+    REFUSED(xlstm_trainer_backward(trainer, &b, NULL));
     const int32_t bad[] = {-1, V, INT32_MIN, INT32_MAX};
     EACH(i, bad) {
         b = good;
@@ -1138,7 +1143,9 @@ static void test_batches(void **state) {
     REFUSED(xlstm_trainer_backward_from(NULL, numbers, NULL));
     REFUSED(xlstm_trainer_backward_from(trainer, NULL, NULL));
     REFUSED(xlstm_trainer_backward_from(trainer, numbers, NULL)); /* no forward waits */
-    FINE(xlstm_trainer_forward(trainer, &good, NULL));
+    b = good;
+    b.targets = beyond; /* a loss of the caller's own may mean something by it */
+    FINE(xlstm_trainer_forward(trainer, &b, NULL));
     REFUSED(xlstm_trainer_backward_from(trainer, numbers, numbers)); /* tokens have no gradient */
 }
 
