@@ -62,6 +62,8 @@ static const xl_field hf_table[] = {
     {"is_encoder_decoder", XL_MUST_BE_OFF, 0, NULL},
     {"add_cross_attention", XL_MUST_BE_OFF, 0, NULL},
     {"chunk_size_feed_forward", XL_MUST_BE_OFF, 0, NULL},
+    XL_IGNORE("add_embedding_dropout"),
+    XL_IGNORE("add_post_blocks_norm"), /* add_out_norm is what is read */
     XL_IGNORE("mode"),
     XL_IGNORE("architectures"),
     XL_IGNORE("max_inference_chunksize"),

@@ -232,11 +232,6 @@ static void spell_prefix(char name[128], const char *own, int spelling) {
         }
 }
 
-/* Parameters that the module's own spelling leaves out. */
-static int left_out(const xlstm_module *m, const xlstm_parameter *p) {
-    return xl_dialect_absence(m, p->name) != XL_NEEDED;
-}
-
 /* After the parameters: the packages' state_dicts name the embedding of a tied model a second time. */
 static int tied_copy(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t) {
     xlstm_parameter p;
@@ -273,7 +268,7 @@ int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_te
         int fusion;
         const char *at;
         xlstm_module_parameter(m, *next, &p);
-        if (left_out(m, &p))
+        if (xl_dialect_may_lack(m, p.name))
             continue;
         if ((m->config.file_spelling & XLSTM_SPELL_FUSED) && fusion_of(m, p.name, &fusion, &at) > 0)
             continue;
@@ -284,13 +279,14 @@ int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_te
     return tied_copy(m, next, name, t);
 }
 
-xl_absence xl_dialect_absence(const xlstm_module *m, const char *name) {
+int xl_dialect_may_lack(const xlstm_module *m, const char *name) {
+    static const char *const ends[] = {"input_proj.weight", "input_proj.bias", "output_proj.weight",
+                                       "output_proj.bias"};
     int spelling = m->config.file_spelling;
     if ((spelling & XLSTM_SPELL_HF) && !strcmp(name, "backbone.out_norm.bias"))
-        return XL_ZERO; /* transformers gives its last norm no bias, whatever use_bias says */
-    if (!(spelling & XLSTM_SPELL_STACK))
-        return XL_NEEDED;
-    if (!strcmp(name, "input_proj.weight") || !strcmp(name, "output_proj.weight"))
-        return XL_IDENTITY;
-    return !strcmp(name, "input_proj.bias") || !strcmp(name, "output_proj.bias") ? XL_ZERO : XL_NEEDED;
+        return 1; /* transformers gives its last norm no bias, whatever use_bias says */
+    for (size_t i = 0; (spelling & XLSTM_SPELL_STACK) && i < sizeof ends / sizeof *ends; i++)
+        if (!strcmp(name, ends[i]))
+            return 1;
+    return 0;
 }

@@ -37,8 +37,7 @@ void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real
  * `name` has room for 128 characters. */
 int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t);
 
-/* A parameter that a file of this module may lack, and its values then: 0, or the identity matrix. */
-typedef enum { XL_NEEDED, XL_ZERO, XL_IDENTITY } xl_absence;
-xl_absence xl_dialect_absence(const xlstm_module *m, const char *name);
+/* May a file of this module lack the parameter? Then it has its initial values. */
+int xl_dialect_may_lack(const xlstm_module *m, const char *name);
 
 #endif

@@ -198,7 +198,7 @@ static xlstm_status see_tensor(load *l, const xlstm_tensor *t) {
 static xlstm_status check_complete(const load *l) {
     for (int i = 0; i < l->m->params.count; i++) {
         const char *name = l->m->params.items[i].name;
-        if (!l->seen[i] && xl_dialect_absence(l->m, name) == XL_NEEDED)
+        if (!l->seen[i] && !xl_dialect_may_lack(l->m, name))
             return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.150s is missing from the weights", l->where, name);
     }
     return XLSTM_OK;
@@ -294,17 +294,12 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     return XLSTM_OK;
 }
 
-/* The module's parameters that the files may lack. */
 static void fill_absent(const load *l) {
+    xl_rng none = {0, 0}; /* such values are not drawn */
     for (int i = 0; i < l->m->params.count; i++) {
-        xlstm_parameter p;
-        xlstm_module_parameter(l->m, i, &p);
-        xl_absence absence = xl_dialect_absence(l->m, p.name);
-        if (l->seen[i] || absence == XL_NEEDED)
-            continue;
-        memset(p.data, 0, p.count * sizeof *p.data);
-        for (int64_t k = 0; absence == XL_IDENTITY && k < p.shape[0] && k < p.shape[1]; k++)
-            p.data[k * p.shape[1] + k] = 1;
+        const xl_param *p = &l->m->params.items[i];
+        if (!l->seen[i] && xl_dialect_may_lack(l->m, p->name))
+            xl_param_draw(p, 0, p->count, l->m->w + p->offset, &none);
     }
 }
 
@@ -385,18 +380,18 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
 
 /* What a spelling leaves out must be what a load would put there. */
 static xlstm_status check_absent(const xlstm_module *m) {
+    xl_rng none = {0, 0};
     for (int i = 0; i < m->params.count; i++) {
-        xlstm_parameter p;
-        xlstm_module_parameter(m, i, &p);
-        xl_absence absence = xl_dialect_absence(m, p.name);
-        for (size_t k = 0; absence != XL_NEEDED && k < p.count; k++) {
-            int one = absence == XL_IDENTITY && k % (size_t)p.shape[1] == k / (size_t)p.shape[1];
-            if (p.data[k] != (xlstm_real)one)
+        const xl_param *p = &m->params.items[i];
+        for (size_t k = 0; xl_dialect_may_lack(m, p->name) && k < p->count; k++) {
+            real initial;
+            xl_param_draw(p, k, 1, &initial, &none);
+            if (m->w[p->offset + k] != initial)
                 return xl_fail(
                     XLSTM_E_ARGUMENT,
                     "parameter %.100s was trained, but the format it came from has no place for it; "
                     "set file_spelling to 0 in a configuration of your own",
-                    p.name);
+                    p->name);
         }
     }
     return XLSTM_OK;

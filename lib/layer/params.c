@@ -23,6 +23,10 @@ xl_init xl_linspace(double from, double to) {
     return (xl_init){XL_INIT_LINSPACE, from, to, 0};
 }
 
+xl_init xl_identity(void) {
+    return (xl_init){XL_INIT_IDENTITY, 0, 0, 0};
+}
+
 static int grow(xl_layout *l) {
     int capacity = l->capacity ? 2 * l->capacity : 64;
     xl_param *items = xl_alloc((size_t)capacity * sizeof *items);
@@ -86,6 +90,8 @@ static double initial_value(const xl_param *p, size_t i, xl_rng *rng) {
         return init->a * (2 * xl_rng_uniform(rng) - 1);
     case XL_INIT_LINSPACE:
         return p->count > 1 ? init->a + (init->b - init->a) * (double)i / (double)(p->count - 1) : init->a;
+    case XL_INIT_IDENTITY:
+        return i / (size_t)p->shape[1] == i % (size_t)p->shape[1];
     case XL_INIT_FORGET_LINSPACE:
     case XL_INIT_FORGET_POWERLAW:
         return i / slot == 1 ? forget_bias(init, (i - slot) % dh, dh) : 0;

@@ -11,6 +11,7 @@ typedef enum {
     XL_INIT_NORMAL,          /* mean 0, standard deviation a */
     XL_INIT_UNIFORM,         /* -a .. a */
     XL_INIT_LINSPACE,        /* a .. b */
+    XL_INIT_IDENTITY,        /* of a matrix: 1 on the diagonal */
     XL_INIT_FORGET_LINSPACE, /* sLSTM bias [4, H, dh]: linspace(a, b) over dh in slot f, else 0 */
     XL_INIT_FORGET_POWERLAW  /* sLSTM bias: -(-5 + 12 (j/(dh-1))^a) in slot f, else 0 */
 } xl_init_kind;
@@ -27,6 +28,7 @@ xl_init xl_small_init(int dim);                /* sqrt(2 / (5 dim)) */
 xl_init xl_wang_init(int dim, int num_blocks); /* 2 / (num_blocks sqrt(dim)) */
 xl_init xl_uniform(double bound);
 xl_init xl_linspace(double from, double to);
+xl_init xl_identity(void);
 
 /* How a parameter is treated: the optimizer lets it decay; an inference module may keep it in a smaller type.
  */

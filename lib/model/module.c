@@ -121,9 +121,10 @@ static xlstm_status add_block(xlstm_module *m, int block) {
     return XLSTM_OK;
 }
 
-/* Projections of vectors; a file of a bare stack has none, and identities in their place. */
-static xl_role vector_projection(const xlstm_config *c) {
-    return c->file_spelling & XLSTM_SPELL_STACK ? XL_DECAY : XL_MATRIX;
+/* A projection of vectors; a file of a bare stack has none, so that it begins as the identity. */
+static size_t declare_projection(xlstm_module *m, const char *name, xl_init init, xl_shape shape) {
+    int bare = m->config.file_spelling & XLSTM_SPELL_STACK;
+    return xl_param_add(&m->params, name, bare ? xl_identity() : init, bare ? XL_DECAY : XL_MATRIX, shape);
 }
 
 static void declare_input(xlstm_module *m, const family *f) {
@@ -135,8 +136,7 @@ static void declare_input(xlstm_module *m, const family *f) {
         return;
     }
     xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
-    m->in_w =
-        xl_param_add(&m->params, "input_proj.weight", init, vector_projection(c), XL_SHAPE2(D, c->input_dim));
+    m->in_w = declare_projection(m, "input_proj.weight", init, XL_SHAPE2(D, c->input_dim));
     m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
 }
 
@@ -150,8 +150,8 @@ static void declare_output(xlstm_module *m) {
         m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_MATRIX,
                                  XL_SHAPE2(c->vocab_size, D));
     } else {
-        m->head_w = xl_param_add(&m->params, "output_proj.weight", xl_small_init(D), vector_projection(c),
-                                 XL_SHAPE2(c->output_dim, D));
+        m->head_w =
+            declare_projection(m, "output_proj.weight", xl_small_init(D), XL_SHAPE2(c->output_dim, D));
         m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_constant(0), XL_NO_DECAY,
                                  XL_SHAPE1(c->output_dim));
     }

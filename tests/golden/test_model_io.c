@@ -204,17 +204,6 @@ static void test_spellings(void **state) {
     spelled(c, XLSTM_SPELL_CUDA);
 }
 
-/* Identities at both ends, as a bare stack of blocks has them. */
-static void plain_ends(xlstm_module *m) {
-    static const char *const ends[] = {"input_proj.weight", "output_proj.weight"};
-    for (int e = 0; e < 2; e++) {
-        xlstm_parameter p;
-        ok(xlstm_module_find(m, ends[e], &p));
-        for (int64_t i = 0; i < (int64_t)p.count; i++)
-            p.data[i] = i / p.shape[1] == i % p.shape[1];
-    }
-}
-
 /* Whatever the kind of block and the spelling, what was saved is the same model when it is loaded. */
 static void saved_as(xlstm_config c, int spelling, int in, int out) {
     xlstm_module *m, *back;
@@ -225,8 +214,6 @@ static void saved_as(xlstm_config c, int spelling, int in, int out) {
     }
     c.file_spelling = spelling;
     ok(xlstm_model_create(&m, &c, 7));
-    if (in && (spelling & XLSTM_SPELL_STACK))
-        plain_ends(m);
     clean();
     ok(xlstm_module_save(m, dir));
     if (xlstm_module_load(&back, dir))
@@ -336,14 +323,15 @@ static void test_block_stack(void **state) {
     assert_int_equal(c.vocab_size, 0);
     assert_int_equal(c.input_dim, 32);
     xlstm_module *m = create(&c), *back;
-    xlstm_parameter p;
-    ok(xlstm_module_find(m, "input_proj.weight", &p));
-    refused(xlstm_module_save(m, dir), "input_proj.weight");
     static const char *const ends[] = {"input_proj.weight", "output_proj.weight"};
     for (int e = 0; e < 2; e++) {
+        xlstm_parameter p;
         ok(xlstm_module_find(m, ends[e], &p));
         for (int i = 0; i < 32 * 32; i++)
-            p.data[i] = i / 32 == i % 32;
+            assert_true(p.data[i] == (i / 32 == i % 32));
+        p.data[33] = (xlstm_real)0.5;
+        refused(xlstm_module_save(m, dir), ends[e]);
+        p.data[33] = 1;
     }
     ok(xlstm_module_save(m, dir));
     xlstm_tensors *file;
@@ -641,6 +629,31 @@ static void test_defaults(void **state) {
     assert_int_equal(c.block_kind[2], XLSTM_SLSTM);
 }
 
+/* Every field of the released xLSTM-7B's file, also those that transformers no longer reads. */
+static void test_released_fields(void **state) {
+    (void)state;
+    xlstm_config c = config_of(
+        "{\"add_embedding_dropout\":false,\"add_forward_backend_padding\":false,\"add_out_norm\":true,"
+        "\"add_post_blocks_norm\":true,\"add_post_norm\":false,\"add_qk_norm\":false,"
+        "\"architectures\":[\"xLSTMForCausalLM\"],\"autocast_kernel_dtype\":\"bfloat16\",\"bos_token_id\":0,"
+        "\"cell_norm_eps\":1e-06,\"chunk_size\":64,\"chunkwise_kernel\":\"chunkwise--triton_xl_chunk\","
+        "\"embedding_dim\":4096,\"eos_token_id\":2,\"eps\":1e-06,\"ffn_proj_factor\":2.667,"
+        "\"ffn_round_up_to_multiple_of\":64,\"force_bos_token_insert\":true,\"gate_soft_cap\":15.0,"
+        "\"head_dim\":512,\"igate_bias_init_range\":-10.0,\"inference_state_dtype\":\"float32\","
+        "\"max_inference_chunksize\":16384,\"mlstm_round_up_to_multiple_of\":64,\"mode\":\"inference\","
+        "\"model_type\":\"xlstm\",\"norm_eps\":1e-06,\"norm_reduction_force_float32\":true,"
+        "\"num_blocks\":32,\"num_heads\":8,\"output_logit_soft_cap\":30.0,\"pad_token_id\":1,"
+        "\"qk_dim_factor\":0.5,\"return_last_states\":true,\"sequence_kernel\":"
+        "\"native_sequence__triton\",\"step_kernel\":\"triton\",\"tie_word_embeddings\":false,"
+        "\"torch_dtype\":\"float32\",\"transformers_version\":\"4.47.0.dev0\",\"use_bias\":false,"
+        "\"use_cache\":true,\"v_dim_factor\":1.0,\"vocab_size\":50304,\"weight_mode\":\"single\"}");
+    assert_int_equal(c.embedding_dim, 4096);
+    assert_int_equal(c.num_blocks, 32);
+    assert_int_equal(c.ffn_inner, 10944);
+    assert_int_equal(c.final_norm, 1);
+    assert_true(c.gate_soft_cap == 15 && c.output_logit_soft_cap == 30);
+}
+
 /* Python's widths, also where float would fall on the other side. */
 static void test_widths(void **state) {
     (void)state;
@@ -732,6 +745,7 @@ int main(void) {
         TEST(test_wrong_weights),
         TEST(test_wrong_configs),
         TEST(test_defaults),
+        TEST(test_released_fields),
         TEST(test_widths),
         TEST(test_cut),
         TEST(test_clip),
