@@ -144,7 +144,7 @@ static double write_text(const run *r) {
 int main(int argc, char **argv) {
     static run r;
     char path[4096];
-    if (argc < 2 || argc > 3)
+    if (argc < 2 || argc > 3 || argv[1][0] == '-')
         die("give a folder for the checkpoint, and, if you like, after how many seconds to stop");
     if (mkdir(argv[1], 0777) && errno != EEXIST)
         die("%s: %s; give a folder that can be made", argv[1], strerror(errno));

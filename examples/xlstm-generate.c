@@ -41,7 +41,7 @@ static const struct argp_option argp_options[] = {
     {"min-p", MIN_P, "P", 0, "only those at least P times as likely as the likeliest", 1},
     {"seed", SEED, "N", 0, "another seed, another text (default 1)", 1},
     {0, 0, 0, 0, "State of the model, to go on later:", 2},
-    {"state", STATE, "FILE", 0, "begin from this state", 2},
+    {"state", STATE, "FILE", 0, "begin from this state; the prompt is the text after it", 2},
     {"save-state", SAVE_STATE, "FILE", 0, "write the state after the text", 2},
     {0, 0, 0, 0, "Running:", 3},
     {"weights", WEIGHTS, "TYPE", 0, "matrices as real (default), bf16 (half the memory) or int8 (a quarter)",

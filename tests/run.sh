@@ -24,6 +24,10 @@ case "${1:-}" in
 --fuzz) preset=fuzz more=clang ;;
 --baseline) export XLSTM_BACKEND=base ;;
 "" | --valgrind) ;;
+--help)
+    sed -n '2,/^set/s/^# //p' tests/run.sh
+    exit
+    ;;
 *)
     echo "usage: tests/run.sh [--sanitize | --clang-sanitize | --valgrind | --clang | --plain | --threads | --baseline | --docs |" >&2
     echo "                     --format | --tidy | --fuzz TARGET [SECONDS]]" >&2

@@ -140,8 +140,9 @@ enum {
  *  @param size its size, as the caller knows it
  *  @param kind of block */
 XLSTM_API void xlstm_config_init_sized(xlstm_config *config, size_t size, xlstm_block_kind kind);
-/** Fills the defaults of the official package for a model of `kind` blocks: width 128, 2 blocks, 4 heads, 4
- * taps, no dropout, ... What goes in and out is left for you: vocab_size, or input_dim and output_dim.
+/** Fills defaults for a model of `kind` blocks: width 128, 2 blocks, 4 heads, 4 taps, no dropout, chunks of
+ * 64; the rest as the official package has it for that kind. What goes in and out is left for you:
+ * vocab_size, or input_dim and output_dim.
  *  @param config is overwritten
  *  @param kind of every block */
 static inline void xlstm_config_init(xlstm_config *config, xlstm_block_kind kind) {

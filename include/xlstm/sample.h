@@ -74,7 +74,8 @@ typedef struct xlstm_generation {
 
 /** Reads the prompt in pieces, then generates token by token. Memory and time per token do not depend on how
  *  long the text is. The session, of one stream, goes on from the state it is in, and has seen the prompt and
- *  every new token afterwards (also one that stopped it), so a further call continues the text.
+ *  every new token afterwards (also one that stopped it), so a further call goes on from there: its prompt is
+ *  new text, and a token that is given again is read twice.
  *  @param session of one stream, over a module of tokens
  *  @param sampler for as many logits as the module has
  *  @param generation what to do

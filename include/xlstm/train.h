@@ -26,7 +26,7 @@ typedef struct xlstm_trainer_config {
     int batch;          /**< B, streams */
     int time;           /**< T, longest window in tokens */
     int carry_state;    /**< 1: each batch goes on where the last one ended (truncated BPTT); 0: every batch
-                           starts at zero */
+                           starts at zero. XLSTM_TRANSFORMER blocks carry only without gradients */
     float dropout;      /**< negative: the model's own */
     uint64_t seed;      /**< of the dropout masks */
     int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
@@ -120,7 +120,7 @@ XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const
 /** Sets all gradients to zero.
  *  @param trainer may be NULL */
 XLSTM_API void xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
-/** Gradients of all parameters, at the offsets of xlstm_parameter.
+/** Gradients of all parameters, at the offsets of xlstm_parameter; between parameters there may be gaps.
  *  @param trainer may be NULL
  *  @return borrowed, to read and to write; NULL if made without gradients */
 XLSTM_API xlstm_real *xlstm_trainer_gradients(xlstm_trainer *trainer);
