@@ -27,7 +27,8 @@ typedef struct xlstm_trainer_config {
     int time;           /**< T, longest window in tokens */
     int carry_state;    /**< 1: each batch goes on where the last one ended (truncated BPTT); 0: every batch
                            starts at zero. XLSTM_TRANSFORMER blocks carry only without gradients */
-    float dropout;      /**< negative: the model's own */
+    float dropout;      /**< negative: the model's own; 0: none at all; else in place of the model's, but for
+                           an ffn_dropout, which stays */
     uint64_t seed;      /**< of the dropout masks */
     int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
     xlstm_products products; /**< of matrices; XLSTM_PRODUCTS_REAL by default */

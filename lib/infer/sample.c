@@ -183,7 +183,11 @@ static xlstm_status check_generation(const xlstm_session *session, const xlstm_s
     if (!session || !s || !g->prompt)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_generate needs a session, a sampler, and a generation with a prompt");
-    if (g->prompt_tokens < 1 || g->max_tokens < 1 || g->stop_count < 0 || (g->stop_count && !g->stops))
+    if (g->stop_count < 0 || (g->stop_count && !g->stops))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_generate: stop_count is %d and stops is %s; give an array of so many, or 0",
+                       g->stop_count, g->stops ? "set" : "NULL");
+    if (g->prompt_tokens < 1 || g->max_tokens < 1)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_generate needs one token of prompt and one to make at least; got %d and %d",
                        g->prompt_tokens, g->max_tokens);

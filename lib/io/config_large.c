@@ -140,9 +140,9 @@ static xlstm_status read_factor(float *to, double factor, int dim, const char *k
     if (!(width >= 1 && width <= (1 << 20)))
         return xl_fail(XLSTM_E_CONFIG, "%s: field %s is %g; that leaves no width", where, key, factor);
     *to = (float)factor;
-    while (floor(dim * (double)*to) < width)
+    while (xl_part(dim, *to) < width)
         *to = nextafterf(*to, INFINITY);
-    while (floor(dim * (double)*to) > width)
+    while (xl_part(dim, *to) > width)
         *to = nextafterf(*to, 0);
     return XLSTM_OK;
 }

@@ -17,7 +17,7 @@ typedef struct {
 
 int xl_ffn_inner(const xlstm_config *c) {
     return c->ffn_inner > 0 ? c->ffn_inner
-                            : xl_round_up((double)c->ffn_proj_factor * c->embedding_dim, c->ffn_round_up);
+                            : xl_round_up(c->embedding_dim, c->ffn_proj_factor, c->ffn_round_up);
 }
 
 static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {

@@ -59,8 +59,8 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     large *l = (large *)layer;
     const xlstm_config *c = s->config;
     int D = s->in, H = c->num_heads, bias = c->bias;
-    int qk = (int)(D * (double)c->qk_dim_factor);
-    l->Dv = (int)(D * (double)c->v_dim_factor);
+    int qk = xl_part(D, c->qk_dim_factor);
+    l->Dv = xl_part(D, c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
     l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, xl_mlstm_eps(c), 0};
     l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : 1e-6)};

@@ -20,7 +20,6 @@ static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char
     double bound = 1 / sqrt((double)D);
     xl_init bias = l->cell.lstm ? xl_uniform(bound) : (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     char name[64];
-    l->cell.H = H;
     l->cell.dh = D / H;
     snprintf(name, sizeof name, "weight_ih%s", suffix);
     l->W = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, s->in));

@@ -6,7 +6,6 @@
 typedef struct {
     xl_layer base;
     int K;
-    int has_norm_weight;
     xl_heads gate; /* one gate: dh x dh per head, written into its slot of [H, 4, dh] */
     xl_rnn cell;
     xl_norm norm;

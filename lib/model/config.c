@@ -125,9 +125,9 @@ static xlstm_status check_large(const xlstm_config *c) {
     XL_TRY(xl_in_range("qk_dim_factor", c->qk_dim_factor, 1e-3, 16));
     XL_TRY(xl_in_range("v_dim_factor", c->v_dim_factor, 1e-3, 16));
     XL_TRY(divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
-                   (int)(c->embedding_dim * (double)c->qk_dim_factor)));
+                   xl_part(c->embedding_dim, c->qk_dim_factor)));
     return divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
-                   (int)(c->embedding_dim * (double)c->v_dim_factor));
+                   xl_part(c->embedding_dim, c->v_dim_factor));
 }
 
 static xlstm_status check_attention(const xlstm_config *c) {
@@ -160,6 +160,8 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(xl_in_range("embedding_dim", c->embedding_dim, 1, 1 << 17));
     XL_TRY(xl_in_range("num_blocks", c->num_blocks, 1, XLSTM_MAX_BLOCKS));
     XL_TRY(xl_in_range("num_heads", c->num_heads, 1, 1 << 16));
+    XL_TRY(xl_in_range("mlstm_heads", c->mlstm_heads, 0, 1 << 23)); /* of an inner width */
+    XL_TRY(xl_in_range("slstm_heads", c->slstm_heads, 0, 1 << 17));
     XL_TRY(xl_in_range("dropout", c->dropout, 0, 0.99));
     XL_TRY(xl_in_range("ffn_dropout", c->ffn_dropout, -1, 0.99));
     XL_TRY(xl_in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
@@ -254,8 +256,6 @@ static void normalise_eps(xlstm_config *c) {
         rms += c->block_kind[i] == XLSTM_MLSTM_LARGE || c->block_kind[i] == XLSTM_TRANSFORMER;
     if (c->norm_eps <= 0 && (rms == 0 || rms == c->num_blocks))
         c->norm_eps = rms ? 1e-6 : 1e-5;
-    if (c->mlstm_eps <= 0)
-        c->mlstm_eps = 1e-6;
 }
 
 static void normalise_large(xlstm_config *c, const xlstm_config *plain) {
@@ -266,12 +266,17 @@ static void normalise_large(xlstm_config *c, const xlstm_config *plain) {
     c->gate_soft_cap = plain->gate_soft_cap;
 }
 
-/* Where all blocks have heads of their own, num_heads says nothing more. */
-static int only_paper(const xlstm_config *c) {
-    for (int i = 0; i < c->num_blocks; i++)
-        if (c->block_kind[i] != XLSTM_MLSTM && c->block_kind[i] != XLSTM_SLSTM)
-            return 0;
-    return 1;
+/* What several kinds read: the paper's have heads of their own, and sLSTM and LSTM their biases in any case.
+ */
+static void normalise_shared(xlstm_config *c, const xlstm_config *plain) {
+    int large = has_kind(c, XLSTM_MLSTM_LARGE), mlstm = has_kind(c, XLSTM_MLSTM);
+    int wide = large || has_kind(c, XLSTM_TRANSFORMER);
+    if (!wide)
+        c->num_heads = plain->num_heads;
+    if (!wide && !mlstm)
+        c->bias = plain->bias;
+    if ((!large && !mlstm) || c->mlstm_eps <= 0)
+        c->mlstm_eps = 1e-6;
 }
 
 void xl_config_normalise(xlstm_config *c) {
@@ -282,8 +287,7 @@ void xl_config_normalise(xlstm_config *c) {
     normalise_ffn(c, &plain);
     normalise_large(c, &plain);
     normalise_eps(c);
-    if (only_paper(c))
-        c->num_heads = plain.num_heads;
+    normalise_shared(c, &plain);
     if (!has_kind(c, XLSTM_TRANSFORMER))
         c->context_length = plain.context_length;
     if (c->vocab_size)

@@ -61,7 +61,7 @@ static void declare_norm(xlstm_module *m, norm_kind kind, const char *name, int 
                          size_t *b) {
     char full[96];
     int rms = kind == RMSNORM;
-    double eps = m->config.norm_eps > 0 ? (double)m->config.norm_eps : rms ? 1e-6 : 1e-5;
+    double eps = m->config.norm_eps > 0 ? m->config.norm_eps : rms ? 1e-6 : 1e-5;
     *norm = (xl_norm){1, rms, !rms, (real)eps};
     snprintf(full, sizeof full, "%s.weight", name);
     *w = xl_param_add(&m->params, full, xl_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
@@ -424,8 +424,10 @@ int xlstm_module_parameter_count(const xlstm_module *m) {
 
 xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
     if (!m || !out || index < 0 || index >= m->params.count)
-        return xl_fail(XLSTM_E_ARGUMENT, "parameter %d of %d does not exist", index,
-                       xlstm_module_parameter_count(m));
+        return xl_fail(
+            XLSTM_E_ARGUMENT,
+            "xlstm_module_parameter needs a module, room for a parameter, and an index from 0 to %d, not %d",
+            xlstm_module_parameter_count(m) - 1, index);
     const xl_param *p = &m->params.items[index];
     *out = (xlstm_parameter){.name = p->name,
                              .ndim = p->ndim,

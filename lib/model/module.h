@@ -59,10 +59,12 @@ void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_i
 void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
                        xl_view d_in);
 
-/* The head on some rows: y [rows, out] from x [rows, width]. dx is overwritten; dy is the gradient of y, and
- * y the output (needed for a soft cap). */
 /* 1: tokens' logits are x W', of real numbers, and nothing more. */
 int xl_head_is_matrix(const xlstm_module *m);
+/* 1: a soft cap, whose backward needs the outputs. */
+int xl_head_is_capped(const xlstm_module *m);
+/* The head on some rows: y [rows, out] from x [rows, width]. dx is overwritten; dy is the gradient of y, and
+ * y the output, which only a capped head reads. */
 void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
 void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy);
 

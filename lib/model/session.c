@@ -148,7 +148,7 @@ static void write_outputs(xlstm_session *s, const xl_call *c, const xlstm_input 
     }
     for (int b = 0; b < s->B; b++) {
         real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)V;
-        xl_head_forward(s->m, c, xl_rows(to, T, V), (xl_view){x.p + (size_t)(b * T) * x.ld, T, x.cols, x.ld});
+        xl_head_forward(s->m, c, xl_rows(to, T, V), xl_some_rows(x, b * T, T));
     }
 }
 
@@ -262,9 +262,11 @@ void xl_session_shape(const xlstm_session *s, int *streams, int *outputs) {
 }
 
 static xlstm_status check_stream(const xlstm_session *s, int stream) {
-    if (!s || stream < 0 || stream >= s->B)
+    if (!s)
+        return xl_fail(XLSTM_E_ARGUMENT, "the session is NULL; create one");
+    if (stream < 0 || stream >= s->B)
         return xl_fail(XLSTM_E_ARGUMENT, "stream %d does not exist; the session has 0 to %d", stream,
-                       s ? s->B - 1 : -1);
+                       s->B - 1);
     return XLSTM_OK;
 }
 

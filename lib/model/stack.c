@@ -153,9 +153,13 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *
     xl_arena_release(c->temp, start);
 }
 
+int xl_head_is_capped(const xlstm_module *m) {
+    return m->is_model && m->config.output_logit_soft_cap > 0;
+}
+
 int xl_head_is_matrix(const xlstm_module *m) {
     return m->is_model && m->vocab && m->head_b == XL_NONE && !(m->head_w & XL_PACKED) &&
-           !(m->config.output_logit_soft_cap > 0);
+           !xl_head_is_capped(m);
 }
 
 void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x) {
@@ -164,7 +168,7 @@ void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view
         return;
     }
     xl_linear(c, y, x, m->head_w, m->head_b);
-    if (m->config.output_logit_soft_cap > 0)
+    if (xl_head_is_capped(m))
         c->op->softcap(y, y, (real)m->config.output_logit_soft_cap);
 }
 
@@ -173,7 +177,7 @@ void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_vi
         c->op->copy(dx, dy);
         return;
     }
-    if (m->config.output_logit_soft_cap > 0)
+    if (xl_head_is_capped(m))
         c->op->softcap_bwd(dy, dy, y, (real)m->config.output_logit_soft_cap);
     c->op->linear_dw(c->dw + m->head_w, xl_gradient(c->dw, m->head_b), x, dy);
     c->op->linear_dx(dx, dy, c->w + m->head_w, 0);

@@ -81,7 +81,7 @@ static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx, real 
         return;
     }
     xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = y;
-    if (tr->m->config.output_logit_soft_cap > 0) /* its gradient needs the output itself */
+    if (xl_head_is_capped(tr->m))
         dy = xl_arena_view(c->temp, block, tr->m->out);
     for (int from = 0; from < N; from += block) {
         int rows = N - from < block ? N - from : block;
@@ -120,13 +120,16 @@ static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d
     int N = xl_tokens(c), block = head_block(tr);
     xl_view dx = xl_arena_view(c->temp, N, tr->m->width);
     size_t mark = xl_arena_mark(c->temp);
-    xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = xl_arena_view(c->temp, block, tr->m->out);
+    xl_view dy = xl_arena_view(c->temp, block, tr->m->out), y = dy;
+    if (xl_head_is_capped(tr->m))
+        y = xl_arena_view(c->temp, block, tr->m->out);
     for (int from = 0; from < N; from += block) {
         int rows = N - from < block ? N - from : block;
         xl_view yr = xl_some_rows(y, 0, rows), dyr = xl_some_rows(dy, 0, rows),
                 x = xl_some_rows(tr->trace.out, from, rows);
         size_t at = (size_t)from * (size_t)tr->m->out;
-        xl_head_forward(tr->m, c, yr, x);
+        if (xl_head_is_capped(tr->m))
+            xl_head_forward(tr->m, c, yr, x);
         c->op->copy(dyr, xl_rows((real *)(uintptr_t)(d_outputs + at), rows, tr->m->out));
         zero_padding(c, dyr, from);
         xl_head_backward(tr->m, c, xl_some_rows(dx, from, rows), x, yr, dyr);
@@ -363,11 +366,6 @@ static void state_moves_on(xlstm_trainer *tr) {
         tr->current = 1 - tr->current;
 }
 
-static void note_memory(xlstm_trainer *tr) {
-    tr->keep_used = tr->keep.peak > tr->keep_used ? tr->keep.peak : tr->keep_used;
-    tr->temp_used = tr->temp.peak > tr->temp_used ? tr->temp.peak : tr->temp_used;
-}
-
 /* Carried state and the count of calls stay where they were, so that the call may be left out of the run. */
 static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
     int i = 0, last = tr->config.batch * tr->T - 1;
@@ -389,7 +387,6 @@ static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_los
     real scale = count > 0 ? (real)(1 / count) : 0;
     xl_call c = make_call(tr, ops_of(tr), how);
     run(tr, &c, how, scale);
-    note_memory(tr);
     size_t N = (size_t)xl_tokens(&c);
     c.op->sum(&sum, tr->each, N);
     if (b->token_loss)
@@ -454,7 +451,6 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
     tr->call.op = xl_ops_traced(tr->call.op);
     xl_view d_in = d_inputs ? xl_rows(d_inputs, xl_tokens(&tr->call), tr->m->in) : (xl_view){0};
     run_backward_from(tr, &tr->call, d_outputs, d_in);
-    note_memory(tr);
     return XLSTM_OK;
 }
 
@@ -479,7 +475,9 @@ double xlstm_trainer_gradient_norm(const xlstm_trainer *tr) {
 }
 
 xlstm_status xlstm_trainer_reset(xlstm_trainer *tr, int stream) {
-    if (!tr || stream < -1 || stream >= tr->config.batch)
+    if (!tr)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_reset: the trainer is NULL; create one");
+    if (stream < -1 || stream >= tr->config.batch)
         return xl_fail(XLSTM_E_ARGUMENT, "stream %d does not exist; give 0 to batch - 1, or -1 for all",
                        stream);
     if (!tr->state[0])
@@ -528,6 +526,6 @@ xlstm_trainer_memory xlstm_trainer_memory_of(const xlstm_trainer *tr) {
                                   .temporary = tr->temp.size,
                                   .gradients = tr->grad ? tr->m->params.size * sizeof(real) : 0,
                                   .state = (tr->state[0] ? state : 0) + (tr->state[1] ? state : 0),
-                                  .tape_used = tr->keep_used,
-                                  .temporary_used = tr->temp_used};
+                                  .tape_used = tr->keep.peak,
+                                  .temporary_used = tr->temp.peak};
 }

@@ -25,7 +25,6 @@ struct xlstm_trainer {
     xl_call call;
     xl_arena keep, temp;
     xl_trace trace;
-    size_t keep_used, temp_used;
 };
 
 #endif

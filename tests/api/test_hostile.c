@@ -697,6 +697,62 @@ static void test_ranges_in_sentences(void **state) {
         strstr(xlstm_last_error(), "input_size must be 1 to 1048576 and hidden_size 1 to 131072"));
     NOT_MADE(s, xlstm_session_create(&s, model, 1 << 20, 1 << 20));
     assert_non_null(strstr(xlstm_last_error(), "whose product is 2^30 at most"));
+    xlstm_config c;
+    xlstm_config_init(&c, XLSTM_MLSTM);
+    c.vocab_size = V;
+    c.slstm_heads = 2000000000; /* no block has them, but tasks are counted by them */
+    NOT_MADE(m, xlstm_model_create(&m, &c, 1));
+    assert_non_null(strstr(xlstm_last_error(), "slstm_heads is 2e+09; it must be 0 to 131072"));
+}
+
+/* A sentence is about what was wrong. */
+static void test_causes_in_sentences(void **state) {
+    (void)state;
+    xlstm_generation g = {.struct_size = sizeof g, .prompt = tokens, .prompt_tokens = 1, .max_tokens = 5};
+    xlstm_sampling rule;
+    xlstm_sampler *sampler;
+    xlstm_sampling_init(&rule);
+    FINE(xlstm_sampler_create(&sampler, &rule, V));
+    g.stop_count = 2;
+    REFUSED(xlstm_generate(session, sampler, &g, NULL));
+    xlstm_sampler_free(sampler);
+    assert_non_null(strstr(xlstm_last_error(), "stop_count is 2 and stops is NULL"));
+    REFUSED(xlstm_module_parameter(model, 0, NULL));
+    assert_non_null(strstr(xlstm_last_error(), "room for a parameter"));
+    REFUSED(xlstm_session_reset(NULL, 0));
+    assert_non_null(strstr(xlstm_last_error(), "the session is NULL"));
+    REFUSED(xlstm_trainer_reset(NULL, 0));
+    assert_non_null(strstr(xlstm_last_error(), "the trainer is NULL"));
+}
+
+/* A factor is a float; what it makes is what its decimal makes. */
+static void test_widths_of_factors(void **state) {
+    (void)state;
+    static const struct {
+        const char *parameter;
+        xlstm_block_kind kind;
+        int width, rows;
+        float factor;
+    } cases[] = {
+        {"xlstm_block_stack.blocks.0.xlstm.proj_down.weight", XLSTM_MLSTM, 640, 1024, 1.6f},
+        {"backbone.blocks.0.ffn.proj_down.weight", XLSTM_MLSTM_LARGE, 768, 1024, 4.0f / 3},
+        {"backbone.blocks.0.mlstm_layer.q.weight", XLSTM_MLSTM_LARGE, 640, 448, 0.7f},
+    };
+    EACH(i, cases) {
+        xlstm_config c;
+        xlstm_module *m;
+        xlstm_parameter p;
+        xlstm_config_init(&c, cases[i].kind);
+        c.vocab_size = V;
+        c.num_blocks = 1;
+        c.embedding_dim = cases[i].width;
+        c.mlstm_proj_factor = c.ffn_proj_factor = cases[i].factor;
+        c.qk_dim_factor = cases[i].factor < 1 ? cases[i].factor : 0.5f;
+        FINE(xlstm_model_create(&m, &c, 1));
+        FINE(xlstm_module_find(m, cases[i].parameter, &p));
+        assert_int_equal(p.shape[i < 2], cases[i].rows);
+        xlstm_module_free(m);
+    }
 }
 
 /* What a struct keeps for later must be zero now. */
@@ -1244,6 +1300,8 @@ int main(void) {
         cmocka_unit_test(test_waiting_backward),
         cmocka_unit_test(test_weights_of_a_batch),
         cmocka_unit_test(test_ranges_in_sentences),
+        cmocka_unit_test(test_causes_in_sentences),
+        cmocka_unit_test(test_widths_of_factors),
         cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_more_threads),
         cmocka_unit_test(test_checkpoints),

@@ -369,6 +369,11 @@ static void test_settings_that_may_change(void **state) {
         other_one.chunk_size = 16;
         other_one.dropout = 0.2f;
         other_one.ffn_dropout = 0.1f;
+        if (kind == XLSTM_LSTM || kind == XLSTM_LSTM_PLAIN) { /* which read none of these */
+            other_one.num_heads = 1;
+            other_one.bias = !c.bias;
+            other_one.mlstm_eps = 1e-3;
+        }
         assert_null(loads_as(&other_one));
         other_one.context_length = 17;
         const char *why = loads_as(&other_one);

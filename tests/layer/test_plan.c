@@ -46,6 +46,7 @@ static void test_planned_is_used(void **state) {
         xlstm_module *m;
         assert_int_equal(create_kind(&m, kind, name, 7), XLSTM_OK);
         xlstm_trainer *tr = make_trainer(m, T, B);
+        assert_int_equal(xlstm_trainer_memory_of(tr).tape_used, 0);
         step(m, tr);
         xlstm_trainer_memory mem = xlstm_trainer_memory_of(tr);
         if (mem.tape != mem.tape_used || mem.temporary != mem.temporary_used)
