@@ -282,6 +282,23 @@ static void heads(void **state) {
     xlstm_set_backend("auto");
 }
 
+/* Every piece of every task has a panel, however few classes are left to it: heads too large to run here. */
+static void pieces(void **state) {
+    (void)state;
+    enum { PANEL = XL_XENT_PANEL, TASKS = XL_XENT_TASKS };
+    for (int width = PANEL; width <= 16384; width += width < 512 ? 3 : 61)
+        for (int classes = width; classes <= 300000; classes += 61 + classes / 64) {
+            xl_xent_cut c = xl_xent_cut_of(64, classes, width);
+            int panels = (classes + PANEL - 1) / PANEL, fewest = panels / TASKS;
+            int most = (panels + TASKS - 1) / TASKS;
+            if (!c.rows)
+                continue;
+            if (c.pieces < 1 || c.pieces > fewest || c.piece < (most + c.pieces - 1) / c.pieces * PANEL)
+                fail_msg("%d classes, width %d: %d panels of a task in %d pieces of %d classes", classes,
+                         width, fewest, c.pieces, c.piece);
+        }
+}
+
 static double train(xlstm_products products, int steps) {
     enum { B = 8, T = 16, V = 64 };
     xlstm_config c;
@@ -337,6 +354,7 @@ static void training(void **state) {
 
 int main(void) {
     const struct CMUnitTest all[] = {cmocka_unit_test(tiles), cmocka_unit_test(products),
-                                     cmocka_unit_test(heads), cmocka_unit_test(training)};
+                                     cmocka_unit_test(heads), cmocka_unit_test(pieces),
+                                     cmocka_unit_test(training)};
     return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -67,9 +67,9 @@ xl_xent_cut xl_xent_cut_of(int rows, int classes, int width) {
         return c;
     int sums = (1 << 24) / (TASKS * c.width); /* rows of all these gradients together */
     int most = sums < ROWS ? ROWS : sums < MOST ? sums / ROWS * ROWS : MOST;
-    int panels = classes / (PANEL * TASKS) + 1; /* of a task, at most */
+    int fewest = classes / (PANEL * TASKS), panels = fewest + 1; /* of a task, at least and at most */
     c.pieces = (int)(((double)panels * PANEL * c.width + 0.5 * PIECE) / PIECE);
-    c.pieces = c.pieces < 1 ? 1 : c.pieces;
+    c.pieces = c.pieces < 1 ? 1 : c.pieces < fewest ? c.pieces : fewest; /* none may be empty */
     c.piece = (panels + c.pieces - 1) / c.pieces * PANEL;
     c.rows = rows < most ? (rows + PANEL - 1) / PANEL * PANEL : most;
     return c;
