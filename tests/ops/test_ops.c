@@ -3,6 +3,7 @@
 #include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "support/random.h"
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -470,9 +471,46 @@ static void test_mlstm_does_not_drift(void **state) {
     on_every_isa(does_not_drift);
 }
 
+/* Token 3's forget gate is f; with resets, a new sequence begins there, which comes to the same. */
+static void mlstm_with_f(bench *b, float f3, int L, int cut) {
+    enum { T = 8, K = 4 };
+    uint8_t resets[T] = {0};
+    xl_mlstm d = {1, K, K, L, 1e-6f, 0};
+    xl_seq seq = {.B = 1, .T = T, .resets = cut ? resets : NULL};
+    xl_view q = in_view(b, T, K, 1), k = in_view(b, T, K, 1), v = in_view(b, T, K, 1);
+    xl_view i = in_view(b, T, 1, 1), f = in_view(b, T, 1, 1), h = out_view(b, T, K, 0);
+    resets[3] = 1;
+    f.p[3 * f.ld] = f3;
+    float *scratch = take(b, xl_mlstm_scratch(d, seq)), *m = output(b, T, 0), *den = output(b, T, 0);
+    float *borders = take(b, T * xl_mlstm_state(d));
+    b->op->mlstm(h, m, den, borders, q, k, v, i, f, d, seq, (xl_state){0}, scratch);
+    xl_view dq = out_view(b, T, K, 0), dk = out_view(b, T, K, 0), dv = out_view(b, T, K, 0);
+    xl_view di = out_view(b, T, 1, 0), df = out_view(b, T, 1, 0);
+    b->op->mlstm_bwd(dq, dk, dv, di, df, in_view(b, T, K, 1), h, m, den, borders, q, k, v, i, f, d, seq,
+                     (xl_state){0}, scratch);
+}
+
+static void forgets_all(const xl_ops *op) {
+    static const float gates[] = {-1e4f, -1e7f, -1e12f, -1e20f, -FLT_MAX, -INFINITY};
+    for (size_t g = 0; g < sizeof gates / sizeof *gates; g++)
+        for (int L = 1; L <= 8; L++) {
+            bench a = {.op = op, .seed = 3}, b = {.op = &xl_ops_ref, .seed = 3};
+            mlstm_with_f(&a, gates[g], L, 0);
+            mlstm_with_f(&b, gates[g], L, 1);
+            compare(&a, &b, "a forget gate that is shut", 1e-5);
+            finish(&a), finish(&b);
+        }
+}
+
+static void test_mlstm_forgets_all(void **state) {
+    (void)state;
+    forgets_all(&xl_ops_ref);
+    on_every_isa(forgets_all);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_is_reference),
-                                       cmocka_unit_test(test_threads_do_not_matter),
-                                       cmocka_unit_test(test_mlstm_does_not_drift)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cpu_is_reference), cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_mlstm_does_not_drift), cmocka_unit_test(test_mlstm_forgets_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

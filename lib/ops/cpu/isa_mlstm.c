@@ -80,7 +80,7 @@ static void open_chunk(const run *r, chunk *c, int b, int head, int start, int e
     c->h = r->h.p + c->n0 * r->h.ld + (size_t)(head * c->dv);
     double sum = 0;
     for (int t = 0; t < c->L; t++) {
-        sum += (double)vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head));
+        sum += (double)xl_mlstm_held(vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head)));
         c->b[t] = sum;
         c->bi[t] = (double)gate_of(r->i, c->n0 + (size_t)t, head) - sum;
     }

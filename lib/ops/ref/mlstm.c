@@ -10,8 +10,8 @@ size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
     return one * (size_t)xl_threads();
 }
 
-static real log_sigmoid(real x) {
-    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
+static real log_forget(real x) {
+    return xl_mlstm_held((x < 0 ? x : 0) - log1p(exp(-fabs(x))));
 }
 
 static real sigmoid_of_minus(real x) { /* derivative of log_sigmoid */
@@ -37,7 +37,7 @@ static void zero(real *p, size_t n) {
 /* One token of one head: state S = C [dk, dv], n [dk], m; writes h [dv]; returns the signed normaliser. */
 static real step(real *S, real *h, const real *q, const real *k, const real *v, real i, real f, xl_mlstm d) {
     real *C = S, *n = S + (size_t)d.dk * (size_t)d.dv, *m = n + d.dk, scale = 1 / sqrt((real)d.dk);
-    real logf = log_sigmoid(f), m_new = fmax(logf + *m, i), keep = exp(logf + *m - m_new),
+    real logf = log_forget(f), m_new = fmax(logf + *m, i), keep = exp(logf + *m - m_new),
          take = exp(i - m_new);
     *m = m_new;
     zero(h, (size_t)d.dv);
@@ -134,9 +134,9 @@ typedef struct {
     const real *S_out; /* outgoing state, if it has a gradient */
     real *G;           /* gradient of C' [dk, dv + 1]: of the outgoing state in, of the incoming out */
     int has_G;
-    real dm; /* gradient of the stabiliser after the chunk, later before it */
-    real *b, *du, *g, *of_m, *dk_,
-        *next; /* [L] cumulative log f; [L, dv] [L] gradients of sums; [L, dk]; [dk, dv + 1] */
+    real dm;                          /* gradient of the stabiliser after the chunk, later before it */
+    double *b;                        /* [L] cumulative log f: only differences of large numbers matter */
+    real *du, *g, *of_m, *dk_, *next; /* [L, dv] [L] [L] gradients of sums; [L, dk]; [dk, dv + 1] */
 } chunk;
 
 static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head, xl_view dh) {
@@ -149,7 +149,7 @@ static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head,
         real along = -dot(d, row(r->h, n, head, c->dv), c->dv) / N;
         c->of_m[t] = along * r->d.eps;
         c->g[t] = size > bound ? (r->den[at] > 0 ? along : -along) : 0;
-        real logf = log_sigmoid(*row(r->f, n, head, 1));
+        real logf = log_forget(*row(r->f, n, head, 1));
         c->b[t] = (t ? c->b[t - 1] : 0) + logf;
     }
 }
@@ -196,7 +196,8 @@ static void chunk_incoming(const run *r, chunk *c, size_t n0, int head, xl_view 
 /* Through the outgoing state, whose gradient is G: adds to dk~, dv, `next`; returns what belongs to the last
  * b. */
 static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view dv) {
-    real scale = 1 / sqrt((real)c->dk), last = c->b[c->L - 1];
+    real scale = 1 / sqrt((real)c->dk);
+    double last = c->b[c->L - 1];
     real m_out = c->S_out[(size_t)c->dk * (size_t)c->dv + (size_t)c->dk], sum = 0;
     for (int s = 0; s < c->L; s++) {
         size_t ns = n0 + (size_t)s;
@@ -238,7 +239,7 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
         dlogf += dot(row(r->q, n, head, c->dk), row(dq, n, head, c->dk), c->dk) - along;
         real i = *row(r->i, n, head, 1), f = *row(r->f, n, head, 1), from_m = 0;
         c->dm += c->of_m[t];
-        if (log_sigmoid(f) + m_before(r, c, n0, head, t) >=
+        if (log_forget(f) + m_before(r, c, n0, head, t) >=
             i) { /* the stabiliser came from the token before */
             from_m = c->dm;
             *row(di, n, head, 1) = along;
@@ -272,8 +273,10 @@ static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq,
                           xl_view di, xl_view df, real *scratch) {
     size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T),
            wide = (size_t)r->d.dk * (size_t)(r->d.dv + 1);
-    chunk c = {.dk = r->d.dk, .dv = r->d.dv, .G = scratch, .next = scratch + wide, .b = scratch + 2 * wide};
-    c.g = c.b + L;
+    chunk c = {.dk = r->d.dk, .dv = r->d.dv, .b = (double *)(void *)scratch};
+    c.G = (real *)(c.b + L);
+    c.next = c.G + wide;
+    c.g = c.next + wide;
     c.of_m = c.g + L;
     c.du = c.of_m + L;
     c.dk_ = c.du + L * (size_t)c.dv;
