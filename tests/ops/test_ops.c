@@ -427,6 +427,32 @@ static void test_threads_do_not_matter(void **state) {
     on_every_isa(same_bits);
 }
 
+/* A NaN must reach the loss, where it is seen. */
+static void keeps_nan(const xl_ops *op) {
+    enum { C = 37 };
+    for (xl_act act = XL_GELU; act <= XL_SELU; act++) {
+        bench b = {.op = op, .seed = 7};
+        xl_view g = in_view(&b, 1, C, 1), u = in_view(&b, 1, C, 1), dy = in_view(&b, 1, C, 1);
+        xl_view y = out_view(&b, 1, C, 0), dg = out_view(&b, 1, C, 0), du = out_view(&b, 1, C, 0);
+        g.p[3] = g.p[C - 1] = NAN;
+        op->glu(y, g, u, act);
+        op->glu_bwd(dg, du, dy, g, u, act);
+        for (int c = 0; c < C; c++) {
+            int lost = c == 3 || c == C - 1, seen = !!isnan(y.p[c]) + !!isnan(dg.p[c]) + !!isnan(du.p[c]);
+            if (seen != (lost ? 3 : 0))
+                fail_msg("activation %d, number %d: %g, gradients %g and %g", (int)act, c, (double)y.p[c],
+                         (double)dg.p[c], (double)du.p[c]);
+        }
+        finish(&b);
+    }
+}
+
+static void test_nan_stays(void **state) {
+    (void)state;
+    keeps_nan(&xl_ops_ref);
+    on_every_isa(keeps_nan);
+}
+
 /* 16,384 tokens against the recurrence in double. */
 static void does_not_drift(const xl_ops *op) {
     enum { T = 16384, K = 8 };
@@ -511,6 +537,7 @@ static void test_mlstm_forgets_all(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cpu_is_reference), cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_mlstm_does_not_drift), cmocka_unit_test(test_mlstm_forgets_all)};
+        cmocka_unit_test(test_nan_stays), cmocka_unit_test(test_mlstm_does_not_drift),
+        cmocka_unit_test(test_mlstm_forgets_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

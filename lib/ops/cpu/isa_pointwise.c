@@ -171,11 +171,11 @@ static inline __attribute__((always_inline)) float activation(float x, float *sl
         *slope = s + x * density;
         return x * s;
     case XL_RELU:
-        *slope = x > 0 ? 1 : 0;
-        return x > 0 ? x : 0;
+        *slope = x > 0 ? 1 : x < 0 ? 0 : x; /* NaN stays NaN, here and below */
+        return x < 0 ? 0 : x;
     case XL_RELU2:
-        *slope = x > 0 ? 2 * x : 0;
-        return x > 0 ? x * x : 0;
+        *slope = x < 0 ? 0 : 2 * x;
+        return x < 0 ? 0 : x * x;
     case XL_SIGMOID:
         s = vec_sigmoid(x);
         *slope = s * (1 - s);

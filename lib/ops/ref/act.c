@@ -15,9 +15,9 @@ static real value(real x, xl_act act) {
     case XL_GELU:
         return x * normal_cdf(x);
     case XL_RELU:
-        return x > 0 ? x : 0;
+        return x < 0 ? 0 : x; /* NaN stays NaN, here and below */
     case XL_RELU2:
-        return x > 0 ? x * x : 0;
+        return x < 0 ? 0 : x * x;
     case XL_SIGMOID:
         return sigmoid(x);
     case XL_SILU:
@@ -33,9 +33,9 @@ static real slope(real x, xl_act act) {
     case XL_GELU:
         return normal_cdf(x) + x * inv_sqrt_2pi * exp(-x * x / 2);
     case XL_RELU:
-        return x > 0 ? 1 : 0;
+        return x > 0 ? 1 : x < 0 ? 0 : x;
     case XL_RELU2:
-        return x > 0 ? 2 * x : 0;
+        return x < 0 ? 0 : 2 * x;
     case XL_SIGMOID:
         return sigmoid(x) * (1 - sigmoid(x));
     case XL_SILU:
