@@ -164,14 +164,6 @@ static int window_start(const queries *u, int t) {
     return from > u->oldest ? from : u->oldest;
 }
 
-static float largest(const float *x, int n) {
-    float top = x[0];
-#pragma omp simd reduction(max : top)
-    for (int i = 0; i < n; i++)
-        top = x[i] > top ? x[i] : top;
-    return top;
-}
-
 /* The scores of query r with keys from .. to become weights relative to its largest score so far; to that all
  * of before shrinks. */
 static void soften(queries *u, int r, int from, int to) {
@@ -183,7 +175,7 @@ static void soften(queries *u, int r, int from, int to) {
         memset(w, 0, (size_t)(to - from) * sizeof *w);
         return;
     }
-    float top = largest(w + low, high - low);
+    float top = vec_largest(w + low, high - low);
     if (top > u->top[r]) {
         float shrink = vec_exp(u->top[r] - top);
         u->top[r] = top;

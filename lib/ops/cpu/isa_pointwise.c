@@ -449,21 +449,14 @@ static float exp_and_sum(float *e, const float *x, float top, int n) {
     return total;
 }
 
-/* In lanes, because not every compiler turns a maximum of floats into vectors by itself. */
-static float largest_of(const float *x, int n) {
-    enum { LANES = 16 };
-    float lane[LANES], top = x[0];
-    for (int k = 0; k < LANES; k++)
-        lane[k] = top;
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
-    for (; i < n; i++)
-        top = x[i] > top ? x[i] : top;
-    for (int k = 0; k < LANES; k++)
-        top = lane[k] > top ? lane[k] : top;
-    return top;
+static float xent_row(float *d, const float *x, int V, int target, float scale) {
+    float top = vec_largest(x, V), chosen = x[target]; /* d may be x */
+    float total = exp_and_sum(d, x, top, V), share = scale / total;
+    for (int i = 0; d && i < V; i++)
+        d[i] *= share;
+    if (d)
+        d[target] -= scale;
+    return logf(total) + (top - chosen);
 }
 
 static void xent_rows(void *context, int index, int thread) {
@@ -471,15 +464,13 @@ static void xent_rows(void *context, int index, int thread) {
     FOR_ROWS(j, n) {
         const float *x = at(j->v[0], n);
         int V = j->v[0].cols, target = j->ids[n];
-        float *d = j->v[1].p ? at(j->v[1], n) : NULL, top = largest_of(x, V),
-              chosen = target < 0 ? 0 : x[target];
-        float total = exp_and_sum(d, x, top, V), scale = target < 0 ? 0 : j->value / total;
+        float *d = j->v[1].p ? at(j->v[1], n) : NULL, loss = 0;
+        if (target >= 0)
+            loss = xent_row(d, x, V, target, j->value);
+        else if (d)
+            memset(d, 0, (size_t)V * sizeof *d);
         if (j->da)
-            j->da[n] = target < 0 ? 0 : top + logf(total) - chosen;
-        for (int i = 0; d && i < V; i++)
-            d[i] *= scale;
-        if (d && target >= 0)
-            d[target] -= j->value;
+            j->da[n] = loss;
     }
 }
 

@@ -112,4 +112,12 @@ static inline float vec_log_sigmoid(float x) {
     return (x < 0 ? x : 0) - vec_log1p(vec_exp(-fabsf(x)));
 }
 
+static inline float vec_largest(const float *x, int n) {
+    float top = x[0];
+#pragma omp simd reduction(max : top)
+    for (int i = 0; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    return top;
+}
+
 #endif
