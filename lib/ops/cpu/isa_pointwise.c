@@ -579,12 +579,14 @@ typedef struct {
 
 static void sumsq_piece(void *context, int index, int thread) {
     squares *s = context;
-    size_t from = (size_t)index * PIECE, to = s->count - from < PIECE ? s->count : from + PIECE;
+    size_t from = (size_t)index * PIECE;
+    int n = s->count - from < PIECE ? (int)(s->count - from) : PIECE;
+    const float *g = s->g + from; /* read inside the loop it would keep that from being vectors */
     double sum = 0;
     (void)thread;
 #pragma omp simd reduction(+ : sum)
-    for (size_t i = from; i < to; i++)
-        sum += (double)s->g[i] * (double)s->g[i];
+    for (int i = 0; i < n; i++)
+        sum += (double)g[i] * (double)g[i];
     s->sums[index] = sum;
 }
 
