@@ -189,6 +189,11 @@ static void case_gates(bench *b) {
     b->op->skip_gate(out_view(b, N, C, 0), g, u, z, skip);
     xl_view dh = out_view(b, N, C, 0), dc = out_view(b, N, C, 0), dz = out_view(b, N, C, 0);
     b->op->skip_gate_bwd(dh, dc, dz, output(b, (size_t)C, 1), dy, g, u, z, skip);
+    xl_view y = out_view(b, N, C, 0), in_place = out_view(b, N, C, 1);
+    b->op->softcap(y, z, 5);
+    b->op->softcap_bwd(out_view(b, N, C, 0), dy, y, 5);
+    b->op->softcap_bwd(in_place, in_place, y, 5);
+    b->op->softcap(in_place, in_place, 0.5f);
     b->op->add(out_view(b, N, C, 1), u);
     b->op->copy(out_view(b, N, C, 0), u);
     b->op->dropout(out_view(b, N, C, 0), u, 0.3f, b->seed);

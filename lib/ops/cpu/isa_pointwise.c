@@ -286,6 +286,42 @@ static void skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, float *dskip, xl_v
     xl_parallel((dh.cols + WIDE - 1) / WIDE, skip_gate_bwd_columns, &j);
 }
 
+static void softcap_rows(void *context, int index, int thread) {
+    const job *j = context;
+    float cap = j->value;
+    FOR_ROWS(j, n) {
+        float *y = at(j->v[0], n);
+        const float *x = at(j->v[1], n);
+#pragma omp simd
+        for (int i = 0; i < j->v[0].cols; i++)
+            y[i] = cap * vec_tanh(x[i] / cap);
+    }
+}
+
+static void softcap(xl_view y, xl_view x, float cap) {
+    job j = {.v = {y, x}, .value = cap};
+    by_rows(&j, softcap_rows);
+}
+
+static void softcap_bwd_rows(void *context, int index, int thread) {
+    const job *j = context;
+    float cap = j->value;
+    FOR_ROWS(j, n) {
+        float *dx = at(j->v[0], n);
+        const float *dy = at(j->v[1], n), *y = at(j->v[2], n);
+#pragma omp simd
+        for (int i = 0; i < j->v[0].cols; i++) {
+            float s = y[i] / cap;
+            dx[i] = dy[i] * (1 - s * s);
+        }
+    }
+}
+
+static void softcap_bwd(xl_view dx, xl_view dy, xl_view y, float cap) {
+    job j = {.v = {dx, dy, y}, .value = cap};
+    by_rows(&j, softcap_bwd_rows);
+}
+
 /* ---- convolution
  * ----------------------------------------------------------------------------------------------- */
 
@@ -608,6 +644,8 @@ void XL_ISA_NAME(xl_install_pointwise)(xl_ops *t) {
     t->glu_bwd = glu_bwd;
     t->skip_gate = skip_gate;
     t->skip_gate_bwd = skip_gate_bwd;
+    t->softcap = softcap;
+    t->softcap_bwd = softcap_bwd;
     t->conv = conv;
     t->conv_bwd = conv_bwd;
     t->xent = xent;
