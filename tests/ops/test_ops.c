@@ -290,6 +290,8 @@ static void case_mlstm(bench *b) {
     xl_view q = in_view(b, B * T, H * dk, 1), k = in_view(b, B * T, H * dk, 1),
             v = in_view(b, B * T, H * d.dv, 1);
     xl_view i = in_view(b, B * T, H, gates), f = in_view(b, B * T, H, gates);
+    if (b->seed % 5 == 0) /* states are zero, but not their gradients */
+        memset(k.p, 0, (size_t)(B * T) * k.ld * sizeof *k.p);
     float *scratch = take(b, xl_mlstm_scratch(d, seq));
     xl_state state = some_state(b, B, (size_t)H * size);
     if (state.in)

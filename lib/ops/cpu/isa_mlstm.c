@@ -118,25 +118,47 @@ static void advance_state(const run *r, chunk *c, float *S, float m_out) {
     *m = m_out;
 }
 
-static void forward_chunk(const run *r, chunk *c, float *S) {
-    int L = c->L, dk = c->dk, dv = c->dv;
+/* As far as the first numbers that are not, some at a time. */
+static int is_zero(const float *x, size_t n) {
+    enum { SOME = 256 };
+    int other = 0;
+    for (size_t from = 0; from < n && !other; from += SOME)
+#pragma omp simd reduction(| : other)
+        for (size_t i = from; i < (n - from < SOME ? n : from + SOME); i++)
+            other |= x[i] != 0;
+    return !other;
+}
+
+/* What the state before the chunk adds to the sums. */
+static void forward_incoming(const run *r, chunk *c, const float *S, const float *m, float *den) {
+    int dk = c->dk, dv = c->dv;
     const float *n = S + (size_t)dk * (size_t)dv;
-    float *m = c->P, *den = c->P + L;            /* P is free in the forward pass */
-    double m_in = (double)n[dk], largest = m_in; /* of i_s - b_s so far, and of what came in */
+    for (int t = 0; t < c->L; t++) {
+        float a = vec_exp((float)(c->b[t] + (double)n[dk] - (double)m[t]));
+        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
+        den[t] += dot(c->y + (size_t)t * (size_t)dk, n, dk);
+    }
+    xl_gemm(0, 0, c->L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
+}
+
+/* `go_on`: the state after the chunk will be read. */
+static void forward_chunk(const run *r, chunk *c, float *S, int go_on) {
+    int L = c->L, dv = c->dv;
+    float *m = c->P, *den = c->P + L;        /* P is free in the forward pass */
+    double largest = (double)S[r->size - 1]; /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
         largest = c->bi[t] > largest ? c->bi[t] : largest;
         m[t] = (float)(c->b[t] + largest);
     }
     weights_and_scores(r, c, m, 1);
     for (int t = 0; t < L; t++) {
-        float a = vec_exp((float)(c->b[t] + m_in - (double)m[t])), sum = 0;
-        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
+        den[t] = 0;
         for (int s = 0; s <= t; s++)
-            sum += c->S[t * L + s];
-        den[t] = sum + dot(c->y + (size_t)t * (size_t)dk, n, dk);
+            den[t] += c->S[t * L + s];
     }
     xl_gemm(0, 0, L, dv, L, 1, c->S, (size_t)L, c->v, r->v.ld, 0, c->h, r->h.ld);
-    xl_gemm(0, 0, L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
+    if (!is_zero(S, r->size - 1)) /* most sequences begin so, many are one chunk */
+        forward_incoming(r, c, S, m, den);
     for (int t = 0; t < L; t++) {
         float bound = vec_exp(-m[t]), size = fabsf(den[t]), N = (size > bound ? size : bound) + r->d.eps;
         float *h = c->h + (size_t)t * r->h.ld;
@@ -147,7 +169,8 @@ static void forward_chunk(const run *r, chunk *c, float *S) {
             r->den[c->gate + (size_t)(t * r->d.H)] = den[t];
         }
     }
-    advance_state(r, c, S, m[L - 1]);
+    if (go_on)
+        advance_state(r, c, S, m[L - 1]);
 }
 
 /* A chunk of one token, as in generation: the state is read and written once. */
@@ -193,6 +216,7 @@ static float *border(const run *r, int b, int head, int start) {
 static void forward_head(void *context, int index, int thread) {
     const run *r = context;
     int b = index / r->d.H, head = index % r->d.H, start = 0, end = 0, fresh = 0;
+    int length = r->seq.lengths ? r->seq.lengths[b] : r->seq.T;
     chunk c = carve(r, thread);
     size_t at = (size_t)b * r->state.stride + (size_t)head * r->size;
     float *S = c.G;   /* as large as C and n; m follows */
@@ -215,7 +239,7 @@ static void forward_head(void *context, int index, int thread) {
         if (c.L == 1)
             forward_token(r, &c, S);
         else
-            forward_chunk(r, &c, S);
+            forward_chunk(r, &c, S, r->state.out || end < length);
     }
     clear_padding(r->h, r, b, head, r->d.dv);
     for (int t = end; t < r->seq.T && r->m; t++) {
@@ -318,16 +342,21 @@ static void backward_pairs(const run *r, chunk *c, float *dq, float *dk, float *
     xl_gemm(1, 0, L, c->dv, L, 1, c->S, (size_t)L, c->y, (size_t)c->dv, 0, dv, r->dv.ld);
 }
 
-/* Through the state before the chunk: adds the normaliser's part to dq, and all to that state's gradient. */
-static void backward_incoming(const run *r, chunk *c, const float *S, float *dq) {
+/* Through the normaliser of the state before the chunk: adds to dq. */
+static void backward_past_normaliser(const run *r, const chunk *c, const float *S, float *dq) {
+    const float *n = S + (size_t)c->dk * (size_t)c->dv;
+    for (int t = 0; t < c->L; t++)
+        axpy(dq + (size_t)t * r->dq.ld, weight_of_past(r, c, t, n[c->dk]) * (float)c->g[t], n, c->dk);
+}
+
+/* Adds to the gradient of the state before the chunk. */
+static void backward_incoming(const run *r, chunk *c, float m_in) {
     int L = c->L, dk = c->dk, dv = c->dv;
-    const float *n = S + (size_t)dk * (size_t)dv;
     float *next_n = c->next + (size_t)dk * (size_t)dv;
     for (int t = 0; t < L; t++) {
-        float a = weight_of_past(r, c, t, n[dk]), ag = a * (float)c->g[t];
+        float a = weight_of_past(r, c, t, m_in);
         scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
-        axpy(dq + (size_t)t * r->dq.ld, ag, n, dk);
-        axpy(next_n, ag, c->q + (size_t)t * r->q.ld, dk);
+        axpy(next_n, a * (float)c->g[t], c->q + (size_t)t * r->q.ld, dk);
     }
     xl_gemm(1, 0, dk, dv, L, 1, c->q, r->q.ld, c->y, (size_t)dv, 1, c->next, (size_t)dv);
 }
@@ -412,6 +441,8 @@ static void backward_head(void *context, int index, int thread) {
         float *dv = r->dv.p + c.n0 * r->dv.ld + (size_t)(head * c.dv);
         const float *S = fresh || start % r->d.L ? NULL : border(r, b, head, start);
         float m_in = S ? S[r->size - 1] : r->m0, at_end = 0;
+        if (start == 0 && S && is_zero(S, r->size - 1)) /* later ones need a gradient even so */
+            S = NULL;
         weights_and_scores(r, &c, r->m + c.gate, (size_t)r->d.H);
         gradients_of_sums(r, &c, head, S, dq);
         gradients_of_normalisers(r, &c, S, dq);
@@ -421,7 +452,9 @@ static void backward_head(void *context, int index, int thread) {
         else
             memset(c.next, 0, wide * sizeof *c.next);
         if (S)
-            backward_incoming(r, &c, S, dq);
+            backward_past_normaliser(r, &c, S, dq);
+        if (S && start > 0)
+            backward_incoming(r, &c, m_in);
         dm = backward_gates(r, &c, head, at_end, dm, m_in, dq, dk);
         float *done = c.G;
         c.G = c.next;
