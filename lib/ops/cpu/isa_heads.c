@@ -1,11 +1,12 @@
-/* Block-diagonal products with small blocks: BLAS would spend its time on being called. Blocks of 4 x 4,
- * which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap c of each is one
- * multiplication of its weights by the vector in which every block's number c stands in all its four places.
- */
+/* Block-diagonal products with small blocks. Of few numbers BLAS would spend its time on being called. Blocks
+ * of 4 x 4, which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap c of each is
+ * one multiplication of its weights by the vector in which every block's number c stands in all its four
+ * places. */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
-enum { FEW_ROWS = 8, SMALL_BLOCK = 16, ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
+enum { ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
+enum { SMALL_BLOCK = 16, FEW_ROWS = 8, FEW_NUMBERS = 64 };
 
 typedef struct {
     xl_view y, x; /* outputs' side and inputs' side */
@@ -22,12 +23,9 @@ static int pieces(int n, int size) {
 /* ---- any small block
  * ------------------------------------------------------------------------------------------- */
 
-static void any_rows(void *context, int index, int thread) {
-    const blocks *a = context;
-    int from = index * ROWS, to = from + ROWS < a->y.rows ? from + ROWS : a->y.rows;
+static void any_rows(const blocks *a) {
     int in = a->s.in, out = a->s.out;
-    (void)thread;
-    for (int n = from; n < to; n++) {
+    for (int n = 0; n < a->y.rows; n++) {
         const float *x = a->x.p + (size_t)n * a->x.ld;
         float *y = a->y.p + (size_t)n * a->y.ld;
         for (int j = 0; j < a->s.n; j++)
@@ -37,44 +35,6 @@ static void any_rows(void *context, int index, int thread) {
                 for (int c = 0; c < in; c++)
                     sum += w[c] * x[j * in + c];
                 y[j * a->s.ystep + o] = sum;
-            }
-    }
-}
-
-static void any_dx_rows(void *context, int index, int thread) {
-    const blocks *a = context;
-    int from = index * ROWS, to = from + ROWS < a->y.rows ? from + ROWS : a->y.rows;
-    int in = a->s.in, out = a->s.out;
-    (void)thread;
-    for (int n = from; n < to; n++) {
-        float *x = a->x.p + (size_t)n * a->x.ld;
-        const float *y = a->y.p + (size_t)n * a->y.ld;
-        for (int j = 0; j < a->s.n; j++)
-            for (int c = 0; c < in; c++) {
-                float sum = a->add ? x[j * in + c] : 0;
-                for (int o = 0; o < out; o++)
-                    sum += y[j * a->s.ystep + o] *
-                           a->W[((size_t)j * (size_t)out + (size_t)o) * (size_t)in + (size_t)c];
-                x[j * in + c] = sum;
-            }
-    }
-}
-
-/* Some blocks over all rows, in order. */
-static void any_dw_blocks(void *context, int index, int thread) {
-    const blocks *a = context;
-    int in = a->s.in, out = a->s.out, from = index * B, to = from + B < a->s.n ? from + B : a->s.n;
-    (void)thread;
-    for (int n = 0; n < a->y.rows; n++) {
-        const float *x = a->x.p + (size_t)n * a->x.ld, *y = a->y.p + (size_t)n * a->y.ld;
-        for (int j = from; j < to; j++)
-            for (int o = 0; o < out; o++) {
-                float d = y[j * a->s.ystep + o],
-                      *dw = a->dW + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
-                for (int c = 0; c < in; c++)
-                    dw[c] += d * x[j * in + c];
-                if (a->db)
-                    a->db[j * out + o] += d;
             }
     }
 }
@@ -169,7 +129,7 @@ static void few_rows(const blocks *a) {
         for (int i = 0; i < whole; i += LANES)
             four_blocks(a->y.p + (size_t)n * a->y.ld + i, a->x.p + (size_t)n * a->x.ld + i,
                         a->W + (size_t)i * B, a->b ? a->b + i : NULL);
-    any_rows(&rest, 0, 0);
+    any_rows(&rest);
 }
 
 /* The gradient of `width` columns' blocks, at most WIDE: dW[o][c] = sum dy_o x_c with c along the lanes. */
@@ -209,28 +169,30 @@ static void four_dw_columns(void *context, int index, int thread) {
 /* ---- the ops
  * --------------------------------------------------------------------------------------------------- */
 
-static int small(xl_heads s) {
-    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK;
-}
-
 static int four(xl_heads s) {
     return s.in == B && s.out == B && s.ystep == B;
+}
+
+static int few(xl_heads s, int rows) {
+    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK && (rows < FEW_ROWS || rows * s.in < FEW_NUMBERS);
 }
 
 static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
     if (four(s) && y.rows < FEW_ROWS)
         few_rows(&a);
-    else if (small(s))
-        xl_parallel(pieces(y.rows, ROWS), four(s) ? four_rows : any_rows, &a);
+    else if (four(s))
+        xl_parallel(pieces(y.rows, ROWS), four_rows, &a);
+    else if (few(s, y.rows))
+        any_rows(&a);
     else
         xl_gemm_heads(y, x, W, b, s);
 }
 
 static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
     blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .back = 1};
-    if (small(s))
-        xl_parallel(pieces(dy.rows, ROWS), four(s) ? four_rows : any_dx_rows, &a);
+    if (four(s))
+        xl_parallel(pieces(dy.rows, ROWS), four_rows, &a);
     else
         xl_gemm_heads_dx(dx, dy, W, s, add);
 }
@@ -239,8 +201,6 @@ static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
     blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
     if (four(s))
         xl_parallel(pieces(s.n * B, WIDE), four_dw_columns, &a);
-    else if (small(s))
-        xl_parallel(pieces(s.n, B), any_dw_blocks, &a);
     else
         xl_gemm_heads_dw(dW, db, x, dy, s);
 }
