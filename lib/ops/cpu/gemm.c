@@ -4,7 +4,7 @@
 #include "ops/cpu/cpu.h"
 
 enum { TILE_ROWS = 256, TILE_WIDTH = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
-enum { TILE_COLS = 512, FEW_ROWS = 4 };
+enum { TILE_COLS = 512, FEW_ROWS = 4, SMALL_BLOCK = 1 << 18 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -118,20 +118,22 @@ typedef struct {
     float *dW, *db;
     xl_heads s;
     int add;
+    xl_task *task; /* of one block and some rows */
 } blocks;
 
-static void heads_rows(void *context, int index, int thread) {
+/* One block over some rows. */
+static void heads_tile(void *context, int index, int thread) {
     const blocks *a = context;
-    int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    int j = index % a->s.n, from = index / a->s.n * TILE_ROWS;
+    int rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    float *y = a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep);
     (void)thread;
-    for (int n = from; a->b && n < from + rows; n++)
-        for (int j = 0; j < a->s.n; j++)
-            for (int o = 0; o < a->s.out; o++)
-                a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)] = a->b[j * a->s.out + o];
-    for (int j = 0; j < a->s.n; j++)
-        xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in),
-                a->x.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->b ? 1 : 0,
-                a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep), a->y.ld);
+    for (int n = 0; a->b && n < rows; n++)
+        for (int o = 0; o < a->s.out; o++)
+            y[(size_t)n * a->y.ld + (size_t)o] = a->b[j * a->s.out + o];
+    xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in),
+            a->x.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->b ? 1 : 0, y,
+            a->y.ld);
 }
 
 /* One block: with few rows reading it is all the time there is. */
@@ -142,14 +144,14 @@ static void heads_few(void *context, int j, int thread) {
            a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, a->b ? a->b + j * a->s.out : NULL);
 }
 
-static void heads_dx_rows(void *context, int index, int thread) {
+static void heads_dx_tile(void *context, int index, int thread) {
     const blocks *a = context;
-    int from = index * TILE_ROWS, rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    int j = index % a->s.n, from = index / a->s.n * TILE_ROWS;
+    int rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
     (void)thread;
-    for (int j = 0; j < a->s.n; j++)
-        xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
-                a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in,
-                a->add ? 1 : 0, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
+    xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
+            a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->add ? 1 : 0,
+            a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
 }
 
 static void heads_dw_block(void *context, int j, int thread) {
@@ -163,22 +165,40 @@ static void heads_dw_block(void *context, int j, int thread) {
             a->db[j * a->s.out + o] += a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)];
 }
 
+static void every_block(void *context, int tile, int thread) {
+    const blocks *a = context;
+    for (int j = 0; j < a->s.n; j++)
+        a->task(context, tile * a->s.n + j, thread);
+}
+
+/* A task for every block of every tile of so many rows, unless these are too small to be worth it. */
+static void by_tiles(blocks a, int rows, int count) {
+    if ((double)rows * a.s.in * a.s.out < SMALL_BLOCK)
+        xl_parallel(count, every_block, &a);
+    else
+        xl_parallel(count * a.s.n, a.task, &a);
+}
+
+static int tile_rows(int rows) {
+    return rows < TILE_ROWS ? rows : TILE_ROWS;
+}
+
 void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
-    blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
+    blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s, .task = heads_tile};
     if (y.rows <= FEW_ROWS)
         xl_parallel(s.n, heads_few, &a);
     else
-        xl_parallel(tiles(y.rows, TILE_ROWS), heads_rows, &a);
+        by_tiles(a, tile_rows(y.rows), tiles(y.rows, TILE_ROWS));
 }
 
 void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
-    blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add};
-    xl_parallel(tiles(dy.rows, TILE_ROWS), heads_dx_rows, &a);
+    blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .task = heads_dx_tile};
+    by_tiles(a, tile_rows(dy.rows), tiles(dy.rows, TILE_ROWS));
 }
 
 void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
-    blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
-    xl_parallel(s.n, heads_dw_block, &a);
+    blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s, .task = heads_dw_block};
+    by_tiles(a, x.rows, 1); /* sums are over all rows */
 }
 
 void xl_install_gemm(xl_ops *t) {
