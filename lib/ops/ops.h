@@ -198,5 +198,14 @@ static inline int xl_next_piece(xl_seq s, int b, int L, int *start, int *end, in
         ++*end;
     return 1;
 }
+/* The same from behind: where the piece that ends before `end` starts; L > 0. */
+static inline int xl_piece_start(xl_seq s, int b, int L, int end, int *fresh) {
+    const uint8_t *reset = s.resets ? s.resets + (size_t)b * (size_t)s.T : NULL;
+    int start = end - 1;
+    while (start % L && !(reset && reset[start]))
+        start--;
+    *fresh = reset && reset[start];
+    return start;
+}
 
 #endif

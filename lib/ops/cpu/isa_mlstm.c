@@ -418,15 +418,6 @@ static float backward_gates(const run *r, chunk *c, int head, float at_end, floa
     return dm;
 }
 
-static int chunk_start(const run *r, int b, int end, int *fresh) {
-    const uint8_t *reset = r->seq.resets ? r->seq.resets + (size_t)b * (size_t)r->seq.T : NULL;
-    int start = end - 1;
-    while (start % r->d.L && !(reset && reset[start]))
-        start--;
-    *fresh = reset && reset[start];
-    return start;
-}
-
 static void backward_head(void *context, int index, int thread) {
     const run *r = context;
     int b = index / r->d.H, head = index % r->d.H, fresh, start, has_G = 0;
@@ -434,7 +425,7 @@ static void backward_head(void *context, int index, int thread) {
     size_t wide = (size_t)c.dk * (size_t)(c.dv + 1);
     float dm = 0;
     for (int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; end > 0; end = start) {
-        start = chunk_start(r, b, end, &fresh);
+        start = xl_piece_start(r->seq, b, r->d.L, end, &fresh);
         open_chunk(r, &c, b, head, start, end);
         float *dq = r->dq.p + c.n0 * r->dq.ld + (size_t)(head * c.dk),
               *dk = r->dk.p + c.n0 * r->dk.ld + (size_t)(head * c.dk);

@@ -21,13 +21,18 @@ static inline void axpy(real *y, real a, const real *x, int n) {
         y[i] += a * x[i];
 }
 
-static inline void clear(real *p, int n) {
-    for (int i = 0; i < n; i++)
+static inline void clear(real *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
         p[i] = 0;
 }
 
-static inline real sigmoid(real x) {
-    return 1 / (1 + exp(-x));
+static inline real sigmoid(real x) { /* nothing overflows, and the digits of small ones stay */
+    real e = exp(-fabs(x));
+    return (x >= 0 ? 1 : e) / (1 + e);
+}
+
+static inline real log_sigmoid(real x) {
+    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
 }
 
 static inline real silu(real x) {

@@ -1,7 +1,7 @@
 /* mLSTM: the recurrence token by token; its gradient chunk by chunk from the borders (formulas:
  * docs/math/mlstm.md). The normaliser is treated as one more value column: v' = [v, 1], C' = [C, n]. */
 #include "base/parallel.h"
-#include "ops/ref/ref.h"
+#include "ops/ref/helpers.h"
 
 size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
     size_t L = (size_t)(d.L < s.T ? d.L : s.T), dk = (size_t)d.dk, dv = (size_t)d.dv;
@@ -11,27 +11,15 @@ size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
 }
 
 static real log_forget(real x) {
-    return xl_mlstm_held((x < 0 ? x : 0) - log1p(exp(-fabs(x))));
+    return xl_mlstm_held(log_sigmoid(x));
 }
 
 static real sigmoid_of_minus(real x) { /* derivative of log_sigmoid */
-    return x > 0 ? exp(-x) / (1 + exp(-x)) : 1 / (1 + exp(x));
+    return sigmoid(-x);
 }
 
-static real *row(xl_view v, size_t n, int head, int width) {
-    return v.p + n * v.ld + (size_t)head * (size_t)width;
-}
-
-static real dot(const real *a, const real *b, int n) {
-    real sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-static void zero(real *p, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        p[i] = 0;
+static real *part(xl_view v, size_t n, int head, int width) {
+    return row(v, n) + (size_t)head * (size_t)width;
 }
 
 /* One token of one head: state S = C [dk, dv], n [dk], m; writes h [dv]; returns the signed normaliser. */
@@ -40,7 +28,7 @@ static real step(real *S, real *h, const real *q, const real *k, const real *v, 
     real logf = log_forget(f), m_new = fmax(logf + *m, i), keep = exp(logf + *m - m_new),
          take = exp(i - m_new);
     *m = m_new;
-    zero(h, (size_t)d.dv);
+    clear(h, (size_t)d.dv);
     for (int a = 0; a < d.dk; a++) {
         real in = take * scale * k[a];
         n[a] = keep * n[a] + in;
@@ -69,7 +57,7 @@ static void forward_head(const run *r, int b, int head, real *S) {
     int start = 0, end = 0, fresh = 0, dk = r->d.dk, dv = r->d.dv, H = r->d.H;
     while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
         if (fresh) {
-            zero(S, r->state);
+            clear(S, r->state);
             S[r->state - 1] = r->m0;
         }
         if (r->borders && start % r->d.L == 0) {
@@ -79,8 +67,8 @@ static void forward_head(const run *r, int b, int head, real *S) {
         }
         for (int t = start; t < end; t++) {
             size_t n = (size_t)b * (size_t)r->seq.T + (size_t)t, at = n * (size_t)H + (size_t)head;
-            real den = step(S, row(r->h, n, head, dv), row(r->q, n, head, dk), row(r->k, n, head, dk),
-                            row(r->v, n, head, dv), *row(r->i, n, head, 1), *row(r->f, n, head, 1), r->d);
+            real den = step(S, part(r->h, n, head, dv), part(r->q, n, head, dk), part(r->k, n, head, dk),
+                            part(r->v, n, head, dv), *part(r->i, n, head, 1), *part(r->f, n, head, 1), r->d);
             if (r->m) {
                 r->m[at] = S[r->state - 1];
                 r->den[at] = den;
@@ -89,7 +77,7 @@ static void forward_head(const run *r, int b, int head, real *S) {
     }
     for (int t = end; t < r->seq.T; t++) {
         size_t n = (size_t)b * (size_t)r->seq.T + (size_t)t, at = n * (size_t)H + (size_t)head;
-        zero(row(r->h, n, head, dv), (size_t)dv);
+        clear(part(r->h, n, head, dv), (size_t)dv);
         if (r->m)
             r->m[at] = r->den[at] = 0;
     }
@@ -143,13 +131,13 @@ static void chunk_gradients_of_sums(const run *r, chunk *c, size_t n0, int head,
     for (int t = 0; t < c->L; t++) {
         size_t n = n0 + (size_t)t, at = n * (size_t)r->d.H + (size_t)head;
         real bound = exp(-r->m[at]), size = fabs(r->den[at]);
-        real N = fmax(size, bound) + r->d.eps, *d = row(dh, n, head, c->dv);
+        real N = fmax(size, bound) + r->d.eps, *d = part(dh, n, head, c->dv);
         for (int e = 0; e < c->dv; e++)
             c->du[(size_t)t * (size_t)c->dv + e] = d[e] / N;
-        real along = -dot(d, row(r->h, n, head, c->dv), c->dv) / N;
+        real along = -dot(d, part(r->h, n, head, c->dv), c->dv) / N;
         c->of_m[t] = along * r->d.eps;
         c->g[t] = size > bound ? (r->den[at] > 0 ? along : -along) : 0;
-        real logf = log_forget(*row(r->f, n, head, 1));
+        real logf = log_forget(*part(r->f, n, head, 1));
         c->b[t] = (t ? c->b[t - 1] : 0) + logf;
     }
 }
@@ -160,18 +148,18 @@ static void chunk_pairs(const run *r, chunk *c, size_t n0, int head, xl_view dq,
     for (int t = 0; t < c->L; t++)
         for (int s = 0; s <= t; s++) {
             size_t nt = n0 + (size_t)t, ns = n0 + (size_t)s;
-            real *q = row(r->q, nt, head, c->dk), *k = row(r->k, ns, head, c->dk),
+            real *q = part(r->q, nt, head, c->dk), *k = part(r->k, ns, head, c->dk),
                  *du = c->du + (size_t)t * (size_t)c->dv;
             real m = r->m[nt * (size_t)r->d.H + (size_t)head];
-            real w = exp(c->b[t] - c->b[s] + *row(r->i, ns, head, 1) - m);
-            real dS = w * (dot(du, row(r->v, ns, head, c->dv), c->dv) + c->g[t]);
+            real w = exp(c->b[t] - c->b[s] + *part(r->i, ns, head, 1) - m);
+            real dS = w * (dot(du, part(r->v, ns, head, c->dv), c->dv) + c->g[t]);
             real S = w * scale * dot(q, k, c->dk);
             for (int a = 0; a < c->dk; a++) {
-                row(dq, nt, head, c->dk)[a] += dS * scale * k[a];
+                part(dq, nt, head, c->dk)[a] += dS * scale * k[a];
                 c->dk_[(size_t)s * (size_t)c->dk + a] += dS * q[a];
             }
             for (int e = 0; e < c->dv; e++)
-                row(dv, ns, head, c->dv)[e] += S * du[e];
+                part(dv, ns, head, c->dv)[e] += S * du[e];
         }
 }
 
@@ -180,11 +168,11 @@ static void chunk_incoming(const run *r, chunk *c, size_t n0, int head, xl_view 
     const real *C = c->S, *n = C + (size_t)c->dk * (size_t)c->dv, m_in = n[c->dk];
     for (int t = 0; t < c->L; t++) {
         size_t nt = n0 + (size_t)t;
-        real *q = row(r->q, nt, head, c->dk), *du = c->du + (size_t)t * (size_t)c->dv;
+        real *q = part(r->q, nt, head, c->dk), *du = c->du + (size_t)t * (size_t)c->dv;
         real a_t = exp(c->b[t] + m_in - r->m[nt * (size_t)r->d.H + (size_t)head]);
         for (int a = 0; a < c->dk; a++) {
             real *next = c->next + (size_t)a * (size_t)(c->dv + 1);
-            row(dq, nt, head, c->dk)[a] +=
+            part(dq, nt, head, c->dk)[a] +=
                 a_t * (dot(C + (size_t)a * (size_t)c->dv, du, c->dv) + n[a] * c->g[t]);
             for (int e = 0; e < c->dv; e++)
                 next[e] += a_t * q[a] * du[e];
@@ -201,9 +189,9 @@ static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view 
     real m_out = c->S_out[(size_t)c->dk * (size_t)c->dv + (size_t)c->dk], sum = 0;
     for (int s = 0; s < c->L; s++) {
         size_t ns = n0 + (size_t)s;
-        real *k = row(r->k, ns, head, c->dk), *v = row(r->v, ns, head, c->dv),
-             *dvs = row(dv, ns, head, c->dv);
-        real w = exp(last - c->b[s] + *row(r->i, ns, head, 1) - m_out);
+        real *k = part(r->k, ns, head, c->dk), *v = part(r->v, ns, head, c->dv),
+             *dvs = part(dv, ns, head, c->dv);
+        real w = exp(last - c->b[s] + *part(r->i, ns, head, 1) - m_out);
         for (int a = 0; a < c->dk; a++) {
             const real *G = c->G + (size_t)a * (size_t)(c->dv + 1);
             c->dk_[(size_t)s * (size_t)c->dk + a] += w * (dot(G, v, c->dv) + G[c->dv]);
@@ -235,32 +223,22 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
     real scale = 1 / sqrt((real)c->dk), dlogf = end;
     for (int t = c->L - 1; t >= 0; t--) {
         size_t n = n0 + (size_t)t;
-        real along = scale * dot(row(r->k, n, head, c->dk), c->dk_ + (size_t)t * (size_t)c->dk, c->dk);
-        dlogf += dot(row(r->q, n, head, c->dk), row(dq, n, head, c->dk), c->dk) - along;
-        real i = *row(r->i, n, head, 1), f = *row(r->f, n, head, 1), from_m = 0;
+        real along = scale * dot(part(r->k, n, head, c->dk), c->dk_ + (size_t)t * (size_t)c->dk, c->dk);
+        dlogf += dot(part(r->q, n, head, c->dk), part(dq, n, head, c->dk), c->dk) - along;
+        real i = *part(r->i, n, head, 1), f = *part(r->f, n, head, 1), from_m = 0;
         c->dm += c->of_m[t];
         if (log_forget(f) + m_before(r, c, n0, head, t) >=
             i) { /* the stabiliser came from the token before */
             from_m = c->dm;
-            *row(di, n, head, 1) = along;
+            *part(di, n, head, 1) = along;
         } else {
-            *row(di, n, head, 1) = along + c->dm;
+            *part(di, n, head, 1) = along + c->dm;
             c->dm = 0;
         }
-        *row(df, n, head, 1) = (dlogf + from_m) * sigmoid_of_minus(f);
+        *part(df, n, head, 1) = (dlogf + from_m) * sigmoid_of_minus(f);
         for (int a = 0; a < c->dk; a++)
-            row(dk, n, head, c->dk)[a] = scale * c->dk_[(size_t)t * (size_t)c->dk + a];
+            part(dk, n, head, c->dk)[a] = scale * c->dk_[(size_t)t * (size_t)c->dk + a];
     }
-}
-
-/* The chunk that ends before `end`: it begins at a multiple of L or at a reset. */
-static int chunk_start(const run *r, int b, int end, int *fresh) {
-    const uint8_t *reset = r->seq.resets ? r->seq.resets + (size_t)b * (size_t)r->seq.T : NULL;
-    int start = end - 1;
-    while (start % r->d.L && !(reset && reset[start]))
-        start--;
-    *fresh = reset && reset[start];
-    return start;
 }
 
 static void swap(real **a, real **b) {
@@ -283,13 +261,13 @@ static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq,
     const real *borders = r->borders + (size_t)(b * r->d.H + head) * r->chunks * r->state;
     int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T, fresh, start;
     for (; end > 0; end = start) {
-        start = chunk_start(r, b, end, &fresh);
+        start = xl_piece_start(r->seq, b, r->d.L, end, &fresh);
         size_t n0 = (size_t)b * (size_t)r->seq.T + (size_t)start;
         c.L = end - start;
         c.S = fresh || start % r->d.L ? NULL : borders + (size_t)(start / r->d.L) * r->state;
         c.S_out = c.has_G ? borders + (size_t)(end / r->d.L) * r->state : NULL;
-        zero(c.next, wide);
-        zero(c.dk_, L * (size_t)c.dk);
+        clear(c.next, wide);
+        clear(c.dk_, L * (size_t)c.dk);
         chunk_gradients_of_sums(r, &c, n0, head, dh);
         chunk_pairs(r, &c, n0, head, dq, dv);
         if (c.S)
@@ -304,7 +282,7 @@ static void backward_head(const run *r, int b, int head, xl_view dh, xl_view dq,
 
 static void zero_view(xl_view v) {
     for (int n = 0; n < v.rows; n++)
-        zero(v.p + (size_t)n * v.ld, (size_t)v.cols);
+        clear(row(v, (size_t)n), (size_t)v.cols);
 }
 
 void xl_ref_mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df, xl_view dh, xl_view h,

@@ -1,5 +1,5 @@
 /* sLSTM and LSTM: the recurrence token by token and back-propagation through it. */
-#include "ops/ref/ref.h"
+#include "ops/ref/helpers.h"
 
 size_t xl_rnn_scratch(xl_rnn d, xl_seq s) {
     size_t D = (size_t)(d.H * d.dh), B = (size_t)s.B, N = B * (size_t)s.T, filled = 16 * (size_t)d.H;
@@ -7,15 +7,6 @@ size_t xl_rnn_scratch(xl_rnn d, xl_seq s) {
     size_t panels =
         s.T > 1 ? 4 * (size_t)d.dh * (D + filled) : 0; /* R, packed; heads filled up by 16 units */
     return states + products + shifted + panels + 1024;
-}
-
-static real sigmoid(real x) {
-    real e = exp(-fabs(x));
-    return (x >= 0 ? 1 : e) / (1 + e);
-}
-
-static real log_sigmoid(real x) {
-    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
 }
 
 static real clipped(real x, real clip) { /* NaN stays NaN */
