@@ -47,7 +47,7 @@ if [ "${1:-}" = --tidy ]; then # its own folder: there every file is compiled on
     exit
 fi
 export CMAKE_GENERATOR=Ninja # where there is no build yet
-cmake --preset "$preset" -DXLSTM_WERROR=ON >/dev/null
+cmake --preset "$preset" -DXLSTM_BUILD_TESTS=ON -DXLSTM_WERROR=ON >/dev/null # bench/run.sh leaves them out
 cmake --build --preset "$preset"
 if [ "${1:-}" = --fuzz ]; then
     target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api result"}
