@@ -383,7 +383,8 @@ static xlstm_status check_absent(const xlstm_module *m) {
     xl_rng none = {0, 0};
     for (int i = 0; i < m->params.count; i++) {
         const xl_param *p = &m->params.items[i];
-        for (size_t k = 0; xl_dialect_may_lack(m, p->name) && k < p->count; k++) {
+        size_t count = xl_dialect_may_lack(m, p->name) ? p->count : 0;
+        for (size_t k = 0; k < count; k++) {
             real initial;
             xl_param_draw(p, k, 1, &initial, &none);
             if (m->w[p->offset + k] != initial)

@@ -629,7 +629,8 @@ static void test_defaults(void **state) {
     assert_int_equal(c.block_kind[2], XLSTM_SLSTM);
 }
 
-/* Every field of the released xLSTM-7B's file, also those that transformers no longer reads. */
+/* The fields of the released xLSTM-7B's file, as public descriptions of it list them: also those that
+ * transformers no longer reads. */
 static void test_released_fields(void **state) {
     (void)state;
     xlstm_config c = config_of(

@@ -4,7 +4,7 @@
 #include "ops/cpu/cpu.h"
 
 enum { TILE_ROWS = 256, TILE_WIDTH = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
-enum { TILE_COLS = 512, FEW_ROWS = 4, SMALL_BLOCK = 1 << 18 };
+enum { TILE_COLS = 512, FEW_ROWS = 4, WORTH_A_TASK = 1 << 18 };
 
 typedef struct {
     int tA, tB, M, N, K;
@@ -173,7 +173,7 @@ static void every_block(void *context, int tile, int thread) {
 
 /* A task for every block of every tile of so many rows, unless these are too small to be worth it. */
 static void by_tiles(blocks a, int rows, int count) {
-    if ((double)rows * a.s.in * a.s.out < SMALL_BLOCK)
+    if ((double)rows * a.s.in * a.s.out < WORTH_A_TASK)
         xl_parallel(count, every_block, &a);
     else
         xl_parallel(count * a.s.n, a.task, &a);

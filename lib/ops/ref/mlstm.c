@@ -14,10 +14,6 @@ static real log_forget(real x) {
     return xl_mlstm_held(log_sigmoid(x));
 }
 
-static real sigmoid_of_minus(real x) { /* derivative of log_sigmoid */
-    return sigmoid(-x);
-}
-
 static real *part(xl_view v, size_t n, int head, int width) {
     return row(v, n) + (size_t)head * (size_t)width;
 }
@@ -235,7 +231,7 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
             *part(di, n, head, 1) = along + c->dm;
             c->dm = 0;
         }
-        *part(df, n, head, 1) = (dlogf + from_m) * sigmoid_of_minus(f);
+        *part(df, n, head, 1) = (dlogf + from_m) * sigmoid(-f);
         for (int a = 0; a < c->dk; a++)
             part(dk, n, head, c->dk)[a] = scale * c->dk_[(size_t)t * (size_t)c->dk + a];
     }
