@@ -2,9 +2,13 @@
 # Installs what is missing, builds, gets the corpus, and runs the quick comparison of both tasks.
 #   bench/run.sh [--data DIR] [further options of bench/reproduce, such as --preset smoke]
 set -eu
-cd "$(dirname "$0")/.."
+root=$(cd "$(dirname "$0")/.." && pwd) # paths that are given are those of where it is called
 data=${XLSTM_DATA:-} before=
 for option; do
+    case $option in
+    --help | -h) exec sh "$root/bench/reproduce" --help ;;
+    --data=*) data=${option#--data=} ;;
+    esac
     [ "$before" != --data ] || data=$option
     before=$option
 done
@@ -45,10 +49,13 @@ bible_text() { # public-domain text from a Debian package, in lower case with pu
     [ "$(wc -l <"$cache/bible-kjv/train.txt")" -gt 10000 ]
 }
 
-sh tests/deps.sh gnuplot-nox
-export CMAKE_GENERATOR=Ninja # where there is no build yet
-cmake --preset release -DXLSTM_BUILD_TESTS=OFF >/dev/null
-cmake --build --preset release
+(
+    cd "$root"
+    sh tests/deps.sh gnuplot-nox
+    export CMAKE_GENERATOR=Ninja # where there is no build yet
+    cmake --preset release -DXLSTM_BUILD_TESTS=OFF >/dev/null
+    cmake --build --preset release
+)
 if [ -n "$data" ]; then
     echo "corpus: $data, as you asked"
 elif good "$cache/wikitext-2"; then
@@ -64,4 +71,4 @@ else
     echo "bench/run.sh: no corpus could be had; give --data DIR with train.txt, valid.txt and test.txt" >&2
     exit 2
 fi
-exec sh bench/reproduce --preset quick --tasks lm,nns "$@" --data "$data"
+exec sh "$root/bench/reproduce" --preset quick --tasks lm,nns "$@" --data "$data"

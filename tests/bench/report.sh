@@ -22,6 +22,22 @@ refused "tasks is empty" reproduce --tasks ,
 refused "cannot be made" reproduce --out "$work/corpus/train.txt"
 refused "has no task mqar" reproduce --preset thesis --tasks lm,mqar
 
+# The quick door hands on what it is given, as seen from where it is called; here it installs and builds nothing.
+mkdir -p "$work/door/bench" "$work/door/tests" "$work/door/path"
+cp "$here/bench/run.sh" "$work/door/bench"
+echo 'echo built >>built' >"$work/door/tests/deps.sh"
+printf '#!/bin/sh\n' >"$work/door/path/cmake" && chmod +x "$work/door/path/cmake"
+echo 'printf "%s\n" "$PWD" "$@"' >"$work/door/bench/reproduce"
+door() { (cd "$work" && env -u XLSTM_DATA PATH="$work/door/path:$PATH" sh door/bench/run.sh "$@") >"$work/stdout"; }
+door --help
+[ "$(tail -n +2 "$work/stdout")" = --help ]
+[ ! -e "$work/door/built" ]
+door --out=somewhere --data=corpus
+[ -e "$work/door/built" ]
+grep -q "^corpus: corpus, as you asked" "$work/stdout"
+grep -qx "$work" "$work/stdout"
+[ "$(tail -n 2 "$work/stdout")" = "$(printf -- '--data\ncorpus')" ]
+
 # All tasks, and one of them over two seeds; a limit of time stops it between steps, and the same command goes on.
 code=0
 reproduce --tasks parity,nns,mqar --limit-seconds 1 >"$work/stdout" 2>"$work/err" || code=$?
