@@ -18,7 +18,7 @@ refused "no whole number" reproduce --seeds 0
 refused "has no xlstm-lm" reproduce --bin "$work"
 refused "no/train.txt cannot be read" reproduce --data "$work/no"
 refused "no.json cannot be read" reproduce --speed "$work/no.json"
-refused "tasks is empty" reproduce --tasks ,
+refused "tasks is empty" reproduce --tasks ,,
 refused "cannot be made" reproduce --out "$work/corpus/train.txt"
 refused "has no task mqar" reproduce --preset thesis --tasks lm,mqar
 
