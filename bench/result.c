@@ -267,9 +267,9 @@ json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static char *beside(const char *path) {
-    char *name = need(strlen(path) + 5);
-    sprintf(name, "%s.tmp", path);
+char *beside(const char *path) {
+    char *name = need(strlen(path) + 32);
+    sprintf(name, "%s.%ld.tmp", path, (long)getpid());
     return name;
 }
 

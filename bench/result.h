@@ -46,6 +46,8 @@ const char *result_text(const json_t *result, const char *path);
 
 /* A NaN or infinity is null in JSON. */
 json_t *number(double value);
+/* A name beside `path` that no other process has, for what is renamed when it is whole; free it. */
+char *beside(const char *path);
 /* Written beside, brought to the disk, renamed; NULL path: nowhere. Releases `root`; ends the program when it
  * fails. */
 void write_json(const char *path, json_t *root);

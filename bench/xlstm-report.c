@@ -1219,32 +1219,32 @@ static void write_page(const report *r, writer *w) {
 
 typedef struct {
     const char *path;
-    char *beside; /* NULL: nothing is to be written, or it is in its place */
+    char *unfinished; /* NULL: nothing is to be written, or it is in its place */
     FILE *f;
 } output;
 static output page, tables;
 
 static void remove_unfinished(void) {
-    if (page.beside)
-        remove(page.beside);
-    if (tables.beside)
-        remove(tables.beside);
+    if (page.unfinished)
+        remove(page.unfinished);
+    if (tables.unfinished)
+        remove(tables.unfinished);
 }
 
 static void open_output(output *o, const char *path) {
-    char *beside = strcat(strcpy(need(strlen(path) + 5), path), ".tmp");
+    char *name = beside(path);
     o->path = path;
-    o->f = fopen(beside, "w");
+    o->f = fopen(name, "w");
     if (!o->f)
         die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
-    o->beside = beside;
+    o->unfinished = name;
 }
 
 static void put(output *o) {
-    if (fflush(o->f) || fclose(o->f) || rename(o->beside, o->path))
+    if (fflush(o->f) || fclose(o->f) || rename(o->unfinished, o->path))
         die("%s cannot be written (%s)", o->path, strerror(errno));
-    free(o->beside);
-    o->beside = NULL;
+    free(o->unfinished);
+    o->unfinished = NULL;
 }
 
 static void read_speed(report *r) {
@@ -1297,6 +1297,8 @@ int main(int argc, char **argv) {
     if (r->markdown)
         open_output(&tables, r->markdown);
     writer w = {.html = page.f, .md = r->markdown ? tables.f : fopen("/dev/null", "w")};
+    if (!w.md)
+        die("/dev/null cannot be opened (%s)", strerror(errno));
     write_page(r, &w);
     put(&page);
     if (r->markdown)

@@ -580,18 +580,18 @@ static void measure_shape(report *r, const shape *sh) {
 int main(int argc, char **argv) {
     settings s = parse(argc, argv);
     report r = {.s = &s, .rows = json_array()};
-    char *beside = s.csv ? need(strlen(s.csv) + 5) : NULL;
-    if (s.csv && (sprintf(beside, "%s.tmp", s.csv), !(r.csv = fopen(beside, "w"))))
-        die("%s cannot be written (%s)", beside, strerror(errno));
+    char *unfinished = s.csv ? beside(s.csv) : NULL;
+    if (s.csv && !(r.csv = fopen(unfinished, "w")))
+        die("%s cannot be written (%s)", unfinished, strerror(errno));
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
     signal(SIGPIPE, SIG_IGN);              /* a child that is gone is noticed when it does not answer */
     measure_machine(&r);
     print_machine(&r);
     for (int i = 0; i < s.shapes.count; i++)
         measure_shape(&r, !strcmp(s.shapes.items[i], "d256") ? &shapes[0] : &shapes[1]);
-    if (r.csv && (fclose(r.csv) || rename(beside, s.csv)))
+    if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))
         die("%s cannot be written (%s)", s.csv, strerror(errno));
-    free(beside);
+    free(unfinished);
     write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", 1, "task", "speed", "library",
                                  xlstm_version(), "threads", s.threads, "sgemm_flops", number(r.sgemm),
                                  "read_bytes_per_second", number(r.read), "rows", r.rows));
