@@ -40,7 +40,7 @@ static json_t *search_at(const run_plan *p, float lr, const char *folder) {
     name_run(&trial);
     size_t n = strlen(trial.name);
     snprintf(trial.name + n, sizeof trial.name - n, "-lr%g", (double)lr);
-    json_t *result = run_execute(&trial);
+    json_t *result = run_execute(&trial, NULL);
     if (!result)
         stopped(&trial);
     json_array_append_new(p->searched, json_pack("{s:f, s:I, s:O}", "learning_rate", (double)lr, "steps",
@@ -133,10 +133,10 @@ static void print_row(const run_plan *p, const json_t *result) {
 /* What the search has trained already is not trained again, unless its weights are wanted. */
 static json_t *run_of_seed(const run_plan *p, json_t *searched) {
     if (!searched || !whole_search(p) || p->seed != SEARCH_SEED || p->o->save)
-        return run_execute(p);
+        return run_execute(p, NULL);
     json_object_set(searched, "learning_rate_search", p->searched);
     json_object_set_new(searched, "command", json_string(p->o->command));
-    return run_adopt(p, searched);
+    return run_execute(p, searched);
 }
 
 static run_plan plan_of(const options *o, task *t, const row_model *row, double deadline) {

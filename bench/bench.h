@@ -119,10 +119,9 @@ typedef struct {
 
 /* Refuses, without --resume, what would be written over: before anything is trained. */
 void run_check(const run_plan *plan);
-/* The result, to be released with json_decref(); NULL when the deadline or a signal came first. */
-json_t *run_execute(const run_plan *plan);
-/* The same for a run that was made elsewhere, with this result: it is written where it is not there yet. */
-json_t *run_adopt(const run_plan *plan, json_t *result);
+/* The result, to be released with json_decref(); NULL when the deadline or a signal came first.
+ * @param made the result, where the run was made elsewhere: it is written if there is none yet; or NULL */
+json_t *run_execute(const run_plan *plan, json_t *made);
 /* Writes what a program in another language needs to make the same run: weights, data, order, setup. */
 void run_export(const run_plan *plan);
 

@@ -241,9 +241,10 @@ static void take_position(run *r, const json_t *j) {
     r->first_losses = json_incref(result_at(j, "first_losses"));
 }
 
-static int same_setup(const json_t *mine, const json_t *other) {
-    char *a = json_dumps(mine, JSON_SORT_KEYS | JSON_REAL_PRECISION(9)),
-         *b = json_dumps(other, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+/* To nine digits, as files have them. */
+static int same_json(const json_t *mine, const json_t *other) {
+    char *a = json_dumps(mine, JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)),
+         *b = json_dumps(other, JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     int same = a && b && !strcmp(a, b);
     free(a);
     free(b);
@@ -263,7 +264,7 @@ static void resume(run *r) {
     if (status == XLSTM_OK)
         status = xlstm_checkpoint_peek(r->checkpoint, NULL, user, info.user_bytes);
     json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
-    if (j && !same_setup(r->setup, result_at(j, "setup")))
+    if (j && !same_json(r->setup, result_at(j, "setup")))
         die("%s is of a run with other settings or data; give them again, or another --checkpoint folder",
             r->checkpoint);
     if (status == XLSTM_OK)
@@ -456,7 +457,7 @@ static json_t *finished(const run_plan *p, const char *path) {
         die("%s: %s", path, why);
     if (status == RESULT_DAMAGED || status == RESULT_FOREIGN)
         result_set_aside(path, why);
-    if (status == RESULT_OK && !same_setup(setup = describe_setup(p), result_at(result, "setup")))
+    if (status == RESULT_OK && !same_json(setup = describe_setup(p), result_at(result, "setup")))
         die("%s is of a run with other settings or data; give them again, or another --out folder", path);
     json_decref(setup);
     return result;
@@ -514,26 +515,51 @@ void run_check(const run_plan *p) {
         die("%s/%s is an export already; give another --export folder", p->o->export, p->name);
 }
 
-/* Makes the result of a run that nobody else makes at the time. */
-static json_t *make_file(const run_plan *p, const char *path, const char *checkpoint) {
-    json_t *result = finished(p, path); /* by whom we waited for */
-    if (result)
-        return result;
-    refuse_unfinished(p, checkpoint);
-    result = make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
-    if (result) {
+/* Whether a checkpoint is of this setup; folders of checkpoints may be shared. */
+static int is_of(const char *checkpoint, const json_t *setup) {
+    xlstm_checkpoint_info info = {.struct_size = sizeof info};
+    if (xlstm_checkpoint_peek(checkpoint, &info, NULL, 0) != XLSTM_OK)
+        return 0;
+    char *user = need(info.user_bytes + 1);
+    xlstm_status status = xlstm_checkpoint_peek(checkpoint, NULL, user, info.user_bytes);
+    json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
+    int same = j && same_json(setup, result_at(j, "setup"));
+    json_decref(j);
+    free(user);
+    return same;
+}
+
+/* What a finished run needs no more is removed, by whomever it was left. And a grid may have grown since: its
+ * result names the search that leads to its rate now, or "highest tried" would be said of it for ever. */
+static void settle(const run_plan *p, json_t *result, const char *path, const char *checkpoint) {
+    if (p->searched && !same_json(p->searched, result_at(result, "learning_rate_search"))) {
+        json_object_set(result, "learning_rate_search", p->searched);
         write_json(path, json_incref(result));
-        remove(checkpoint);
     }
+    if (is_of(checkpoint, result_at(result, "setup")))
+        remove(checkpoint);
+}
+
+/* The result of a run that nobody else makes at the time. */
+static json_t *make_file(const run_plan *p, json_t *made, const char *path, const char *checkpoint) {
+    json_t *result = finished(p, path); /* by whom we waited for */
+    if (!result) {
+        refuse_unfinished(p, checkpoint);
+        result = made ? json_incref(made) : make_result(p, strcpy(need(strlen(checkpoint) + 1), checkpoint));
+        if (result)
+            write_json(path, json_incref(result));
+    }
+    if (result)
+        settle(p, result, path, checkpoint);
     return result;
 }
 
-static json_t *make_alone(const run_plan *p, const char *path) {
+static json_t *make_alone(const run_plan *p, json_t *made, const char *path) {
     char *folder = make_folder(p->o->checkpoint, p->trial ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
     refuse_unfinished(p, checkpoint); /* here, too: no lock file is left behind */
     int fd = lock(p, locked);
-    json_t *result = fd < 0 ? NULL : make_file(p, path, checkpoint);
+    json_t *result = fd < 0 ? NULL : make_file(p, made, path, checkpoint);
     if (fd >= 0) {
         remove(locked);
         close(fd);
@@ -544,30 +570,19 @@ static json_t *make_alone(const run_plan *p, const char *path) {
     return result;
 }
 
-json_t *run_execute(const run_plan *p) {
+json_t *run_execute(const run_plan *p, json_t *made) {
     listen_to_signals();
     if (!p->folder)
-        return make_result(p, NULL);
+        return made ? json_incref(made) : make_result(p, NULL);
     char *path = join(p->folder, p->name, ".json");
-    json_t *result = finished(p, path);
-    if (!result)
-        result = make_alone(p, path);
-    else if (p->o->save && !p->trial)
+    json_t *there = finished(p, path); /* here, too: what is refused leaves no lock file behind */
+    if (there && p->o->save && !p->trial)
         fprintf(stderr, "%s: %s was finished before; --save has no weights of it\n",
                 program_invocation_short_name, p->name);
+    json_decref(there);
+    json_t *result = make_alone(p, made, path);
     free(path);
     return result;
-}
-
-json_t *run_adopt(const run_plan *p, json_t *result) {
-    char *path = p->folder ? join(p->folder, p->name, ".json") : NULL;
-    json_t *there = path ? finished(p, path) : NULL;
-    if (!there) {
-        there = json_incref(result);
-        write_json(path, json_incref(result));
-    }
-    free(path);
-    return there;
 }
 
 /* ---- for other languages ---- */

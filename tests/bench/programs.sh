@@ -88,6 +88,14 @@ kept --out "$work/kept"
 rm "$work/kept"/*.json
 kept --out "$work/kept" --save "$work/kept.model"
 [ -s "$work/kept.model/lstm/config.json" ]
+# When a grid has grown, a finished result names the search that leads to its rate now; nothing else of it changes.
+grown() { "$bin/xlstm-nns" --preset smoke --models lstm --out "$work/grown" --resume --lr-grid "$1" >"$work/out"; }
+unsearched() { sed '/"learning_rate_search"/,/^ \]/d' "$work/grown/nns-lstm-s1.json"; }
+grown 1e-9,1e-3
+before=$(unsearched)
+grown 1e-9,1e-3,10
+[ "$(grep -c '"best_valid_loss"' "$work/grown/nns-lstm-s1.json")" = 4 ] # of three runs, and its own
+[ "$(unsearched)" = "$before" ]
 # A rate that diverges in the end is not taken, however well it began.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models lstm-res --weight-decay 10 --lr-grid 1e-5,1e-4,0.5 --steps 200 --search-steps 200 \
     --evaluations 100 --out "$work/late" >"$work/out"

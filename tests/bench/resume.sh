@@ -74,6 +74,16 @@ wait $pid || code=$?
 grep -q "not finished: lm-xlstm-1-1-s1" "$work/out"
 [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]
 
+# A checkpoint that was left beside a finished result goes, one of another run stays.
+lm --out "$work/left" --resume --limit-seconds 0 >"$work/out" || [ $? -eq 3 ]
+cp "$work/left/lm-xlstm-1-1-s1.checkpoint" "$work/kept"
+lm --out "$work/left" --resume >"$work/out"
+cp "$work/kept" "$work/left/lm-xlstm-1-1-s1.checkpoint"
+cp "$work/asked/lm-xlstm-1-1-s1.checkpoint" "$work/left/lm-transformer-s1.checkpoint"
+lm --out "$work/left" --resume >"$work/out"
+[ ! -e "$work/left/lm-xlstm-1-1-s1.checkpoint" ]
+[ -f "$work/left/lm-transformer-s1.checkpoint" ]
+
 # Two that make the same run, and seeds that need the same search, take turns.
 for seed in 1 2 2; do parity --out "$work/together" --resume --seed $seed --seeds 1 --checkpoint-every 0 >"$work/out.$seed" 2>&1 & done
 wait
