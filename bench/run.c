@@ -429,7 +429,7 @@ static json_t *make_result(const run_plan *p, char *checkpoint) {
     json_t *result = NULL;
     restart_peak();
     start(&r);
-    if (checkpoint && p->o->resume)
+    if (checkpoint && (p->o->resume || p->trial))
         resume(&r);
     if (train(&r)) {
         json_t *test = final_test(&r);
@@ -440,7 +440,7 @@ static json_t *make_result(const run_plan *p, char *checkpoint) {
     return result;
 }
 
-/* Runs of a search are shared, so those that are there are welcome. */
+/* Runs of a search are shared, so those that are there are welcome, and those that were begun. */
 static void refuse_finished(const run_plan *p, const char *path) {
     if (!p->o->resume && !p->trial)
         die("%s is there already; --resume skips finished runs, or give another --out folder", path);
@@ -488,7 +488,7 @@ static int lock(const run_plan *p, const char *path) {
 }
 
 static void refuse_unfinished(const run_plan *p, const char *checkpoint) {
-    if (!p->o->resume && access(checkpoint, F_OK) == 0)
+    if (!p->o->resume && !p->trial && access(checkpoint, F_OK) == 0)
         die("%s is an unfinished run; --resume goes on with it, or give another folder", checkpoint);
 }
 

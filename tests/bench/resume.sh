@@ -84,10 +84,29 @@ lm --out "$work/left" --resume >"$work/out"
 [ ! -e "$work/left/lm-xlstm-1-1-s1.checkpoint" ]
 [ -f "$work/left/lm-transformer-s1.checkpoint" ]
 
-# Two that make the same run, and seeds that need the same search, take turns.
-for seed in 1 2 2; do parity --out "$work/together" --resume --seed $seed --seeds 1 --checkpoint-every 0 >"$work/out.$seed" 2>&1 & done
-wait
+# Two that make the same run, and seeds that need the same search, take turns. The search is shared without --resume, too, even
+# where it was cut short.
+parity --out "$work/together" --resume --limit-seconds 0 >"$work/out" || [ $? -eq 3 ]
+first=parity-lstm-s1-lr0.01
+[ -f "$work/together/search/$first.checkpoint" ]
+exec 9>"$work/together/search/$first.lock"
+flock 9 # one that makes the first run, until all others have come to it
+n=0 pids=
+for options in "--seed 1 --resume" "--seed 2 --resume" "--seed 2 --resume" "--seed 3"; do
+    n=$((n + 1))
+    { exec 9>&- && parity --out "$work/together" --seeds 1 --threads 1 --checkpoint-every 0 $options; } >"$work/out.$n" 2>&1 &
+    pids="$pids $!"
+done
+tries=0
+while [ "$(cat "$work"/out.? | grep -c "another process makes $first; waiting")" -lt 4 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+    [ $tries -lt 600 ]
+done
+exec 9>&-
+for pid in $pids; do wait $pid; done
 cp "$work/killed/parity-lstm-s1.json" "$work/whole2"
+parity --out "$work/whole2" --seed 3 --seeds 1 >"$work/table"
 same "$work/whole2" "$work/together"
 same "$work/whole2/search" "$work/together/search"
 
