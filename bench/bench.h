@@ -31,6 +31,7 @@ typedef struct {
     char *command; /* as it was called */
     preset p;      /* as chosen */
     int threads, seeds, resume, no_carry, last;
+    int seeds_given; /* --seed or --seeds is */
     xlstm_products products;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
@@ -117,7 +118,7 @@ typedef struct {
     double deadline;    /* by now(); stop there */
 } run_plan;
 
-/* Refuses, without --resume, what would be written over: before anything is trained. */
+/* Refuses what would be written over (with --resume: what is of another run) before anything is trained. */
 void run_check(const run_plan *plan);
 /* The result, to be released with json_decref(); NULL when the deadline or a signal came first.
  * @param made the result, where the run was made elsewhere: it is written if there is none yet; or NULL */

@@ -59,7 +59,10 @@ static const struct argp_option argp_options[] = {
     {"limit-seconds", OPT_LIMIT, "SECONDS", 0,
      "stop then, with a checkpoint and exit code 3; --resume goes on bit for bit", 2},
     {"threads", OPT_THREADS, "N", 0, "threads (default: all); results do not depend on it", 2},
-    {"save", OPT_SAVE, "DIR", 0, "keep each trained model in DIR/NAME, as xlstm-generate takes it", 2},
+    {"save", OPT_SAVE, "DIR", 0,
+     "keep each trained model in DIR/MODEL, with --seed or --seeds in DIR/lm-MODEL-sSEED; xlstm-generate "
+     "takes it",
+     2},
     {"export", OPT_EXPORT, "DIR", 0,
      "make no runs, only the search of their rates: write initial weights, data and order of each for "
      "bench/peers/train.py",
@@ -279,6 +282,7 @@ void parse_options(options *o, int argc, char **argv, const program *p) {
     o->limit_seconds = number_of(&g, OPT_LIMIT, "limit-seconds", 0, 1e9, -1);
     o->seed = (uint64_t)count_of(&g, OPT_SEED, "seed", 0, 2147483647, 1);
     o->seeds = count_of(&g, OPT_SEEDS, "seeds", 1, 1000, 1);
+    o->seeds_given = text_of(&g, OPT_SEED, NULL) || text_of(&g, OPT_SEEDS, NULL);
     o->threads = count_of(&g, OPT_THREADS, "threads", 1, XLSTM_MAX_THREADS, 0);
     int index = preset_index(o->preset);
     check_task_options(&g, p);

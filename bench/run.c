@@ -401,8 +401,9 @@ static void end(run *r) {
     json_decref(r->setup);
 }
 
+/* Seeds may be run one by one, and each has its own weights. */
 static const char *saved_name(const run_plan *p) {
-    return p->o->seeds > 1 ? p->name : p->row->name;
+    return p->o->seeds_given ? p->name : p->row->name;
 }
 
 static void save_model(const run *r) {
@@ -499,7 +500,15 @@ static int is_there(const char *dir, const char *name, const char *ending) {
     return there;
 }
 
+/* Whether it goes on with a run that was begun here: a model that was saved is its own. */
+static int goes_on(const run_plan *p) {
+    return p->o->resume &&
+           (is_there(p->folder, p->name, ".json") || is_there(p->o->checkpoint, p->name, ".checkpoint"));
+}
+
 void run_check(const run_plan *p) {
+    if (p->o->save && !goes_on(p) && is_there(p->o->save, saved_name(p), "/config.json"))
+        die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
     if (p->o->resume)
         return;
     if (p->folder && is_there(p->folder, p->name, ".json"))
@@ -509,8 +518,6 @@ void run_check(const run_plan *p) {
         refuse_unfinished(p, path);
         free(path);
     }
-    if (p->o->save && is_there(p->o->save, saved_name(p), "/config.json"))
-        die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
     if (p->o->export && is_there(p->o->export, p->name, "/setup.json"))
         die("%s/%s is an export already; give another --export folder", p->o->export, p->name);
 }
@@ -623,13 +630,26 @@ static json_t *decayed_parameters(const xlstm_module *m) {
     return names;
 }
 
+/* Whether this run is exported already; what is there of another is not written over. */
+static int is_exported(const char *path, json_t *setup) {
+    const char *key;
+    json_t *value, *there = json_load_file(path, 0, NULL);
+    int same = there != NULL;
+    json_object_foreach(setup, key, value) if (same && !same_json(value, result_at(there, key)))
+        die("%s is of a run with other settings or data; give another --export folder", path);
+    json_decref(there);
+    return same;
+}
+
 void run_export(const run_plan *p) {
     xlstm_module *m;
     char *dir = make_folder(p->o->export, p->name), *path = join(dir, "setup", ".json");
-    check(xlstm_model_create(&m, &p->row->config, p->seed));
-    check(xlstm_module_save(m, dir));
-    export_data(p, dir);
     json_t *setup = describe_setup(p);
+    check(xlstm_model_create(&m, &p->row->config, p->seed));
+    if (!is_exported(path, setup)) {
+        check(xlstm_module_save(m, dir));
+        export_data(p, dir);
+    }
     json_object_set(setup, "learning_rate_search", p->searched); /* NULL: is left out */
     json_object_set_new(setup, "decayed_parameters", decayed_parameters(m));
     write_json(path, setup); /* last: what has it is whole */

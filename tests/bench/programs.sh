@@ -106,6 +106,21 @@ odd=$(printf "$work/it's \351")
 "$bin/xlstm-nns" --preset smoke --models lstm --out "$odd" >"$work/out"
 grep -qF -- "--out '$work/it'\\\\''s ?'\"" "$odd/nns-lstm-s1.json"
 
+# Seeds that are run apart keep their weights apart, and no other run's are written over, with --resume or without.
+seeds() { "$bin/xlstm-lm" --preset smoke --data "$corpus" --models lstm --save "$work/seeds" --resume "$@" >"$work/out"; }
+for seed in 1 2 2; do seeds --out "$work/apart" --seed $seed 2>"$work/err"; done
+[ -s "$work/seeds/lm-lstm-s1/config.json" ]
+[ -s "$work/seeds/lm-lstm-s2/config.json" ]
+refused "lm-lstm-s2 holds a model already" seeds --out "$work/other" --seed 2
+# With --resume an export is kept where it is of the same run.
+exported() { "$bin/xlstm-nns" --preset smoke --models xlstm@0:1 --export "$work/export" "$@" >"$work/out"; }
+exported
+refused "is an export already" exported
+refused "setup.json is of a run with other settings" exported --out "$work/exporting" --resume --steps 7
+echo kept >"$work/export/nns-xlstm-0-1-s1/data.safetensors"
+exported --out "$work/exporting" --resume
+grep -q kept "$work/export/nns-xlstm-0-1-s1/data.safetensors"
+
 # A trained model continues a text of its own words.
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
 word=$(sed -n 5p "$work/saved/xlstm/vocab.txt")
