@@ -549,20 +549,6 @@ static void machine_cells(const group *g, writer *w) {
     }
 }
 
-static void diverged_cell(const group *g, writer *w) {
-    char text[64] = "no";
-    int runs = 0;
-    long long first = -1;
-    for (int i = 0; i < g->runs; i++) {
-        const json_t *at = result_at(g->run[i]->j, "outcome.diverged");
-        if (json_is_integer(at) && !runs++)
-            first = (long long)json_integer_value(at);
-    }
-    if (runs)
-        snprintf(text, sizeof text, "%d of %d, at step %lld", runs, g->runs, first);
-    table_cell(w, text);
-}
-
 /* A rate at an end of what was tried says that a better one may be beyond. */
 static void rate_cell(const group *g, writer *w) {
     const json_t *tried = result_at(g->run[0]->j, "learning_rate_search");
@@ -666,14 +652,12 @@ static void model_row(const group *g, writer *w) {
     }
     rate_cell(g, w);
     machine_cells(g, w);
-    diverged_cell(g, w);
     where_cell(g, w);
 }
 
 static void task_table(const report *r, const result_kind *kind, writer *w) {
-    static const char *const more[] = {"learning rate", "width",    "core M",   "core off, %",
-                                       "embedding M",   "tokens M", "tokens/s", "seconds",
-                                       "peak MiB",      "diverged", "on"};
+    static const char *const more[] = {"learning rate", "width",    "core M",  "core off, %", "embedding M",
+                                       "tokens M",      "tokens/s", "seconds", "peak MiB",    "on"};
     int official = 0;
     table_begin(w, kind->title);
     table_head(w, "model");
