@@ -95,8 +95,8 @@ static void print_heading(const task *t, const options *o) {
     printf("%s\n%-16s", t->kind->measure, "model");
     for (int i = 0; i < result_columns(t->kind); i++)
         printf(" %9s", t->kind->columns[i].heading);
-    printf(" %8s %7s %6s%s %8s %10s %9s\n", "core M", "off", "width", o->seeds > 1 ? " seed" : "", "rate",
-           "tokens/s", "seconds");
+    printf(" %8s %7s %6s%s %8s %8s/s %9s\n", "core M", "off", "width", o->seeds > 1 ? " seed" : "", "rate",
+           t->kind->counted, "seconds");
     fflush(stdout);
 }
 

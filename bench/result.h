@@ -14,10 +14,11 @@ typedef struct {
     int digits;
 } result_column;
 
-/* What the results of a task hold; `loss` is what training lowers, with its unit. The last column is the one
- * that models are ranked by. */
+/* What the results of a task hold; `loss` is what training lowers, with its unit; `counted`: what is
+ * predicted and scored, "tokens" or "answers", which results call tokens in every task. The last column is
+ * the one that models are ranked by. */
 typedef struct {
-    const char *name, *title, *measure, *loss;
+    const char *name, *title, *measure, *loss, *counted;
     int higher_is_better;
     result_column columns[RESULT_COLUMNS]; /* ends with a NULL path, or full */
 } result_kind;

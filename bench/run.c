@@ -71,14 +71,15 @@ static void progress_show(progress *p, const run *r, double loss, double tokens)
     if (!isatty(STDERR_FILENO) || (t - p->shown < 0.5 && r->step < steps))
         return;
     double used = t - p->started, left = used / (double)done * (double)(steps - r->step);
-    fprintf(stderr, "\r%-28s step %6lld/%lld  loss %8.4f  %8.0f tokens/s  %d:%02d left ", r->plan->name,
-            (long long)r->step, (long long)steps, p->loss, p->tokens / used, (int)left / 60, (int)left % 60);
+    fprintf(stderr, "\r%-28s step %6lld/%lld  loss %8.4f  %8.0f %s/s  %d:%02d left ", r->plan->name,
+            (long long)r->step, (long long)steps, p->loss, p->tokens / used, r->plan->t->kind->counted,
+            (int)left / 60, (int)left % 60);
     p->shown = t;
 }
 
 static void progress_end(void) {
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%93s\r", "");
+        fprintf(stderr, "\r%94s\r", "");
 }
 
 /* ---- describing ---- */

@@ -656,8 +656,11 @@ static void model_row(const group *g, writer *w) {
 }
 
 static void task_table(const report *r, const result_kind *kind, writer *w) {
-    static const char *const more[] = {"learning rate", "width",    "core M",  "core off, %", "embedding M",
-                                       "tokens M",      "tokens/s", "seconds", "peak MiB",    "on"};
+    char trained[32], speed[32];
+    snprintf(trained, sizeof trained, "%s M", kind->counted);
+    snprintf(speed, sizeof speed, "%s/s", kind->counted);
+    const char *const more[] = {"learning rate", "width", "core M",  "core off, %", "embedding M",
+                                trained,         speed,   "seconds", "peak MiB",    "on"};
     int official = 0;
     table_begin(w, kind->title);
     table_head(w, "model");
@@ -708,13 +711,16 @@ static const group *first_of(const report *r, const result_kind *kind) {
 
 static void other_machines(const report *r, const result_kind *kind, const writer *w) {
     const group *first = first_of(r, kind);
+    int other = 0;
+    char text[256];
     for (int i = 0; i < r->count; i++)
-        if (r->groups[i].kind == kind && !one_machine(&r->groups[i], first->run[0])) {
-            paragraph(w,
-                      "Seconds, tokens/s and memory are of different machines and loads, not for comparing "
-                      "models; a GPU's memory is not counted.");
-            return;
-        }
+        other |= r->groups[i].kind == kind && !one_machine(&r->groups[i], first->run[0]);
+    snprintf(text, sizeof text,
+             "Seconds, %s/s and memory are of different machines and loads, not for comparing models; a "
+             "GPU's memory is not counted.",
+             kind->counted);
+    if (other)
+        paragraph(w, text);
 }
 
 static int alike(const json_t *a, const json_t *b) {
@@ -813,13 +819,14 @@ static void add_list(plot *p, const json_t *list, const char *label, int style) 
 
 static void learning_curves(const report *r, const result_kind *kind, FILE *html) {
     static const double learned = 1e-4; /* nats per answer; less is not worth the axis */
-    char unit[64], title[64];
+    char unit[64], title[64], trained[64];
     int several = 0;
     for (int i = 0; i < r->count; i++)
         several |= r->groups[i].kind == kind && r->groups[i].runs > 1;
     snprintf(unit, sizeof unit, kind->higher_is_better ? "%s (1e-4: or less)" : "%s", kind->loss);
     snprintf(title, sizeof title, "Learning curves: validation loss%s", several ? ", a line per seed" : "");
-    plot *p = plot_begin(title, "million tokens trained on", unit, PLOT_LINES);
+    snprintf(trained, sizeof trained, "million %s trained on", kind->counted);
+    plot *p = plot_begin(title, trained, unit, PLOT_LINES);
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
         for (int n = 0; g->kind == kind && n < g->runs; n++)

@@ -388,6 +388,7 @@ class Run:
 
     def train(self, must_stop, every_seconds):
         p, t = self.place, self.setup["training"]
+        counted = "tokens" if self.setup["task"] == "lm" else "answers"
         saved = shown = time.monotonic()
         while p["step"] < t["steps"] and p["diverged"] is None:
             started = time.monotonic()
@@ -398,7 +399,7 @@ class Run:
                 self.validate()
             if sys.stderr.isatty() and now - shown > 0.5:
                 left = int(p["seconds"] / p["step"] * (t["steps"] - p["step"]))
-                print(f"\rofficial step {p['step']}/{t['steps']}  {p['tokens'] / p['seconds']:.0f} tokens/s  "
+                print(f"\rofficial step {p['step']}/{t['steps']}  {p['tokens'] / p['seconds']:.0f} {counted}/s  "
                       f"{left // 60}:{left % 60:02} left ", end="", file=sys.stderr)
                 shown = now
             if must_stop():

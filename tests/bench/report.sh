@@ -61,7 +61,7 @@ for what in "205115" "Language modelling" "Nearest-neighbour search" "Parity" "M
     "| official | not run |" "Targets in the buckets"; do
     grep -qF -e "$what" "$work/out/report.md"
 done
-for what in "seeds here" "(here a plain stack)" "Names: xlstm has"; do
+for what in "seeds here" "(here a plain stack)" "Names: xlstm has" "| tokens M | tokens/s |" "| answers M | answers/s |"; do
     grep -qF -e "$what" "$work/out/report.md"
 done
 for what in 'name="viewport"' '@media print' 'prefers-color-scheme: dark' 'scope="col"' 'scope="row"' 'aria-label="parity"'; do
