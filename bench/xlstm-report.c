@@ -723,12 +723,25 @@ static void other_machines(const report *r, const result_kind *kind, const write
         paragraph(w, text);
 }
 
-static int alike(const json_t *a, const json_t *b) {
-    double size =
-        result_number(b, "setup.model.core_parameters") / result_number(a, "setup.model.core_parameters");
-    return fabs(size - 1) <= 0.03 &&
-           result_number(a, "setup.training.steps") == result_number(b, "setup.training.steps") &&
-           result_number(a, "setup.training.batch") == result_number(b, "setup.training.batch");
+/* What of a size or of training differs first, in words; NULL: nothing. Products, carried state and what the
+ * package says of itself have sentences of their own. */
+static const char *unlike(const json_t *a, const json_t *b) {
+    static const char *const fields[][2] = {
+        {"setup.training.steps", "number of steps"},
+        {"setup.training.batch", "batch size"},
+        {"setup.training.window", "window"},
+        {"setup.training.weight_decay", "weight decay"},
+        {"setup.model.dropout", "dropout"},
+        {"setup.model.embedding_dropout", "dropout behind the embedding"}};
+    const char *core = "setup.model.core_parameters";
+    if (!(fabs(result_number(b, core) / result_number(a, core) - 1) <= 0.03))
+        return "core size";
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const json_t *x = result_at(a, fields[i][0]), *y = result_at(b, fields[i][0]);
+        if (x && y && !json_equal(x, y))
+            return fields[i][1];
+    }
+    return NULL;
 }
 
 /* What one would otherwise take for granted: equal size and training. */
@@ -737,11 +750,11 @@ static void not_comparable(const report *r, const result_kind *kind, const write
     char text[256];
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
-        if (g->kind != kind || alike(first->run[0]->j, g->run[0]->j))
+        const char *what = g->kind == kind ? unlike(first->run[0]->j, g->run[0]->j) : NULL;
+        if (!what)
             continue;
-        snprintf(text, sizeof text,
-                 "Not comparable: %.60s has a core of another size than %.60s, or other steps or batches.",
-                 g->model, first->model);
+        snprintf(text, sizeof text, "Not comparable: %.60s has another %s than %.60s.", g->model, what,
+                 first->model);
         paragraph(w, text);
     }
 }

@@ -55,4 +55,5 @@ assert pairs == 3
 END
 "$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/out"
 grep -q "official@1:1 | 1 |" "$work/report.md"
+[ "$(grep -c "Not comparable" "$work/report.md")" = 0 ] # what differs is said otherwise
 ! grep -q "not run" "$work/report.md" || [ "$(grep -c 'not run' "$work/report.md")" -eq 2 ] # LSTM and Transformer of the headline

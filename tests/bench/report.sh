@@ -176,8 +176,11 @@ for what in "^Not trained alike: unrounded products: lstm-res, lstm; products wi
     grep -q -e "$what" "$work/report.md"
 done
 [ "$(grep -c -e "-0\.0 " "$work/report.md")" = 0 ]
-fresh # models of other sizes are named
+fresh # models of other sizes, or trained otherwise, are named
+sed 's/"dropout": 0.0/"dropout": 0.25/' "$work/out/lm-transformer-s1.json" >"$work/bad/lm-transformer-s1.json"
 "$bin/xlstm-nns" --preset smoke --models transformer --width 128 --out "$work/bad" >"$work/stdout"
 "$bin/xlstm-report" --out "$work/report.html" --markdown "$work/report.md" "$work/bad"
-grep -q "Not comparable: transformer" "$work/report.md"
+grep -q "^Not comparable: transformer has another core size than lstm.$" "$work/report.md"
+grep -q "^Not comparable: transformer has another dropout than lstm-res.$" "$work/report.md"
+[ "$(grep -c "Not comparable" "$work/report.md")" = 2 ]
 grep -q "Short training, 0.* epochs" "$work/report.md"
