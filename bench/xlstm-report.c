@@ -1038,6 +1038,8 @@ static int by_time(const void *a, const void *b) {
 static series_rows rows_of(const json_t *rows, size_t first) {
     series_rows s = {.rows = rows};
     char name[NAME], its[NAME];
+    if (!is_row(json_array_get(rows, first), "train")) /* of the same name, and not drawn */
+        return s;
     row_name(name, rows, json_array_get(rows, first));
     for (size_t i = 0; i < json_array_size(rows) && s.count < 64; i++) {
         const json_t *row = json_array_get(rows, i);

@@ -150,6 +150,12 @@ with_speed
 if command -v gnuplot >/dev/null; then
     grep -q "batch × length is 2048; mlstm libxlstm d256, threads 2\"" "$work/report.html"
 fi
+speed_file "$(row 2 8 256 forward), $(row 2 8 256 train), $(row 2 4 512 train)" # what is drawn is drawn once
+with_speed
+if command -v gnuplot >/dev/null; then
+    grep -q "batch × length is 2048; mlstm libxlstm d256\"" "$work/report.html"
+fi
+speed_file ""
 sed -i 's/"read_bytes_per_second": 1e10, //' "$work/bad/speed.json"
 refused 'speed.json is damaged ("read_bytes_per_second" is absent or no number' "$bin/xlstm-report" --out "$work/report.html" \
     --speed "$work/bad/speed.json" "$work/out"
