@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 enum { RESULT_SCHEMA = 2, RESULT_COLUMNS = 6, RESULT_WHY = 256 };
+enum { SPEED_SCHEMA = 1 }; /* of what xlstm-speed writes */
 
 /* A number of the final test, "perplexity" in "rare" being "rare.perplexity". */
 typedef struct {

@@ -1260,6 +1260,9 @@ static void read_speed(report *r) {
         !json_is_array(result_at(r->speed, "rows")))
         die("%s is not what xlstm-speed --json writes%s%s", r->speed_path, r->speed ? "" : ": ",
             r->speed ? "" : error.text);
+    if (result_number(r->speed, "schema") != SPEED_SCHEMA)
+        die("%s is of another version of xlstm-speed; its schema must be %d: run xlstm-speed --json again",
+            r->speed_path, SPEED_SCHEMA);
     /* Without BLAS xlstm-speed writes null for its product of matrices. */
     static const char *const needed[] = {"threads", "read_bytes_per_second", "sgemm_flops"};
     for (int i = 0; i < 3; i++) {

@@ -592,8 +592,8 @@ int main(int argc, char **argv) {
     if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))
         die("%s cannot be written (%s)", s.csv, strerror(errno));
     free(unfinished);
-    write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", 1, "task", "speed", "library",
-                                 xlstm_version(), "threads", s.threads, "sgemm_flops", number(r.sgemm),
-                                 "read_bytes_per_second", number(r.read), "rows", r.rows));
+    write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", SPEED_SCHEMA, "task", "speed",
+                                 "library", xlstm_version(), "threads", s.threads, "sgemm_flops",
+                                 number(r.sgemm), "read_bytes_per_second", number(r.read), "rows", r.rows));
     return 0;
 }

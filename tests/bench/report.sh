@@ -155,6 +155,8 @@ with_speed
 if command -v gnuplot >/dev/null; then
     grep -q "batch × length is 2048; mlstm libxlstm d256\"" "$work/report.html"
 fi
+sed -i 's/"schema": 1/"schema": 2/' "$work/bad/speed.json"
+refused "another version of xlstm-speed" "$bin/xlstm-report" --out "$work/report.html" --speed "$work/bad/speed.json" "$work/out"
 speed_file ""
 sed -i 's/"read_bytes_per_second": 1e10, //' "$work/bad/speed.json"
 refused 'speed.json is damaged ("read_bytes_per_second" is absent or no number' "$bin/xlstm-report" --out "$work/report.html" \
