@@ -235,6 +235,16 @@ static const char *find_script(void) {
     die("speed.py is not where it was put beside this program; name it by --peers-script");
 }
 
+/* Lengths and threads are compared with each other, at full precision, and with nothing else. */
+static void check_comparison(const settings *s) {
+    if ((s->lengths.count > 0) + s->scaling + (s->peers != NULL) > 1)
+        die("--lengths, --scaling and --peers compare different things; give one of them");
+    if (s->lengths.count && (s->batch || s->time))
+        die("--lengths sets batch and time of each measurement; leave --batch and --time out");
+    if ((s->lengths.count || s->scaling) && (s->weights.count > 1 || strcmp(s->weights.items[0], "real")))
+        die("--weights is given with --lengths or --scaling, which measure real weights only; leave one out");
+}
+
 static settings parse(int argc, char **argv) {
     static const char doc[] =
         "Measures how fast models train, read and decode, in tokens per second (median, least, most), beside "
@@ -264,8 +274,7 @@ static settings parse(int argc, char **argv) {
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     s.threads = s.threads ? s.threads : xlstm_get_threads();
-    if (s.lengths.count && s.peers)
-        die("--lengths compares lengths with each other, not with --peers; give one of them");
+    check_comparison(&s);
     if (s.peers && !s.script)
         s.script = find_script();
     check_writable(s.csv);

@@ -169,7 +169,8 @@ case $request in
 *'"lstm"'*) kill -9 $$ ;;
 esac
 END
-speed() { "$bin/xlstm-speed" --width 16 --blocks 2 --batch 2 --time 8 --vocab 20 --repeats 2 --seconds 0.001 "$@" 2>"$work/err"; }
+small() { "$bin/xlstm-speed" --width 16 --blocks 2 --vocab 20 --repeats 2 --seconds 0.001 "$@" 2>"$work/err"; }
+speed() { small --batch 2 --time 8 "$@"; }
 speed --shapes d256 --models mlstm,slstm,lstm,lstm-res --peers sh --peers-script "$work/peer" --csv "$work/speed.csv" \
     --json "$work/speed.json" >"$work/out"
 [ "$(grep -c '^  official package  *5.0  *5.0  *5.0' "$work/out")" = 3 ]
@@ -185,7 +186,7 @@ speed --models transformer,mlstm-large --measure train --peers "$work/no/python"
 [ "$(grep -c 'not run: .*cannot be started' "$work/out")" = 2 ]
 speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8 >"$work/out"
 [ "$(grep -cE '^  (bf16|int8) over real .*[0-9]x$' "$work/out")" = 2 ]
-speed --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/out"
+small --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/out"
 [ "$(grep -cE '^  mlstm forward T=(8|32) .*[0-9]x$' "$work/out")" = 2 ]
 speed --shapes d256 --models slstm --measure train --scaling --threads 2 >"$work/out"
 grep -qE '^slstm train .*[0-9]x$' "$work/out"
@@ -199,6 +200,11 @@ refused "whole number" "$bin/xlstm-speed" --repeats 0
 refused "not an option" "$bin/xlstm-speed" word
 refused "cannot be written" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
+refused "one of them" "$bin/xlstm-speed" --scaling --peers python3
+refused "one of them" "$bin/xlstm-speed" --lengths 4 --scaling
+refused "real weights only" "$bin/xlstm-speed" --scaling --weights bf16
+refused "real weights only" "$bin/xlstm-speed" --lengths 4 --weights real,int8
+refused "leave --batch" "$bin/xlstm-speed" --lengths 4 --time 8
 
 "$bin/xlstm-lm" --help | grep -q Examples
 "$bin/xlstm-speed" --help | grep -q Examples
