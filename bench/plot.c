@@ -1,6 +1,7 @@
 #include "plot.h"
 #include "program.h"
 #include <math.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { MAX_SERIES = 64, MAX_CATEGORIES = 16 };
@@ -217,31 +218,48 @@ static int has_points(const plot *p) {
     return 0;
 }
 
-void plot_end(plot *p, FILE *html, const char *set) {
-    char script[] = "/tmp/xlstm-plot-XXXXXX", picture[sizeof script + 4], command[128];
-    int fd = has_points(p) ? mkstemp(script) : -1;
-    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+/* A file without a name: gnuplot opens what it inherits, and no folder has to be writable. */
+static int open_memory(char path[32]) {
+    int fd = memfd_create("plot", 0);
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
+static void write_script(const plot *p, const char *set, int number, FILE *f) {
+    fprintf(f,
+            "set terminal svg size 440,400 dynamic font \"sans-serif,14\" linewidth 1 background "
+            "\"#ffffff\" name \"p%d\"\n",
+            number);
+    write_styles(f);
+    write_data(p, f);
+    write_axes(p, f, set);
+    write_plot(p, f);
+}
+
+/* @return why there is no figure, or NULL */
+static const char *draw(const plot *p, const char *set, FILE *html) {
     static int number; /* of the picture: a part of its ids */
-    int drawn = 0;
+    char script[32], picture[32], command[128];
+    int in = open_memory(script), out = open_memory(picture);
+    FILE *f = in >= 0 && out >= 0 ? fopen(script, "w") : NULL;
+    const char *why = f ? NULL : strerror(errno);
     if (f) {
-        snprintf(picture, sizeof picture, "%s.svg", script);
-        fprintf(f,
-                "set terminal svg size 440,400 dynamic font \"sans-serif,14\" linewidth 1 background "
-                "\"#ffffff\" name \"p%d\"\nset output \"%s\"\n",
-                ++number, picture);
-        write_styles(f);
-        write_data(p, f);
-        write_axes(p, f, set);
-        write_plot(p, f);
+        write_script(p, set, ++number, f);
         fclose(f);
-        snprintf(command, sizeof command, "gnuplot %s >/dev/null 2>&1", script);
-        drawn = system(command) == 0 && copy_svg(p, picture, number, html);
-        remove(picture);
-        remove(script);
+        snprintf(command, sizeof command, "gnuplot %s >%s 2>/dev/null", script, picture);
+        if (system(command) || !copy_svg(p, picture, number, html))
+            why = "gnuplot is not here, apt-get install gnuplot-nox, or failed";
     }
-    if (!drawn)
-        fprintf(html, "<p>(%s: %s)</p>\n", p->title,
-                f ? "not drawn: gnuplot is not here, apt-get install gnuplot-nox, or failed"
-                  : "there is nothing to draw yet");
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return why;
+}
+
+void plot_end(plot *p, FILE *html, const char *set) {
+    const char *why = has_points(p) ? draw(p, set, html) : "there is nothing to draw yet";
+    if (why)
+        fprintf(html, "<p>(%s: not drawn: %s)</p>\n", p->title, why);
     plot_drop(p);
 }

@@ -192,3 +192,6 @@ grep -q "^Not comparable: transformer has another core size than lstm.$" "$work/
 grep -q "^Not comparable: transformer has another dropout than lstm-res.$" "$work/report.md"
 [ "$(grep -c "Not comparable" "$work/report.md")" = 2 ]
 grep -q "Short training, 0.* epochs" "$work/report.md"
+# A figure that cannot be drawn says why.
+(exec 3>&- 4>&- && ulimit -n 5 && "$bin/xlstm-report" --out "$work/report.html" "$work/bad")
+grep -q "not drawn: Too many open files" "$work/report.html"
