@@ -43,12 +43,12 @@ typedef struct {
     int kind;      /* of rate_grids */
     xlstm_config config;
     size_t core, embedding;
-    double off_target; /* core size against the first xlstm's, in per cent */
+    double off_target; /* core size against that of --mix, in per cent */
     int carries;       /* recurrent: its state may go on from batch to batch */
 } row_model;
 
-/* Fills `rows` from the options; the first xlstm sets the size that the others are matched to. `base` has the
- * ends (vocabulary or input and output size) set. */
+/* Fills `rows` from the options; all are matched to the core size of an xlstm of --mix. `base` has the ends
+ * (vocabulary or input and output size) set. */
 int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_MODELS]);
 
 /* A task has its data and says which of it each step and each test uses. Everything is a function of the seed

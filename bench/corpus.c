@@ -13,7 +13,7 @@ static char *read_part(const char *dir, const char *name, size_t *size, unsigned
         die("%s is empty; it needs at least one line of words", path);
     if (memchr(text, 0, *size))
         die("%s holds zero bytes and is no text; give a UTF-8 text file", path);
-    *crc = crc32(0, (const unsigned char *)text, (unsigned)*size);
+    *crc = crc32_z(0, (const unsigned char *)text, *size);
     return text;
 }
 

@@ -160,8 +160,7 @@ static group *group_of(report *r, const file_result *f) {
     return &r->groups[r->count++];
 }
 
-/* Everything of a setup that must be the same: without the seed, and the name of what differs between
- * systems. */
+/* Whether two setups of one task differ in the seed at most. */
 static int same_but_seed(const json_t *a, const json_t *b) {
     static const char *const parts[] = {"preset", "model", "training", "data"};
     for (int i = 0; i < 4; i++)
@@ -188,7 +187,7 @@ static void check_merge(const report *r, const file_result *f) {
     }
 }
 
-/* Ours in the programs' order, the official package behind. */
+/* Ours, the official package behind; lstm-res ahead of lstm, with which its name begins. */
 static int rank_of(const char *model) {
     static const char *const order[] = {"xlstm", "lstm-res", "lstm", "transformer", "official"};
     for (int i = 0; i < 5; i++)
