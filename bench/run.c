@@ -653,6 +653,7 @@ void run_export(const run_plan *p) {
     }
     json_object_set(setup, "learning_rate_search", p->searched); /* NULL: is left out */
     json_object_set_new(setup, "decayed_parameters", decayed_parameters(m));
+    json_object_set_new(setup, "command", json_string(p->o->command));
     write_json(path, setup); /* last: what has it is whole */
     xlstm_module_free(m);
     free(path);

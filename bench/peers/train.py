@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Trains the official xLSTM package's model on what a program here exported: train.py EXPORT --out DIR
+"""Trains the official xLSTM package's model on what a program here exported: train.py EXPORT... --out DIR
 
 EXPORT is a folder that `xlstm-lm --export` (or xlstm-nns, xlstm-tasks) wrote: initial weights, data, the order of the
 batches, learning rates and the setup. The same steps are made from the same weights, in float32, and one result file of
-the same form is written to DIR. Run again, it goes on where it was; exit code 3 says that it is not finished.
+the same form is written to DIR for each. Run again, it goes on where it was; exit code 3 says that it is not finished.
 """
 import argparse
+import collections
 import fcntl
 import json
 import math
@@ -13,13 +14,10 @@ import os
 import pathlib
 import platform
 import re
+import shlex
 import signal
 import sys
 import time
-
-import torch
-from safetensors.torch import load_file
-from torch.nn.functional import cross_entropy
 
 SCHEMA, FIRST_LOSSES, NOT_FINISHED = 2, 50, 3
 COMMON = ["weights start as ours and the batches are ours; dropout masks are PyTorch's"]
@@ -31,6 +29,21 @@ WINDOWS = ["the package's forward takes no state: in training every window start
 def die(text):
     print(f"train.py: {text}", file=sys.stderr)
     sys.exit(2)
+
+
+def need_torch(o):
+    """Not before there is a run to make: it takes seconds, which finished runs need not wait for."""
+    global torch, load_file, cross_entropy
+    if "torch" in globals():
+        return
+    import torch
+    from safetensors.torch import load_file
+    from torch.nn.functional import cross_entropy
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    if o.device == "cuda" and not torch.cuda.is_available():
+        die("--device is cuda, which this PyTorch or this machine does not have; use cpu")
+    torch.set_default_device(o.device)
 
 
 # ---- models ----
@@ -69,25 +82,20 @@ def paper_form(c):
             "bias": c["bias"], "dropout": c["dropout"], "vocab_size": 1, "tie_weights": False}
 
 
-class Vectors(torch.nn.Module):
+def over_vectors(config, weights):
     """The package's stack of blocks between our projections of the vectors."""
-
-    def __init__(self, config, weights):
-        super().__init__()
-        from xlstm import xLSTMBlockStack
-        out, inside = weights["output_proj.weight"].shape[0], weights["input_proj.weight"].shape[1]
-        self.input_proj = torch.nn.Linear(inside, config.embedding_dim)
-        self.xlstm_block_stack = xLSTMBlockStack(config)
-        self.output_proj = torch.nn.Linear(config.embedding_dim, out)
-
-    def forward(self, x):
-        return self.output_proj(self.xlstm_block_stack(self.input_proj(x)))
+    from xlstm import xLSTMBlockStack
+    model = torch.nn.Sequential()
+    model.add_module("input_proj", torch.nn.Linear(weights["input_proj.weight"].shape[1], config.embedding_dim))
+    model.add_module("xlstm_block_stack", xLSTMBlockStack(config))
+    model.add_module("output_proj", torch.nn.Linear(config.embedding_dim, weights["output_proj.weight"].shape[0]))
+    return model
 
 
 def load_model(folder, device):
     from xlstm import xLSTMLMModel
     weights, config = load_file(folder / "weights.safetensors"), paper_config(folder / "config.json")
-    model = Vectors(config, weights) if "input_proj.weight" in weights else xLSTMLMModel(config)
+    model = over_vectors(config, weights) if "input_proj.weight" in weights else xLSTMLMModel(config)
     model.load_state_dict(weights)
     return model.to(device)
 
@@ -223,7 +231,7 @@ def finite(x):
 
 
 def replace(path, write):
-    beside = path.with_name(path.name + ".tmp")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with open(beside, "wb") as f:
         write(f)
         f.flush()
@@ -248,20 +256,25 @@ def same(a, b):
     return a == b
 
 
-def finished(path, setup):
+def read_result(path, setup):
+    """The result that is there already; None when there is none that can be used."""
     if not path.exists():
-        return False
+        return None
     try:
         result = json.loads(path.read_text())
         schema, other = result["schema"], result["setup"]
     except (ValueError, KeyError, TypeError) as error:
         set_aside(path, repr(error))
-        return False
+        return None
     if schema != SCHEMA:
         die(f"{path}: it has schema version {schema} and this program writes version {SCHEMA}; move it away")
     if not same(other, setup):
         die(f"{path} is of a run with other settings or data; move it away or give another --out folder")
-    return True
+    return result
+
+
+def write_result(path, result):
+    replace(path, lambda f: f.write(json.dumps(result, indent=1, allow_nan=False).encode() + b"\n"))
 
 
 def lock(path, must_stop):
@@ -282,6 +295,14 @@ def lock(path, must_stop):
                 print(f"train.py: another process makes {path.stem}; waiting for it", file=sys.stderr)
                 told = True
             time.sleep(0.1)
+
+
+def restart_peak():
+    """The process's highest memory is counted anew when 5 is written there, where Linux lets it."""
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
 
 
 def peak_kib():
@@ -361,11 +382,11 @@ class Run:
         if step < FIRST_LOSSES:
             p["first_losses"].append(finite(loss.item()))
 
-    @torch.no_grad()
     def validate(self):
         p, started = self.place, time.monotonic()
         self.model.eval()
-        value = self.task.valid(self.model)
+        with torch.no_grad():
+            value = self.task.valid(self.model)
         p["validating"] += time.monotonic() - started
         if value < p["best"]:
             p["best"], p["best_step"] = value, p["step"]
@@ -400,13 +421,13 @@ class Run:
         self.save()
         return p["step"] == t["steps"] or p["diverged"] is not None
 
-    @torch.no_grad()
     def result(self, command, searched):
         p, test = self.place, None
         if self.best is not None:
             self.model.load_state_dict(self.best)
             self.model.eval()
-            test = self.task.test(self.model)
+            with torch.no_grad():
+                test = self.task.test(self.model)
         import importlib.metadata
         versions = f"xlstm {importlib.metadata.version('xlstm')}, torch {torch.__version__}"
         return {"schema": SCHEMA, "command": command, "setup": self.setup,
@@ -419,12 +440,18 @@ class Run:
                             "peak_memory_kib": max(p["peak"], peak_kib())}}
 
 
-def official_setup(folder):
-    path = folder / "setup.json"
+# ---- exports ----
+
+Export = collections.namedtuple("Export", "folder setup searched command")
+
+
+def read_export(folder):
+    """An export, its setup being that of the official model's run."""
+    path = pathlib.Path(folder) / "setup.json"
     if not path.exists():
         die(f"{folder} is no export: it has no setup.json; make one by --export of xlstm-lm, xlstm-nns or xlstm-tasks")
     setup = json.loads(path.read_text())
-    searched = setup.pop("learning_rate_search", [])
+    searched, command = setup.pop("learning_rate_search", []), setup.pop("command", "")
     setup.pop("decayed_parameters")
     if setup["task"] not in TASKS:
         die(f"{path}: task \"{setup['task']}\" is unknown")
@@ -434,26 +461,73 @@ def official_setup(folder):
     setup["model"]["carries_state"] = setup["training"]["carries_state"] = False
     setup["training"]["products"] = "real"
     setup["model"]["differences"] = TASKS[setup["task"]].differences
-    return setup, searched
+    return Export(folder, setup, searched, command)
 
 
-def make(o, setup, searched, path, checkpoint, must_stop):
+def command_of(o, export):
+    """What makes the run again: the export, and this program on that alone."""
+    others = set(o.export) - {export.folder}
+    mine = shlex.join(["bench/peers/train.py", *(word for word in sys.argv[1:] if word not in others)])
+    return f"{export.command} && {mine}" if export.command else mine
+
+
+def make(o, export, path, checkpoint, must_stop):
     """Whether the run was made to its end, and its result written."""
-    run = Run(o.export, setup, checkpoint, o.device)
+    need_torch(o)
+    restart_peak()
+    run = Run(pathlib.Path(export.folder), export.setup, checkpoint, o.device)
     run.resume()
     if not run.train(must_stop, o.checkpoint_every):
         return False
-    result = run.result("bench/peers/train.py " + " ".join(sys.argv[1:]), searched)
-    replace(path, lambda f: f.write(json.dumps(result, indent=1, allow_nan=False).encode() + b"\n"))
+    result = run.result(command_of(o, export), export.searched)
+    write_result(path, result)
     checkpoint.unlink(missing_ok=True)
     print(f"{path}: best validation loss {result['outcome']['best_valid_loss']}")
     return True
 
 
+def is_of(checkpoint, setup):
+    """Whether a checkpoint is of this setup; folders of checkpoints may be shared."""
+    try:
+        return same(torch.load(checkpoint, weights_only=True, map_location="cpu")["setup"], setup)
+    except Exception:  # whatever a damaged file leads to
+        return False
+
+
+def settle(o, export, result, path, checkpoint):
+    """A finished run's result names the search that leads to its rate now, for grids grow; no checkpoint stays of it."""
+    if export.searched and result.get("learning_rate_search") != export.searched:
+        write_result(path, {**result, "learning_rate_search": export.searched})
+    if checkpoint.exists():
+        need_torch(o)
+        if is_of(checkpoint, export.setup):
+            checkpoint.unlink()
+    print(f"{path} is finished")
+    return True
+
+
+def run_alone(o, export, name, must_stop):
+    """Whether the run is made, now or before, by nobody else at the time."""
+    path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
+    o.out.mkdir(parents=True, exist_ok=True)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    locked = checkpoint.with_suffix(".lock")
+    held = lock(locked, must_stop)
+    if not held:
+        return False
+    try:
+        result = read_result(path, export.setup)
+        if result:
+            return settle(o, export, result, path, checkpoint)
+        return make(o, export, path, checkpoint, must_stop)
+    finally:
+        locked.unlink()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.split("\n", 2)[2])
-    parser.add_argument("export", type=pathlib.Path, help="folder written by --export")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the result")
+    parser.add_argument("export", nargs="+", help="folder written by --export")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="folder for unfinished runs (default: --out)")
     parser.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
     parser.add_argument("--limit-seconds", type=float, default=math.inf, help="stop then, with exit code 3")
@@ -461,35 +535,18 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch computes (default: cpu)")
     o = parser.parse_args()
     limit, stop = time.monotonic() + o.limit_seconds, []
-    if o.threads:
-        torch.set_num_threads(o.threads)
-    if o.device == "cuda" and not torch.cuda.is_available():
-        die("--device is cuda, which this PyTorch or this machine does not have; use cpu")
-    torch.set_default_device(o.device)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.append(1))
-    setup, searched = official_setup(o.export)
 
     def must_stop():
         return stop or time.monotonic() > limit
 
-    name = re.sub(r"[@:/]", "-", f"{setup['task']}-{setup['model']['name']}-s{setup['seed']}")
-    path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
-    o.out.mkdir(parents=True, exist_ok=True)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    if finished(path, setup):
-        return print(f"{path} is finished")
-    locked = checkpoint.with_suffix(".lock")
-    held = lock(locked, must_stop)
-    done = False
-    if held:
-        try:
-            done = finished(path, setup) or make(o, setup, searched, path, checkpoint, must_stop)
-        finally:
-            locked.unlink()
-    if not done:
-        print(f"not finished: {name}; the same command goes on")
-        sys.exit(NOT_FINISHED)
+    for export in [read_export(folder) for folder in o.export]:
+        task, model, seed = export.setup["task"], export.setup["model"]["name"], export.setup["seed"]
+        name = re.sub(r"[@:/]", "-", f"{task}-{model}-s{seed}")
+        if not run_alone(o, export, name, must_stop):
+            print(f"not finished: {name}; the same command goes on")
+            sys.exit(NOT_FINISHED)
 
 
 if __name__ == "__main__":

@@ -17,27 +17,57 @@ small_corpus "$work/corpus" 300 200
 lm() { "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models xlstm@1:1 --steps 60 --no-carry "$@"; }
 nns() { "$bin/xlstm-nns" --preset smoke --models xlstm@1:1 --steps 50 --evaluations 50 "$@"; }
 mqar() { "$bin/xlstm-tasks" --task mqar --preset smoke --models xlstm@1:0 --steps 50 "$@"; }
+peer() { "$XLSTM_PEERS" "$here/bench/peers/train.py" --threads 1 "$@"; }
+exports="$work/the exports"
 
 for task in lm nns mqar; do
     $task --out "$work/out" >"$work/table"
-    $task --export "$work/export" >"$work/table"
+    $task --export "$exports" >"$work/table"
     pieces=0 code=3 limit=
     [ $task = mqar ] || limit="--limit-seconds 0" # piece by piece, a step at a time; the last one to the end
     while [ $code -eq 3 ]; do
         code=0
         [ $pieces -lt 2 ] || limit=
-        "$XLSTM_PEERS" "$here/bench/peers/train.py" "$work/export/$task"-* --out "$work/out" $limit >"$work/table" || code=$?
+        peer "$exports/$task"-* --out "$work/out" $limit >"$work/table" || code=$?
         pieces=$((pieces + 1))
+        [ ! -f "$work/out/lm-official-1-1-s1.checkpoint" ] || cp "$work/out/lm-official-1-1-s1.checkpoint" "$work/kept"
     done
     [ $code -eq 0 ]
 done
-# Two that make the same run take turns: the second finds it made.
-rm "$work/out"/nns-official-*.json
-for i in 1 2; do "$XLSTM_PEERS" "$here/bench/peers/train.py" "$work/export/nns"-* --out "$work/out" >"$work/turn.$i" 2>&1 & done
-wait
-[ "$(cat "$work"/turn.? | grep -c 'best validation loss')" = 1 ]
-[ -z "$(find "$work/out" -name '*.lock')" ]
 [ "$(ls "$work/out" | grep -c damaged)" = 0 ] # a piece whose checkpoint the next one could not read
+# Two that make the same run take turns: the second finds it made.
+result=$work/out/mqar-official-1-0-s1.json pids=
+rm "$result"
+for i in 1 2; do
+    peer "$exports/mqar"-* --out "$work/out" >"$work/turn.$i" 2>&1 &
+    pids="$pids $!"
+done
+for pid in $pids; do wait $pid; done
+[ "$(cat "$work"/turn.? | grep -c 'best validation loss')" = 1 ]
+[ "$(cat "$work"/turn.? | grep -c 'is finished')" = 1 ]
+[ -z "$(find "$work/out" -name '*.lock')" ]
+
+# A checkpoint that was left beside a finished result goes.
+cp "$work/kept" "$work/out/lm-official-1-1-s1.checkpoint"
+peer "$exports/lm"-* --out "$work/out" >"$work/table"
+[ ! -e "$work/out/lm-official-1-1-s1.checkpoint" ]
+# What is finished needs no PyTorch; its result names the search that its export has now, and nothing else of it changes.
+mkdir "$work/without" && echo 'raise SystemExit("torch is imported")' >"$work/without/torch.py"
+cp "$result" "$work/before"
+sed -i 's/"task": "mqar"/"learning_rate_search": [{"learning_rate": 0.003}], &/' "$exports/mqar"-*/setup.json
+(export PYTHONPATH="$work/without" && peer "$exports"/* --out "$work/out") >"$work/table"
+[ "$(grep -c 'is finished' "$work/table")" = 3 ]
+"$XLSTM_PEERS" - "$work/before" "$result" <<'END'
+import json, sys
+before, after = (json.load(open(path)) for path in sys.argv[1:])
+assert before.pop("learning_rate_search") == [] and after.pop("learning_rate_search") == [{"learning_rate": 0.003}]
+assert before == after
+END
+# Its command makes it again, from the export on.
+command=$("$XLSTM_PEERS" -c 'import json, sys; print(json.load(open(sys.argv[1]))["command"])' "$result")
+rm -r "$result" "$exports/mqar"-*
+(cd "$here" && PATH="$(dirname "$XLSTM_PEERS"):$bin:$PATH" && eval "$command") >"$work/table"
+[ -s "$result" ]
 
 "$XLSTM_PEERS" - "$work/out" <<'END'
 import glob, json, os, sys

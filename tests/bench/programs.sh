@@ -115,6 +115,7 @@ refused "lm-lstm-s2 holds a model already" seeds --out "$work/other" --seed 2
 # With --resume an export is kept where it is of the same run.
 exported() { "$bin/xlstm-nns" --preset smoke --models xlstm@0:1 --export "$work/export" "$@" >"$work/out"; }
 exported
+grep -q '"command": "xlstm-nns .* --export' "$work/export/nns-xlstm-0-1-s1/setup.json"
 refused "is an export already" exported
 refused "setup.json is of a run with other settings" exported --out "$work/exporting" --resume --steps 7
 echo kept >"$work/export/nns-xlstm-0-1-s1/data.safetensors"

@@ -49,11 +49,14 @@ before=$(cat "$work/out"/*.json | cksum)
 reproduce --tasks lm --seeds 2 >"$work/stdout" # finished runs are not touched
 refused "is not what xlstm-speed" reproduce --tasks=lm --seeds=2 --speed "$work/corpus/train.txt"
 mkdir "$work/out/export" && echo mine >"$work/out/export/file" # what is not its own stays
-printf '#!/bin/sh\n' >"$work/peer" && chmod +x "$work/peer"
+printf '#!/bin/sh\necho "$@" >>"%s"\n' "$work/asked" >"$work/peer" && chmod +x "$work/peer"
+mkdir -p "$work/out/.exports-lm/lm-killed-s1" # of a script that was killed
 reproduce --tasks lm --seeds 2 --peers "$work/peer" >"$work/stdout"
 grep -q mine "$work/out/export/file"
 rm -r "$work/out/export"
-[ -z "$(find "$work/out" -name 'exports.*')" ]
+[ "$(grep -c "/train.py $work/out/.exports-lm/lm-xlstm-s1 $work/out/.exports-lm/lm-xlstm-s2 --out" "$work/asked")" = 1 ]
+[ "$(grep -c train.py "$work/asked")" = 1 ] # one process for all
+[ -z "$(find "$work/out" -name '.exports*')" ]
 [ "$before" = "$(cat "$work/out"/*.json | cksum)" ]
 
 # Its tables: every task, the thesis's figures, mean and spread over two seeds, the official row.
