@@ -50,7 +50,7 @@ static const preset parity_presets[PRESETS] = {
      .valid_size = 2048,
      .test_size = 2048,
      .weight_decay = 0.01f,
-     .grids = {EVERY_MODEL(2.5e-4f, 1e-3f, 4e-3f, 1e-2f, 3e-2f)}},
+     .grids = {EVERY_MODEL(6e-5f, 2.5e-4f, 1e-3f, 4e-3f, 1e-2f, 3e-2f)}},
 };
 
 static const preset mqar_presets[PRESETS] = {
