@@ -142,9 +142,11 @@ static void write_plot(const plot *p, FILE *f) {
         if (p->form == PLOT_BARS)
             fprintf(f, "$d%d using ($1+%g):2:(%g) with boxes fs pattern %d lt %d dt 1 title ", i,
                     (i - 0.5 * (p->count - 1)) * width, 0.9 * width, s->style % 7 + 1, s->style % STYLES + 1);
-        else
+        else if (s->named)
             fprintf(f, "$d%d using 1:2 with linespoints lt %d pi %zu title ", i, s->style % STYLES + 1,
                     every);
+        else /* one more seed: marks on all of them would hide the lines */
+            fprintf(f, "$d%d using 1:2 with lines lt %d lw 0.8 title ", i, s->style % STYLES + 1);
         quoted(f, s->name);
     }
     fputc('\n', f);

@@ -13,7 +13,7 @@ plot *plot_begin(const char *title, const char *x, const char *y, plot_form form
 /* What stands under the n-th bars. */
 void plot_category(plot *p, const char *name);
 /* The points that follow are of this series. Series of one style are drawn alike; a NULL name is not in the
- * legend. */
+ * legend and is drawn thin. */
 void plot_series(plot *p, const char *name, int style);
 /* A NaN is a gap. For bars, x is the category. */
 void plot_point(plot *p, double x, double y);

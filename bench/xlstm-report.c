@@ -836,7 +836,8 @@ static void learning_curves(const report *r, const result_kind *kind, FILE *html
     for (int i = 0; i < r->count; i++)
         several |= r->groups[i].kind == kind && r->groups[i].runs > 1;
     snprintf(unit, sizeof unit, kind->higher_is_better ? "%s (1e-4: or less)" : "%s", kind->loss);
-    snprintf(title, sizeof title, "Learning curves: validation loss%s", several ? ", a line per seed" : "");
+    snprintf(title, sizeof title, "Learning curves: validation loss%s",
+             several ? " (thin: other seeds)" : "");
     snprintf(trained, sizeof trained, "million %s trained on", kind->counted);
     plot *p = plot_begin(title, trained, unit, PLOT_LINES);
     for (int i = 0; i < r->count; i++) {
