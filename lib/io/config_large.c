@@ -275,7 +275,8 @@ xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *whe
 
 static double write_factor(float factor, int dim) {
     double s = xl_short(factor);
-    return floor(dim * s) == floor(dim * (double)factor) ? s : (double)factor;
+    int width = xl_part(dim, factor);
+    return floor(dim * s) == width ? s : (width + 0.5) / dim;
 }
 
 static void write_ffn(large_fields *l, const xlstm_config *c) {

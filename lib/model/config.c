@@ -98,9 +98,14 @@ static xlstm_status divides(const char *name, int part, const char *of, int whol
     return XLSTM_OK;
 }
 
+/* An inner width, or else the factor that it comes from. Where both are there, only files have the factor. */
+static xlstm_status check_inner(const char *factor_name, float factor, const char *name, int inner) {
+    XL_TRY(xl_in_range(name, inner, 0, 1 << 22));
+    return xl_in_range(factor_name, factor, inner ? 1e-6 : 1e-3, inner ? 1 << 22 : 64);
+}
+
 static xlstm_status check_mlstm(const xlstm_config *c) {
-    XL_TRY(xl_in_range("mlstm_proj_factor", c->mlstm_proj_factor, 1e-3, 64));
-    XL_TRY(xl_in_range("mlstm_inner", c->mlstm_inner, 0, 1 << 22));
+    XL_TRY(check_inner("mlstm_proj_factor", c->mlstm_proj_factor, "mlstm_inner", c->mlstm_inner));
     XL_TRY(xl_in_range("mlstm_conv", c->mlstm_conv, 1, 64));
     XL_TRY(xl_in_range("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, 1, 1 << 23));
     int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
@@ -167,9 +172,8 @@ static xlstm_status check_numbers(const xlstm_config *c) {
     XL_TRY(xl_in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
     XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));
     XL_TRY(xl_in_range("norm_eps", c->norm_eps, 0, 1));
-    XL_TRY(xl_in_range("ffn_proj_factor", c->ffn_proj_factor, 1e-3, 64));
+    XL_TRY(check_inner("ffn_proj_factor", c->ffn_proj_factor, "ffn_inner", c->ffn_inner));
     XL_TRY(xl_in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
-    XL_TRY(xl_in_range("ffn_inner", c->ffn_inner, 0, 1 << 22));
     XL_TRY(xl_in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
     XL_TRY(xl_in_range("mlstm_eps", c->mlstm_eps, 0, 1));
     XL_TRY(xl_in_range("file_spelling", c->file_spelling, 0,

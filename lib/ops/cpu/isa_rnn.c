@@ -89,7 +89,7 @@ static size_t token(const run *r, int b, int t) {
 
 /* Part k of the working state of stream b, at unit `at`. */
 static float *part(const run *r, int k, int b, size_t at) {
-    return r->s + (size_t)(k * r->seq.B + b) * (size_t)(r->d.H * r->d.dh) + at;
+    return r->s + ((size_t)k * (size_t)r->seq.B + (size_t)b) * (size_t)(r->d.H * r->d.dh) + at;
 }
 
 static inline float clipped(float x, float bound) { /* NaN stays NaN */
