@@ -149,6 +149,8 @@ typedef struct {
     int borrow;          /* the files stay open: packed matrices may point into them */
     int borrowed;
     int cuda, tied_twice;
+    size_t widest, longest; /* row of a packed matrix; tensor to be turned */
+    real *row, *turning;    /* [widest], [2, longest] */
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
 
@@ -228,52 +230,67 @@ static xlstm_status check_tied(load *l, const shards *s) {
                    l->where);
 }
 
-/* A matrix that the module keeps in a smaller type; where the file has the same type, the file's own bytes.
- */
-static xlstm_status take_packed(load *l, const xl_param *p, const xlstm_tensor *piece) {
-    xl_packed *k = xl_packing_of(&l->m->packed, p);
-    if (l->borrow && piece->dtype == XLSTM_BF16 && k->matrix.type == XL_BFLOAT16 &&
-        (uintptr_t)piece->data % 2 == 0) {
-        k->matrix.data = piece->data;
-        l->borrowed = 1;
-        return XLSTM_OK;
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Where the file has the type that the module keeps the matrix in, the file's own bytes will do. */
+static int can_borrow(const load *l, const xl_packed *k, const xlstm_tensor *t, const xl_binding *b) {
+    return l->borrow && b->turn == XL_AS_IS && t->dtype == XLSTM_BF16 && k->matrix.type == XL_BFLOAT16 &&
+           (uintptr_t)t->data % 2 == 0;
+}
+
+/* All memory that taking it will need: that cannot fail then, when others have been changed. */
+static xlstm_status reserve(load *l, const xlstm_tensor *t) {
+    xl_binding b;
+    XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
+    if (b.turn != XL_AS_IS)
+        l->longest = larger(l->longest, t->count);
+    for (int p = 0; p < b.parts && !b.tied; p++) {
+        const xl_param *param = &l->m->params.items[b.index[p]];
+        xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
+        if (!k || can_borrow(l, k, t, &b))
+            continue;
+        l->widest = larger(l->widest, (size_t)k->matrix.cols);
+        if (!xl_packed_reserve(k))
+            return xl_no_memory(xl_matrix_bytes(&k->matrix), "a matrix");
     }
+    return XLSTM_OK;
+}
+
+static xlstm_status reserve_all(load *l, const shards *s) {
+    XL_TRY(each(l, s, reserve));
+    size_t count = l->widest + 2 * l->longest;
+    l->row = xl_alloc(count * sizeof *l->row);
+    if (!l->row)
+        return xl_no_memory(count * sizeof *l->row, "turning weights");
+    l->turning = l->row + l->widest;
+    return XLSTM_OK;
+}
+
+/* A matrix that the module keeps in a smaller type, row by row. */
+static void take_packed(load *l, xl_packed *k, const xlstm_tensor *piece) {
     xlstm_tensor row = *piece;
     row.count = (size_t)k->matrix.cols;
-    xlstm_real *numbers = xl_alloc(row.count * sizeof *numbers);
-    if (!numbers || !xl_packed_allocate(k)) {
-        xl_free(numbers);
-        return xl_no_memory(piece->count, "a matrix");
-    }
+    xl_packed_use_own(k);
     for (int r = 0; r < k->matrix.rows; r++) {
-        xlstm_tensor_reals(&row, numbers);
-        xl_pack_row(k, r, numbers);
+        xlstm_tensor_reals(&row, l->row);
+        xl_pack_row(k, r, l->row);
         row.data = (const char *)row.data + row.count * xlstm_dtype_size(row.dtype);
     }
-    xl_free(numbers);
-    return XLSTM_OK;
 }
 
 static const xlstm_dtype real_dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
 
-/* An sLSTM tensor in the other layout; they are small. */
-static xlstm_status take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
+/* An sLSTM tensor in the other layout. */
+static void take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
     const xl_param *param = &l->m->params.items[b->index[0]];
-    xlstm_real *buffer = xl_alloc(2 * t->count * sizeof *buffer);
-    if (!buffer)
-        return xl_no_memory(2 * t->count * sizeof *buffer, "turning weights");
-    xlstm_real *turned = buffer + t->count;
-    xlstm_status status = XLSTM_OK;
-    xlstm_tensor_reals(t, buffer);
-    if (param->packed) {
-        xlstm_tensor own = {.dtype = real_dtype, .count = t->count, .data = turned};
-        xl_dialect_scatter(b, buffer, turned); /* its offset in a buffer of reals is 0 */
-        status = take_packed(l, param, &own);
-    } else {
-        xl_dialect_scatter(b, buffer, l->m->w);
-    }
-    xl_free(buffer);
-    return status;
+    real *turned = l->turning + t->count;
+    xlstm_tensor own = {.dtype = real_dtype, .count = t->count, .data = turned};
+    xlstm_tensor_reals(t, l->turning);
+    xl_dialect_scatter(b, l->turning, param->packed ? turned : l->m->w); /* a packed one's offset is 0 */
+    if (param->packed)
+        take_packed(l, xl_packing_of(&l->m->packed, param), &own);
 }
 
 /* The parts of a fused tensor lie end to end, so each converts straight to its place. */
@@ -282,13 +299,21 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
     if (b.tied)
         return XLSTM_OK;
-    if (b.turn != XL_AS_IS)
-        return take_turned(l, &b, t);
+    if (b.turn != XL_AS_IS) {
+        take_turned(l, &b, t);
+        return XLSTM_OK;
+    }
     xlstm_tensor piece = *t;
     for (int p = 0; p < b.parts; p++) {
         piece.count = b.part[p].count;
         const xl_param *param = &l->m->params.items[b.index[p]];
-        XL_TRY(param->packed ? take_packed(l, param, &piece) : xlstm_tensor_reals(&piece, b.part[p].data));
+        xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
+        if (!k)
+            xlstm_tensor_reals(&piece, b.part[p].data);
+        else if (can_borrow(l, k, &piece, &b))
+            k->matrix.data = piece.data, l->borrowed = 1;
+        else
+            take_packed(l, k, &piece);
         piece.data = (const char *)piece.data + piece.count * xlstm_dtype_size(t->dtype);
     }
     return XLSTM_OK;
@@ -309,6 +334,7 @@ static xlstm_status take_all(load *l, const shards *s) {
     XL_TRY(each(l, s, see_tensor));
     XL_TRY(check_complete(l));
     XL_TRY(check_tied(l, s));
+    XL_TRY(reserve_all(l, s));
     XL_TRY(each(l, s, take_tensor));
     fill_absent(l);
     if (l->cuda >= 0)
@@ -325,6 +351,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
     xlstm_status status = take_all(&l, s);
     xl_free(l.seen);
+    xl_free(l.row);
     if (l.borrowed) {
         m->files = s->files;
         m->file_count = s->count;

@@ -42,17 +42,21 @@ xl_packed *xl_packing_of(const xl_packing *k, const xl_param *p) {
     return &k->items[at_or_before(k, p->offset & ~XL_PACKED)];
 }
 
-int xl_packed_allocate(xl_packed *p) {
+static size_t data_bytes(const xl_matrix *m) {
+    return (xl_matrix_bytes(m) + 63) / 64 * 64;
+}
+
+int xl_packed_reserve(xl_packed *p) {
+    size_t scales = p->matrix.type == XL_INT8 ? (size_t)p->matrix.rows * sizeof(float) : 0;
+    if (!p->own)
+        p->own = xl_alloc(data_bytes(&p->matrix) + scales);
+    return p->own != NULL;
+}
+
+void xl_packed_use_own(xl_packed *p) {
     xl_matrix *m = &p->matrix;
-    size_t data = xl_matrix_bytes(m), padded = (data + 63) / 64 * 64;
-    char *own = xl_alloc(padded + (m->type == XL_INT8 ? (size_t)m->rows * sizeof(float) : 0));
-    if (!own)
-        return 0;
-    xl_free(p->own);
-    p->own = own;
-    m->data = own;
-    m->scale = m->type == XL_INT8 ? (const float *)(void *)(own + padded) : NULL;
-    return 1;
+    m->data = p->own;
+    m->scale = m->type == XL_INT8 ? (const float *)(void *)((char *)p->own + data_bytes(m)) : NULL;
 }
 
 /* More than 127 only where a step is so small that it is rounded itself. */

@@ -23,8 +23,9 @@ int xl_packing_create(xl_packing *k, const xl_layout *l, xl_number type);
 void xl_packing_free(xl_packing *k);
 xl_packed *xl_packing_of(const xl_packing *k, const xl_param *p);
 
-/* Room of its own for one matrix; 0: no memory. */
-int xl_packed_allocate(xl_packed *p);
+/* Room of its own for one matrix, 0: no memory; and from here on that is where its numbers are. */
+int xl_packed_reserve(xl_packed *p);
+void xl_packed_use_own(xl_packed *p);
 /* Row `row` from real numbers. */
 void xl_pack_row(xl_packed *p, int row, const real *from);
 

@@ -222,8 +222,9 @@ static xlstm_status take_memory(xlstm_module *m) {
 xlstm_status xl_module_take_packed(xlstm_module *m) {
     for (int i = 0; i < m->packed.count; i++) {
         xl_packed *p = &m->packed.items[i];
-        if (!xl_packed_allocate(p))
+        if (!xl_packed_reserve(p))
             return xl_no_memory(xl_matrix_bytes(&p->matrix), "a matrix");
+        xl_packed_use_own(p);
     }
     return XLSTM_OK;
 }
