@@ -111,7 +111,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     if (!(r->memory = xl_alloc(a.peak)))
         return xl_no_memory(a.peak, "a recurrence");
     xl_log(XLSTM_LOG_INFO, "recurrence: %d x %d tokens, %.1f MiB; kernels %s, %d threads", c->batch, c->time,
-           xl_mib(a.peak), xl_ops_best()->name, r->threads);
+           xl_mib(a.peak), xl_ops_bare(xl_ops_best())->name, r->threads);
     a = (xl_arena){.base = r->memory, .size = a.peak};
     lay_out(r, &a);
     return XLSTM_OK;

@@ -479,5 +479,8 @@ xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
     if (streams > (1 << 30) / heads)
         return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
                        streams, heads, (1 << 30) / heads);
+    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / (size_t)streams)
+        return xl_fail(XLSTM_E_MEMORY, "%d streams, each with a state of %zu numbers, are more than any memory",
+                       streams, m->state_size);
     return XLSTM_OK;
 }

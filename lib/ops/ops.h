@@ -97,10 +97,12 @@ static inline real xl_mlstm_start(xl_mlstm d, xl_state s) { /* m before the firs
     return d.parallel && !s.in ? -(real)INFINITY : 0;
 }
 
-/* log f as it counts: where it is lower all is forgotten anyway, but a chunk's sum of such numbers would
- * swallow the other gates, even in double, and infinities have no difference. NaN stays NaN. */
-static inline real xl_mlstm_held(real log_f) {
-    return log_f < -(real)1e7 ? -(real)1e7 : log_f;
+/* i and log f as they count. Where log f is lower all is forgotten anyway, but a chunk's sum of such numbers
+ * would swallow the other gates, even in double; a stabiliser beyond would be rounded by so much, in float,
+ * that what is relative to it overflows; and infinities have no difference. NaN stays NaN. */
+static inline real xl_mlstm_held(real gate) {
+    const real most = (real)1e7;
+    return gate > most ? most : gate < -most ? -most : gate;
 }
 
 static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */

@@ -82,7 +82,7 @@ static void open_chunk(const run *r, chunk *c, int b, int head, int start, int e
     for (int t = 0; t < c->L; t++) {
         sum += (double)xl_mlstm_held(vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head)));
         c->b[t] = sum;
-        c->bi[t] = (double)gate_of(r->i, c->n0 + (size_t)t, head) - sum;
+        c->bi[t] = (double)xl_mlstm_held(gate_of(r->i, c->n0 + (size_t)t, head)) - sum;
     }
 }
 
@@ -403,7 +403,7 @@ static float backward_gates(const run *r, chunk *c, int head, float at_end, floa
     float dlogf = at_end;
     for (int t = c->L - 1; t >= 0; t--) {
         size_t n = c->n0 + (size_t)t;
-        float i = gate_of(r->i, n, head), f = gate_of(r->f, n, head), extra = 0;
+        float i = xl_mlstm_held(gate_of(r->i, n, head)), f = gate_of(r->f, n, head), extra = 0;
         float before = t > 0 ? r->m[c->gate + (size_t)((t - 1) * r->d.H)] : m_in;
         float along = dot(c->k + (size_t)t * r->k.ld, dk + (size_t)t * r->dk.ld, c->dk);
         dlogf += dot(c->q + (size_t)t * r->q.ld, dq + (size_t)t * r->dq.ld, c->dk) - along;

@@ -49,6 +49,10 @@ typedef struct {
     real m0;              /* stabiliser before a new sequence */
 } run;
 
+static real input_gate(const run *r, size_t n, int head) {
+    return xl_mlstm_held(*part(r->i, n, head, 1));
+}
+
 static void forward_head(const run *r, int b, int head, real *S) {
     int start = 0, end = 0, fresh = 0, dk = r->d.dk, dv = r->d.dv, H = r->d.H;
     while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
@@ -64,7 +68,7 @@ static void forward_head(const run *r, int b, int head, real *S) {
         for (int t = start; t < end; t++) {
             size_t n = (size_t)b * (size_t)r->seq.T + (size_t)t, at = n * (size_t)H + (size_t)head;
             real den = step(S, part(r->h, n, head, dv), part(r->q, n, head, dk), part(r->k, n, head, dk),
-                            part(r->v, n, head, dv), *part(r->i, n, head, 1), *part(r->f, n, head, 1), r->d);
+                            part(r->v, n, head, dv), input_gate(r, n, head), *part(r->f, n, head, 1), r->d);
             if (r->m) {
                 r->m[at] = S[r->state - 1];
                 r->den[at] = den;
@@ -147,7 +151,7 @@ static void chunk_pairs(const run *r, chunk *c, size_t n0, int head, xl_view dq,
             real *q = part(r->q, nt, head, c->dk), *k = part(r->k, ns, head, c->dk),
                  *du = c->du + (size_t)t * (size_t)c->dv;
             real m = r->m[nt * (size_t)r->d.H + (size_t)head];
-            real w = exp(c->b[t] - c->b[s] + *part(r->i, ns, head, 1) - m);
+            real w = exp(c->b[t] - c->b[s] + input_gate(r, ns, head) - m);
             real dS = w * (dot(du, part(r->v, ns, head, c->dv), c->dv) + c->g[t]);
             real S = w * scale * dot(q, k, c->dk);
             for (int a = 0; a < c->dk; a++) {
@@ -187,7 +191,7 @@ static real chunk_outgoing(const run *r, chunk *c, size_t n0, int head, xl_view 
         size_t ns = n0 + (size_t)s;
         real *k = part(r->k, ns, head, c->dk), *v = part(r->v, ns, head, c->dv),
              *dvs = part(dv, ns, head, c->dv);
-        real w = exp(last - c->b[s] + *part(r->i, ns, head, 1) - m_out);
+        real w = exp(last - c->b[s] + input_gate(r, ns, head) - m_out);
         for (int a = 0; a < c->dk; a++) {
             const real *G = c->G + (size_t)a * (size_t)(c->dv + 1);
             c->dk_[(size_t)s * (size_t)c->dk + a] += w * (dot(G, v, c->dv) + G[c->dv]);
@@ -221,7 +225,7 @@ static void chunk_gates(const run *r, chunk *c, size_t n0, int head, real end, x
         size_t n = n0 + (size_t)t;
         real along = scale * dot(part(r->k, n, head, c->dk), c->dk_ + (size_t)t * (size_t)c->dk, c->dk);
         dlogf += dot(part(r->q, n, head, c->dk), part(dq, n, head, c->dk), c->dk) - along;
-        real i = *part(r->i, n, head, 1), f = *part(r->f, n, head, 1), from_m = 0;
+        real i = input_gate(r, n, head), f = *part(r->f, n, head, 1), from_m = 0;
         c->dm += c->of_m[t];
         if (log_forget(f) + m_before(r, c, n0, head, t) >=
             i) { /* the stabiliser came from the token before */
