@@ -423,12 +423,16 @@ int xlstm_module_parameter_count(const xlstm_module *m) {
     return m ? m->params.count : 0;
 }
 
+static xlstm_status check_parameter(const xlstm_module *m, int index, const void *out, const char *function) {
+    if (m && out && index >= 0 && index < m->params.count)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   "%s needs a module, room for a parameter, and an index from 0 to %d, not %d", function,
+                   xlstm_module_parameter_count(m) - 1, index);
+}
+
 xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
-    if (!m || !out || index < 0 || index >= m->params.count)
-        return xl_fail(
-            XLSTM_E_ARGUMENT,
-            "xlstm_module_parameter needs a module, room for a parameter, and an index from 0 to %d, not %d",
-            xlstm_module_parameter_count(m) - 1, index);
+    XL_TRY(check_parameter(m, index, out, "xlstm_module_parameter"));
     const xl_param *p = &m->params.items[index];
     *out = (xlstm_parameter){.name = p->name,
                              .ndim = p->ndim,
@@ -437,6 +441,19 @@ xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_para
                              .data = p->packed ? NULL : m->w + p->offset,
                              .decay = p->decay,
                              .offset = p->packed ? 0 : p->offset};
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out) {
+    XL_TRY(check_parameter(m, index, out, "xlstm_module_read"));
+    const xl_param *p = &m->params.items[index];
+    if (!p->packed) {
+        memcpy(out, m->w + p->offset, p->count * sizeof *out);
+        return XLSTM_OK;
+    }
+    xl_matrix k = xl_packing_of(&m->packed, p)->matrix;
+    for (int32_t r = 0; r < k.rows; r++)
+        xl_ops_ref.embed_packed(xl_rows(out + (size_t)r * (size_t)k.cols, 1, k.cols), &r, k);
     return XLSTM_OK;
 }
 
@@ -480,7 +497,8 @@ xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
         return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
                        streams, heads, (1 << 30) / heads);
     if (m->state_size > SIZE_MAX / 4 / sizeof(real) / (size_t)streams)
-        return xl_fail(XLSTM_E_MEMORY, "%d streams, each with a state of %zu numbers, are more than any memory",
-                       streams, m->state_size);
+        return xl_fail(XLSTM_E_MEMORY,
+                       "%d streams, each with a state of %zu numbers, are more than any memory", streams,
+                       m->state_size);
     return XLSTM_OK;
 }

@@ -47,21 +47,6 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
     return XLSTM_OK;
 }
 
-xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out) {
-    if (!m || !out || index < 0 || index >= m->params.count)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_read needs room, and an index from 0 to %d; got %d",
-                       xlstm_module_parameter_count(m) - 1, index);
-    const xl_param *p = &m->params.items[index];
-    if (!p->packed) {
-        memcpy(out, m->w + p->offset, p->count * sizeof *out);
-        return XLSTM_OK;
-    }
-    xl_matrix k = xl_packing_of(&m->packed, p)->matrix;
-    for (int32_t r = 0; r < k.rows; r++)
-        xl_ops_ref.embed_packed(xl_rows(out + (size_t)r * (size_t)k.cols, 1, k.cols), &r, k);
-    return XLSTM_OK;
-}
-
 size_t xlstm_module_bytes(const xlstm_module *m) {
     size_t bytes = 0;
     for (int i = 0; m && i < m->params.count; i++)

@@ -69,28 +69,47 @@ static void loss_rows(xlstm_trainer *tr, const xl_call *c, int from, xl_view y, 
     c->op->mse(tr->each + from, dy, y, target, tr->has_weights ? tr->weights + from : NULL, scale);
 }
 
+/* A block of rows on its way through the head. y and its gradient share a place, unless a cap's backward
+ * reads y. */
+typedef struct {
+    int from;
+    xl_view x, y, dx, dy;
+} head_rows;
+
+static head_rows begin_rows(const xlstm_trainer *tr, const xl_call *c) {
+    int block = head_block(tr), out = tr->m->out;
+    xl_view y = xl_arena_view(c->temp, block, out);
+    return (head_rows){.y = y, .dy = xl_head_is_capped(tr->m) ? xl_arena_view(c->temp, block, out) : y};
+}
+
+/* The first block, then the next; 0 after the last. dx: of all rows, or none. */
+static int next_rows(head_rows *h, const xlstm_trainer *tr, const xl_call *c, xl_view dx) {
+    h->from += h->x.rows;
+    int left = xl_tokens(c) - h->from, block = head_block(tr), rows = left < block ? left : block;
+    h->x = xl_some_rows(tr->trace.out, h->from, rows);
+    h->dx = xl_some_rows(dx, h->from, rows);
+    h->y = xl_some_rows(h->y, 0, rows);
+    h->dy = xl_some_rows(h->dy, 0, rows);
+    return rows > 0;
+}
+
 /* Head and loss over all rows; with dx.p also their backward. */
 static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx, real scale) {
-    int N = xl_tokens(c), block = head_block(tr);
     size_t mark = xl_arena_mark(c->temp);
     if (xl_head_is_matrix(tr->m)) {
-        real *scratch = xl_arena_real(c->temp, xl_xent_linear_scratch(N, tr->m->vocab, tr->m->width));
+        real *scratch =
+            xl_arena_real(c->temp, xl_xent_linear_scratch(xl_tokens(c), tr->m->vocab, tr->m->width));
         c->op->xent_linear(tr->each, dx, dx.p ? c->dw + tr->m->head_w : NULL, tr->trace.out,
                            c->w + tr->m->head_w, tr->m->vocab, tr->targets, scale, scratch);
         xl_arena_release(c->temp, mark);
         return;
     }
-    xl_view y = xl_arena_view(c->temp, block, tr->m->out), dy = y;
-    if (xl_head_is_capped(tr->m))
-        dy = xl_arena_view(c->temp, block, tr->m->out);
-    for (int from = 0; from < N; from += block) {
-        int rows = N - from < block ? N - from : block;
-        xl_view yr = xl_some_rows(y, 0, rows), dyr = xl_some_rows(dy, 0, rows),
-                x = xl_some_rows(tr->trace.out, from, rows);
-        xl_head_forward(tr->m, c, yr, x);
-        loss_rows(tr, c, from, yr, dx.p ? dyr : (xl_view){0}, scale);
+    head_rows h = begin_rows(tr, c);
+    while (next_rows(&h, tr, c, dx)) {
+        xl_head_forward(tr->m, c, h.y, h.x);
+        loss_rows(tr, c, h.from, h.y, dx.p ? h.dy : (xl_view){0}, scale);
         if (dx.p)
-            xl_head_backward(tr->m, c, xl_some_rows(dx, from, rows), x, yr, dyr);
+            xl_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
     }
     xl_arena_release(c->temp, mark);
 }
@@ -117,22 +136,16 @@ static void zero_padding(const xl_call *c, xl_view rows, int from) {
 /* Backward from given gradients of the outputs; the head's outputs are computed again where a soft cap needs
  * them. */
 static void run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d_outputs, xl_view d_in) {
-    int N = xl_tokens(c), block = head_block(tr);
-    xl_view dx = xl_arena_view(c->temp, N, tr->m->width);
+    xl_view dx = xl_arena_view(c->temp, xl_tokens(c), tr->m->width);
+    xl_view given = xl_rows((real *)(uintptr_t)d_outputs, xl_tokens(c), tr->m->out);
     size_t mark = xl_arena_mark(c->temp);
-    xl_view dy = xl_arena_view(c->temp, block, tr->m->out), y = dy;
-    if (xl_head_is_capped(tr->m))
-        y = xl_arena_view(c->temp, block, tr->m->out);
-    for (int from = 0; from < N; from += block) {
-        int rows = N - from < block ? N - from : block;
-        xl_view yr = xl_some_rows(y, 0, rows), dyr = xl_some_rows(dy, 0, rows),
-                x = xl_some_rows(tr->trace.out, from, rows);
-        size_t at = (size_t)from * (size_t)tr->m->out;
+    head_rows h = begin_rows(tr, c);
+    while (next_rows(&h, tr, c, dx)) {
         if (xl_head_is_capped(tr->m))
-            xl_head_forward(tr->m, c, yr, x);
-        c->op->copy(dyr, xl_rows((real *)(uintptr_t)(d_outputs + at), rows, tr->m->out));
-        zero_padding(c, dyr, from);
-        xl_head_backward(tr->m, c, xl_some_rows(dx, from, rows), x, yr, dyr);
+            xl_head_forward(tr->m, c, h.y, h.x);
+        c->op->copy(h.dy, xl_some_rows(given, h.from, h.dy.rows));
+        zero_padding(c, h.dy, h.from);
+        xl_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
     }
     xl_arena_release(c->temp, mark);
     xl_stack_backward(tr->m, c, &tr->trace, input_of(tr), dx, d_in);
