@@ -33,11 +33,11 @@ typedef struct xlstm_recurrence_config {
     int batch;            /**< B, sequences side by side */
     int time;             /**< T, tokens in the longest call */
     int heads;            /**< H; nn.LSTM is the LSTM with one */
-    int head_size;        /**< numbers in one head's h */
+    int head_size;        /**< numbers in one head's h; times heads, 2^20 at most */
     int key_size;         /**< mLSTM: numbers in one head's q and k; 0: head_size */
-    int chunk_size;       /**< mLSTM: tokens per chunk; changes speed and memory, not the mathematics */
-    int gradients;        /**< 0: no backward pass will follow, and no memory is taken for it */
-    double eps;           /**< mLSTM: added to the denominator; 0: 1e-6 */
+    int chunk_size; /**< mLSTM: tokens per chunk, 1 to 1024; changes speed and memory, not the mathematics */
+    int gradients;  /**< 0: no backward pass will follow, and no memory is taken for it */
+    double eps;     /**< mLSTM: added to the denominator; 0: 1e-6 */
 } xlstm_recurrence_config;
 
 /** As xlstm_recurrence_config_init(), of a struct of this size: a later version of the library has more

@@ -119,8 +119,8 @@ XLSTM_API int xlstm_get_threads(void);
  *  @return the name, not to be freed; NULL behind the last */
 XLSTM_API const char *xlstm_backend_name(int index);
 /** What later calls compute with; for tests and measurements. Set it before other threads call the library.
- *  Before the first call of this, creating a session, a trainer or an optimizer looks at the environment
- * variable XLSTM_BACKEND for a name, and fails where this would.
+ *  Before the first call of this, creating a session, a trainer, an optimizer or a recurrence looks at the
+ * environment variable XLSTM_BACKEND for a name, and fails where this would.
  *  @param name one of the names, or "auto" or NULL: the best that this machine has
  *  @return XLSTM_E_ARGUMENT for an unknown name, or one that this machine does not have: nothing has changed
  * then */
@@ -167,9 +167,9 @@ typedef enum xlstm_log_level {
 typedef void xlstm_log_callback(void *context, xlstm_log_level level, const char *sentence);
 
 /** Who is told what the library does: which kernels it picked, how much memory a session or trainer planned,
- * which files it mapped. A few sentences when something is created or opened, none while it runs; failures
- * are not among them, see xlstm_last_error(). By itself the library prints nothing. The callback is called by
- * whichever thread calls the library. Set it before other threads do.
+ * which files it mapped. A few sentences when something is created or opened, or the number of threads is
+ * odd, none while it runs; failures are not among them, see xlstm_last_error(). By itself the library prints
+ * nothing. The callback is called by whichever thread calls the library. Set it before other threads do.
  *  @param callback NULL: nobody is told
  *  @param context handed to the callback */
 XLSTM_API void xlstm_set_log(xlstm_log_callback *callback, void *context);

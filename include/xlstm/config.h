@@ -74,7 +74,7 @@ typedef struct xlstm_config {
     int num_blocks;                             /**< 1 to XLSTM_MAX_BLOCKS */
     unsigned char block_kind[XLSTM_MAX_BLOCKS]; /**< an xlstm_block_kind per block; xlstm_config_mix() */
     int num_heads;         /**< H; divides embedding_dim, or the inner width where a block has one */
-    int context_length;    /**< attention window, tokens; recurrent blocks have none */
+    int context_length;    /**< attention window, tokens, at most 2^24; recurrent blocks have none */
     int tie_weights;       /**< 1: the head uses the embedding's matrix */
     int final_norm;        /**< 1: a norm after the last block */
     int bias;              /**< 1: biases in projections (paper family: mLSTM only; large family: all) */
@@ -94,7 +94,7 @@ typedef struct xlstm_config {
                                 down, must divide the inner width and is how many there are */
 
     int slstm_heads;                 /**< 0: num_heads */
-    int slstm_conv;                  /**< taps of the causal convolution; 0: no convolution */
+    int slstm_conv;                  /**< taps of the causal convolution, at most 64; 0: no convolution */
     int slstm_lstm;                  /**< 1: gate function "lstm" in place of "slstm" */
     int slstm_recurrent_cut;         /**< 1: no gradient through the recurrent product */
     int slstm_group_norm_weight;     /**< 1: the norm after the cell has a weight */
@@ -102,8 +102,8 @@ typedef struct xlstm_config {
     xlstm_bias_init slstm_bias_init; /**< initial biases */
 
     int ffn;                  /**< 1: an sLSTM block has its feed-forward half */
-    float ffn_proj_factor;    /**< inner width of the feed-forward over embedding_dim; paper: 1.3; large and
-                                 Transformer: 2.667 */
+    float ffn_proj_factor;    /**< inner width of the feed-forward over embedding_dim, in range also where
+                                 nothing has one; paper: 1.3; large and    Transformer: 2.667 */
     int ffn_round_up;         /**< inner width is rounded up to a multiple of this */
     xlstm_activation ffn_act; /**< of the paper's gated feed-forward; the others have XLSTM_SWISH */
     int ffn_bias;             /**< 1: biases in the feed-forward; paper family only */

@@ -41,7 +41,7 @@ XLSTM_API xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *c
  *  @param path a JSON file, or a directory with config.json
  *  @param config is overwritten
  *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_FORMAT (not JSON), XLSTM_E_CONFIG (a field is wrong, missing or not
- * supported), XLSTM_E_ARGUMENT for NULL */
+ * supported), XLSTM_E_MEMORY, XLSTM_E_ARGUMENT for NULL */
 static inline xlstm_status xlstm_config_load(const char *path, xlstm_config *config) {
     return xlstm_config_load_sized(path, config, sizeof *config);
 }

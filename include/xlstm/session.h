@@ -24,7 +24,8 @@ XLSTM_API xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_mod
 XLSTM_API void xlstm_session_free(xlstm_session *session);
 
 /** Advances every stream by `time` tokens (any number >= 1; one at a time gives the same numbers, to
- * rounding).
+ * rounding). Recurrent blocks go on for ever; a Transformer's count of tokens is exact to 2^24, and from
+ * there on its attention forgets: reset the stream before.
  *  @param session over a module of tokens
  *  @param tokens [B, time], each in 0 .. vocab_size-1
  *  @param time tokens of each stream

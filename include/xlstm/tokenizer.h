@@ -39,7 +39,8 @@ XLSTM_API xlstm_status xlstm_tokenizer_from_words(xlstm_tokenizer **out, const c
  *  @param out receives the tokenizer: yours, NULL on failure; free it with xlstm_tokenizer_free()
  *  @param text UTF-8 of `bytes` bytes
  *  @param bytes of the text
- *  @return XLSTM_OK, XLSTM_E_FORMAT for a text that is not UTF-8, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
+ *  @return XLSTM_OK, XLSTM_E_FORMAT for a text that is not UTF-8 or has a zero byte, XLSTM_E_MEMORY,
+ * XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tokenizer_from_text(xlstm_tokenizer **out, const char *text, size_t bytes);
 /** Frees a tokenizer.
  *  @param tokenizer may be NULL */

@@ -16,7 +16,7 @@ extern "C" {
 typedef enum xlstm_products {
     XLSTM_PRODUCTS_REAL, /**< xlstm_real, as everything else */
     XLSTM_PRODUCTS_BF16  /**< large products round their operands to bfloat16 and sum in float: faster where
-                            the processor  has AMX or AVX512-BF16, slower elsewhere; 8 bits of precision in a
+                            the processor has AMX or AVX512-BF16, slower elsewhere; 8 bits of precision in a
                             product's operands */
 } xlstm_products;
 

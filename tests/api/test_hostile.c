@@ -698,6 +698,16 @@ static void test_ranges_in_sentences(void **state) {
     NOT_MADE(s, xlstm_session_create(&s, model, 1 << 20, 1 << 20));
     assert_non_null(strstr(xlstm_last_error(), "whose product is 2^30 at most"));
     xlstm_config c;
+    xlstm_config_init(&c, XLSTM_TRANSFORMER);
+    c.vocab_size = V;
+    c.embedding_dim = 2;
+    c.num_heads = 1;
+    c.num_blocks = 256;
+    c.context_length = (1 << 24) - 1;
+    FINE(xlstm_model_create(&m, &c, 1));
+    NOT_MADE(s, xlstm_session_create(&s, m, 268501000, 1)); /* their states are 2^64 + 32 KiB */
+    assert_non_null(strstr(xlstm_last_error(), "more than any memory"));
+    xlstm_module_free(m);
     xlstm_config_init(&c, XLSTM_MLSTM);
     c.vocab_size = V;
     c.slstm_heads = 2000000000; /* no block has them, but tasks are counted by them */

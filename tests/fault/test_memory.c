@@ -233,6 +233,44 @@ static void test_loading(void **state) {
         sweep(sources[i].directory, load, &sources[i]);
 }
 
+/* Weights of a module that has others; a failure leaves those. */
+static xlstm_status load_weights(const void *argument, double *number) {
+    const source *from = argument;
+    char path[256];
+    double before, after;
+    xlstm_config c;
+    xlstm_module *m = NULL;
+    long refuse = heap.refuse;
+    heap.refuse = 0;
+    snprintf(path, sizeof path, "%s/%s", DATA, from->directory);
+    assert_int_equal(xlstm_config_load(path, &c), XLSTM_OK);
+    c.weights = from->weights;
+    assert_int_equal(xlstm_model_create(&m, &c, 1), XLSTM_OK);
+    assert_int_equal(all_numbers(m, &before), XLSTM_OK);
+    heap.refuse = refuse;
+    heap.calls = 0;
+    strcat(path, c.file_spelling ? "/model.safetensors" : "/weights.safetensors");
+    xlstm_status status = noted(xlstm_module_load_weights(m, path));
+    long calls = heap.calls;
+    heap.refuse = 0;
+    assert_int_equal(all_numbers(m, &after), XLSTM_OK);
+    assert_true(status == XLSTM_OK ? after != before : after == before);
+    *number = after;
+    xlstm_module_free(m);
+    heap.refuse = refuse;
+    heap.calls = calls;
+    return status;
+}
+
+static void test_loading_weights(void **state) {
+    (void)state;
+    static const source sources[] = {{"cuda_clip", XLSTM_WEIGHTS_REAL},
+                                     {"cuda_clip", XLSTM_WEIGHTS_BF16},
+                                     {"mixed_bias_tied", XLSTM_WEIGHTS_INT8}};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        sweep("load_weights", load_weights, &sources[i]);
+}
+
 /* What a refused save leaves is the model that was there before. */
 static xlstm_status save(const void *argument, double *number) {
     double before;
@@ -431,10 +469,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_loading),
-        cmocka_unit_test(test_saving),      cmocka_unit_test(test_tokenizers),
-        cmocka_unit_test(test_generation),  cmocka_unit_test(test_checkpoints),
-        cmocka_unit_test(test_recurrences),
+        cmocka_unit_test(test_kinds),           cmocka_unit_test(test_loading),
+        cmocka_unit_test(test_loading_weights), cmocka_unit_test(test_saving),
+        cmocka_unit_test(test_tokenizers),      cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_recurrences),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

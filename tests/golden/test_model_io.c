@@ -680,6 +680,48 @@ static void test_widths(void **state) {
     }
 }
 
+/* Saved, loaded: every parameter has the shape it had. */
+static void comes_back(const xlstm_config *c) {
+    xlstm_module *m = create(c), *again;
+    ok(xlstm_module_save(m, dir));
+    ok(xlstm_module_load(&again, dir));
+    assert_int_equal(xlstm_module_parameter_count(again), xlstm_module_parameter_count(m));
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        xlstm_parameter p, q;
+        ok(xlstm_module_parameter(m, i, &p));
+        ok(xlstm_module_find(again, p.name, &q));
+        assert_int_equal(q.count, p.count);
+    }
+    xlstm_module_free(again);
+    xlstm_module_free(m);
+    remove(in_dir("weights.safetensors"));
+    remove(in_dir("model.safetensors"));
+}
+
+/* Factors that miss a width by rounding, and widths whose factors are far from 1. */
+static void test_widths_come_back(void **state) {
+    (void)state;
+    static const float factors[] = {0.35f, 0.45f, 0.7f, 0.9f};
+    for (int i = 0; i < 4; i++) {
+        xlstm_config c = small(XLSTM_MLSTM_LARGE);
+        c.embedding_dim = 640;
+        c.num_heads = 4;
+        c.qk_dim_factor = c.v_dim_factor = factors[i];
+        comes_back(&c);
+    }
+    static const xlstm_block_kind kinds[] = {XLSTM_MLSTM, XLSTM_SLSTM, XLSTM_MLSTM_LARGE};
+    for (int i = 0; i < 3; i++) {
+        xlstm_config c = small(kinds[i]);
+        c.embedding_dim = 8;
+        c.mlstm_inner = c.ffn_inner = 1024;
+        comes_back(&c);
+        c.embedding_dim = 2048;
+        c.num_blocks = 1;
+        c.ffn_inner = 1;
+        comes_back(&c);
+    }
+}
+
 static void test_cut(void **state) {
     (void)state;
     xlstm_config c = config_of("{\"slstm_block\":{\"slstm\":{\"backend\":\"vanilla\","
@@ -753,6 +795,7 @@ int main(void) {
         TEST(test_defaults),
         TEST(test_released_fields),
         TEST(test_widths),
+        TEST(test_widths_come_back),
         TEST(test_cut),
         TEST(test_clip),
         TEST(test_ffn_dropout),

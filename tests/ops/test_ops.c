@@ -509,8 +509,9 @@ static void test_mlstm_does_not_drift(void **state) {
     on_every_isa(does_not_drift);
 }
 
-/* Token 3's forget gate is f; with resets, a new sequence begins there, which comes to the same. */
-static void mlstm_with_f(bench *b, float f3, int L, int cut) {
+/* Token 0's input gate is i, token 3's forget gate f; with resets, a new sequence begins there, which comes
+ * to the same when f is shut. */
+static void mlstm_with(bench *b, float i0, float f3, int L, int cut) {
     enum { T = 8, K = 4 };
     uint8_t resets[T] = {0};
     xl_mlstm d = {1, K, K, L, 1e-6f, 0};
@@ -519,7 +520,8 @@ static void mlstm_with_f(bench *b, float f3, int L, int cut) {
     xl_view i = in_view(b, T, 1, 1), f = in_view(b, T, 1, 1), h = out_view(b, T, K, 0);
     resets[3] = 1;
     f.p[3 * f.ld] = f3;
-    float *scratch = take(b, xl_mlstm_scratch(d, seq)), *m = output(b, T, 0), *den = output(b, T, 0);
+    i.p[0] = i0;
+    float *scratch = take(b, xl_mlstm_scratch(d, seq)), *m = take(b, T), *den = take(b, T);
     float *borders = take(b, T * xl_mlstm_state(d));
     b->op->mlstm(h, m, den, borders, q, k, v, i, f, d, seq, (xl_state){0}, scratch);
     xl_view dq = out_view(b, T, K, 0), dk = out_view(b, T, K, 0), dv = out_view(b, T, K, 0);
@@ -533,11 +535,31 @@ static void forgets_all(const xl_ops *op) {
     for (size_t g = 0; g < sizeof gates / sizeof *gates; g++)
         for (int L = 1; L <= 8; L++) {
             bench a = {.op = op, .seed = 3}, b = {.op = &xl_ops_ref, .seed = 3};
-            mlstm_with_f(&a, gates[g], L, 0);
-            mlstm_with_f(&b, gates[g], L, 1);
+            mlstm_with(&a, 0.5f, gates[g], L, 0);
+            mlstm_with(&b, 0.5f, gates[g], L, 1);
             compare(&a, &b, "a forget gate that is shut", 1e-5);
             finish(&a), finish(&b);
         }
+}
+
+/* Beside a huge input gate no other counts, however huge it is, and whatever one forget gate is. */
+static void remembers_one(const xl_ops *op) {
+    static const float inputs[] = {1e7f, 1e8f, 1e12f, FLT_MAX, INFINITY}, forgets[] = {3, -150};
+    for (size_t g = 0; g < sizeof inputs / sizeof *inputs; g++)
+        for (int L = 1; L <= 8; L++)
+            for (int f = 0; f < 2; f++) {
+                bench a = {.op = op, .seed = 3}, b = {.op = &xl_ops_ref, .seed = 3};
+                mlstm_with(&a, inputs[g], forgets[f], L, 0);
+                mlstm_with(&b, 1e4f, forgets[f], L, 0);
+                compare(&a, &b, "a huge input gate", 1e-5);
+                finish(&a), finish(&b);
+            }
+}
+
+static void test_mlstm_remembers_one(void **state) {
+    (void)state;
+    remembers_one(&xl_ops_ref);
+    on_every_isa(remembers_one);
 }
 
 static void test_mlstm_forgets_all(void **state) {
@@ -548,8 +570,8 @@ static void test_mlstm_forgets_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cpu_is_reference), cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_nan_stays), cmocka_unit_test(test_mlstm_does_not_drift),
-        cmocka_unit_test(test_mlstm_forgets_all)};
+        cmocka_unit_test(test_cpu_is_reference),  cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_nan_stays),         cmocka_unit_test(test_mlstm_does_not_drift),
+        cmocka_unit_test(test_mlstm_forgets_all), cmocka_unit_test(test_mlstm_remembers_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
