@@ -15,7 +15,7 @@ static void name_run(run_plan *p) {
 
 static void stopped(const run_plan *p) {
     printf("not finished: %s; %s\n", p->name,
-           p->folder ? "the same command with --resume goes on"
+           p->folder ? p->o->resume ? "the same command goes on" : "the same command with --resume goes on"
                      : "nothing is kept of it: with --out DIR it could have gone on");
     exit(NOT_FINISHED);
 }
@@ -202,5 +202,7 @@ int bench_main(int argc, char **argv, const program *about) {
     free(rows);
     about->close(t);
     free(o.command);
+    if (fflush(stdout) || ferror(stdout))
+        die("standard output cannot be written (%s)", strerror(errno));
     return 0;
 }

@@ -265,6 +265,48 @@ result_status result_read(json_t **out, const char *path, char why[RESULT_WHY]) 
     return status;
 }
 
+/* ---- comparing ---- */
+
+static char *dump(const json_t *j) {
+    return json_dumps(j, JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+}
+
+static int same_text(const json_t *here, const json_t *there, const char *path, char *says) {
+    char *a = dump(here), *b = dump(there);
+    int same = a && b ? !strcmp(a, b) : a == b;
+    if (!same && says)
+        snprintf(says, RESULT_DIFFERENCE, "%.60s is %.40s there and %.40s here", path, b ? b : "absent",
+                 a ? a : "absent");
+    free(a);
+    free(b);
+    return same;
+}
+
+/* @param path of what is compared; it gets longer on the way down */
+static int same_below(const json_t *here, const json_t *there, char path[128], char *says) {
+    if (!json_is_object(here) || !json_is_object(there))
+        return same_text(here, there, path, says);
+    size_t n = strlen(path);
+    const char *key;
+    json_t *value, *both = json_copy((json_t *)(uintptr_t)there); /* keys of either */
+    int same = !json_object_update(both, (json_t *)(uintptr_t)here);
+    json_object_foreach(both, key, value) {
+        snprintf(path + n, 128 - n, "%s%s", n ? "." : "", key);
+        if (!same_below(json_object_get(here, key), json_object_get(there, key), path, says)) {
+            same = 0;
+            break;
+        }
+    }
+    path[n] = 0;
+    json_decref(both);
+    return same;
+}
+
+int result_same(const json_t *here, const json_t *there, char says[RESULT_DIFFERENCE]) {
+    char path[128] = "";
+    return same_below(here, there, path, says);
+}
+
 /* ---- writing ---- */
 
 json_t *number(double value) {

@@ -46,6 +46,11 @@ json_t *result_at(const json_t *result, const char *path);
 double result_number(const json_t *result, const char *path);
 const char *result_text(const json_t *result, const char *path);
 
+enum { RESULT_DIFFERENCE = 192 };
+/* Whether two pieces of results are the same, numbers to nine digits, as files have them. If not, `says` gets
+ * the first that differs, such as "training.steps is 20 there and 7 here"; NULL: nobody asks. */
+int result_same(const json_t *here, const json_t *there, char says[RESULT_DIFFERENCE]);
+
 /* A NaN or infinity is null in JSON. */
 json_t *number(double value);
 /* A name beside `path` that no other process has, for what is renamed when it is whole; free it. */

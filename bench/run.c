@@ -242,16 +242,6 @@ static void take_position(run *r, const json_t *j) {
     r->first_losses = json_incref(result_at(j, "first_losses"));
 }
 
-/* To nine digits, as files have them. */
-static int same_json(const json_t *mine, const json_t *other) {
-    char *a = json_dumps(mine, JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)),
-         *b = json_dumps(other, JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    int same = a && b && !strcmp(a, b);
-    free(a);
-    free(b);
-    return same;
-}
-
 /* Goes on from the run's checkpoint if there is one. */
 static void resume(run *r) {
     xlstm_checkpoint_info info = {.struct_size = sizeof info};
@@ -265,9 +255,11 @@ static void resume(run *r) {
     if (status == XLSTM_OK)
         status = xlstm_checkpoint_peek(r->checkpoint, NULL, user, info.user_bytes);
     json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
-    if (j && !same_json(r->setup, result_at(j, "setup")))
-        die("%s is of a run with other settings or data; give them again, or another --checkpoint folder",
-            r->checkpoint);
+    char says[RESULT_DIFFERENCE];
+    if (j && !result_same(r->setup, result_at(j, "setup"), says))
+        die("%s is of a run with other settings or data (%s); give them again, or another --checkpoint "
+            "folder",
+            r->checkpoint, says);
     if (status == XLSTM_OK)
         status = xlstm_checkpoint_load(r->checkpoint, r->tr, r->opt, user, info.user_bytes);
     if (status == XLSTM_E_FORMAT || (status == XLSTM_OK && !j))
@@ -450,7 +442,7 @@ static void refuse_finished(const run_plan *p, const char *path) {
 
 /* The result that is there already; NULL when there is none that can be used. */
 static json_t *finished(const run_plan *p, const char *path) {
-    char why[RESULT_WHY];
+    char why[RESULT_WHY], says[RESULT_DIFFERENCE];
     json_t *result, *setup = NULL;
     result_status status = result_read(&result, path, why);
     if (status == RESULT_OK)
@@ -459,8 +451,9 @@ static json_t *finished(const run_plan *p, const char *path) {
         die("%s: %s", path, why);
     if (status == RESULT_DAMAGED || status == RESULT_FOREIGN)
         result_set_aside(path, why);
-    if (status == RESULT_OK && !same_json(setup = describe_setup(p), result_at(result, "setup")))
-        die("%s is of a run with other settings or data; give them again, or another --out folder", path);
+    if (status == RESULT_OK && !result_same(setup = describe_setup(p), result_at(result, "setup"), says))
+        die("%s is of a run with other settings or data (%s); give them again, or another --out folder", path,
+            says);
     json_decref(setup);
     return result;
 }
@@ -531,7 +524,7 @@ static int is_of(const char *checkpoint, const json_t *setup) {
     char *user = need(info.user_bytes + 1);
     xlstm_status status = xlstm_checkpoint_peek(checkpoint, NULL, user, info.user_bytes);
     json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
-    int same = j && same_json(setup, result_at(j, "setup"));
+    int same = j && result_same(setup, result_at(j, "setup"), NULL);
     json_decref(j);
     free(user);
     return same;
@@ -540,7 +533,7 @@ static int is_of(const char *checkpoint, const json_t *setup) {
 /* What a finished run needs no more is removed, by whomever it was left. And a grid may have grown since: its
  * result names the search that leads to its rate now, or "highest tried" would be said of it for ever. */
 static void settle(const run_plan *p, json_t *result, const char *path, const char *checkpoint) {
-    if (p->searched && !same_json(p->searched, result_at(result, "learning_rate_search"))) {
+    if (p->searched && !result_same(p->searched, result_at(result, "learning_rate_search"), NULL)) {
         json_object_set(result, "learning_rate_search", p->searched);
         write_json(path, json_incref(result));
     }
@@ -631,13 +624,18 @@ static json_t *decayed_parameters(const xlstm_module *m) {
     return names;
 }
 
+/* What an export's setup.json has beside the setup. */
+static const char *const not_of_setup[] = {"learning_rate_search", "decayed_parameters", "command"};
+
 /* Whether this run is exported already; what is there of another is not written over. */
 static int is_exported(const char *path, json_t *setup) {
-    const char *key;
-    json_t *value, *there = json_load_file(path, 0, NULL);
+    char says[RESULT_DIFFERENCE];
+    json_t *there = json_load_file(path, 0, NULL);
     int same = there != NULL;
-    json_object_foreach(setup, key, value) if (same && !same_json(value, result_at(there, key)))
-        die("%s is of a run with other settings or data; give another --export folder", path);
+    for (size_t i = 0; same && i < sizeof not_of_setup / sizeof *not_of_setup; i++)
+        json_object_del(there, not_of_setup[i]);
+    if (same && !result_same(setup, there, says))
+        die("%s is of a run with other settings or data (%s); give another --export folder", path, says);
     json_decref(there);
     return same;
 }

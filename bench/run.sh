@@ -1,12 +1,17 @@
 #!/bin/sh
-# Installs what is missing, builds, gets the corpus, and runs the quick comparison of both tasks.
-#   bench/run.sh [--data DIR] [further options of bench/reproduce, such as --preset smoke]
+# usage: bench/run.sh [--data DIR] [further options of bench/reproduce, such as --preset smoke]
+# Installs what is missing, builds, gets the corpus, and runs the quick comparison of lm and nns by bench/reproduce,
+# whose help follows. Without --data or XLSTM_DATA the corpus is WikiText-2, downloaded, or else a text that is here.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd) # paths that are given are those of where it is called
 data=${XLSTM_DATA:-} before=
 for option; do
     case $option in
-    --help | -h) exec sh "$root/bench/reproduce" --help ;;
+    --help | -h)
+        sed -n '2,/^set/s/^# *//p' "$0"
+        echo
+        exec sh "$root/bench/reproduce" --help
+        ;;
     --data=*) data=${option#--data=} ;;
     esac
     [ "$before" != --data ] || data=$option

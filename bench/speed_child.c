@@ -15,7 +15,7 @@ __attribute__((format(printf, 2, 3))) static void fail(child *c, const char *for
 }
 
 /* Spawning and not forking: a child inherits the peak memory of what it is forked from. */
-static pid_t spawn(const char *const argv[], int in, int out, int quiet) {
+static pid_t spawn(const char *program, const char *const argv[], int in, int out, int quiet) {
     extern char **environ;
     posix_spawn_file_actions_t actions;
     pid_t pid;
@@ -24,7 +24,7 @@ static pid_t spawn(const char *const argv[], int in, int out, int quiet) {
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     if (quiet)
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    int reason = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    int reason = posix_spawnp(&pid, program, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     errno = reason;
     return reason ? -1 : pid;
@@ -59,14 +59,16 @@ static void send_request(child *c) {
 }
 
 void child_start(child *c, const char *program, const char *script) {
-    const char *const own[] = {"/proc/self/exe", "--serve", NULL}, *const other[] = {program, script, NULL};
+    const char *const own[] = {program_invocation_short_name, "--serve", NULL}, *const other[] = {
+                                                                                    program, script, NULL};
     int in[2], out[2];
     char threads[16];
     if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
         die("a pipe cannot be made (%s)", strerror(errno));
     snprintf(threads, sizeof threads, "%d", c->what.threads);
     setenv("OMP_NUM_THREADS", threads, 1);
-    c->pid = spawn(program ? other : own, in[0], out[1], program != NULL);
+    c->pid =
+        program ? spawn(program, other, in[0], out[1], 1) : spawn("/proc/self/exe", own, in[0], out[1], 0);
     if (c->pid < 0)
         fail(c, "%s cannot be started (%s)", program ? program : "this program", strerror(errno));
     close(in[0]);

@@ -129,6 +129,9 @@ static void add_file(report *r, const char *path) {
     char why[RESULT_WHY];
     json_t *j;
     check_input(r, path);
+    for (int i = 0; i < r->results; i++)
+        if (same_file(r->result[i].path, path))
+            return; /* a folder that is named twice */
     result_status status = result_read(&j, path, why);
     if (status == RESULT_DAMAGED && !has_result_name(path)) {
         fprintf(stderr, "xlstm-report: %s is left out, and left alone: %s\n", path, why);
@@ -161,27 +164,32 @@ static group *group_of(report *r, const file_result *f) {
 }
 
 /* Whether two setups of one task differ in the seed at most. */
-static int same_but_seed(const json_t *a, const json_t *b) {
-    static const char *const parts[] = {"preset", "model", "training", "data"};
-    for (int i = 0; i < 4; i++)
-        if (!json_equal(result_at(a, parts[i]), result_at(b, parts[i])))
+static int same_but_seed(const json_t *a, const json_t *b, char says[RESULT_DIFFERENCE]) {
+    static const char *const parts[] = {"preset", "model", "training"};
+    for (int i = 0; i < 3; i++)
+        if (!result_same(result_at(a, parts[i]), result_at(b, parts[i]), says))
             return 0;
     return 1;
 }
 
 /* Runs of a task must have had the same data, and those of a model everything but the seed. */
 static void check_merge(const report *r, const file_result *f) {
+    char says[RESULT_DIFFERENCE];
     for (const file_result *g = r->result; g < f; g++) {
         const json_t *a = result_at(f->j, "setup"), *b = result_at(g->j, "setup");
         if (strcmp(result_text(a, "task"), result_text(b, "task")))
             continue;
-        if (!json_equal(result_at(a, "data"), result_at(b, "data")))
-            die("%s had other data than %s; the corpus has changed between them, so they cannot be merged",
-                f->path, g->path);
+        if (!result_same(result_at(a, "data"), result_at(b, "data"), says))
+            die("%s had other data than %s%s (%s), so they cannot be merged; keep them in folders of their "
+                "own",
+                f->path, g->path,
+                strcmp(result_text(a, "task"), "lm") ? "" : "; the corpus has changed between them", says);
         if (strcmp(result_text(a, "model.name"), result_text(b, "model.name")))
             continue;
-        if (!same_but_seed(a, b))
-            die("%s had other settings than %s; they cannot be merged", f->path, g->path);
+        if (!same_but_seed(a, b, says))
+            die("%s had other settings than %s (%s), so they cannot be merged; keep them in folders of their "
+                "own",
+                f->path, g->path, says);
         if (result_number(a, "seed") == result_number(b, "seed"))
             die("%s is the same run as %s; remove one", f->path, g->path);
     }
@@ -348,6 +356,19 @@ static void table_cell(writer *w, const char *text) {
 static void table_end(const writer *w) {
     fputs("\n</table></div>\n", w->html);
     fputs("\n", w->md);
+}
+
+/* ---- groups ---- */
+
+static const group *first_of(const report *r, const result_kind *kind) {
+    for (int i = 0; i < r->count; i++)
+        if (r->groups[i].kind == kind)
+            return &r->groups[i];
+    return NULL;
+}
+
+static int is_official(const group *g) {
+    return !strncmp(g->model, "official", 8);
 }
 
 /* ---- tables ---- */
@@ -534,7 +555,7 @@ static void machine_cells(const group *g, writer *w) {
                  {"setup.model.core_parameters", 3, 1e6},
                  {"setup.model.core_off_target_percent", 1, 1},
                  {"setup.model.embedding_parameters", 3, 1e6},
-                 {"outcome.train_tokens", 1, 1e6},
+                 {"outcome.train_tokens", 2, 1e6},
                  {"machine.tokens_per_second", 0, 1},
                  {"machine.seconds", 0, 1},
                  {"machine.peak_memory_kib", 0, 1024}};
@@ -550,12 +571,14 @@ static void machine_cells(const group *g, writer *w) {
 
 /* A rate at an end of what was tried says that a better one may be beyond. */
 static void rate_cell(const group *g, writer *w) {
-    const json_t *tried = result_at(g->run[0]->j, "learning_rate_search");
     double rate = result_number(g->run[0]->j, "setup.training.learning_rate"), least = INFINITY, most = 0;
-    for (size_t i = 0; i < json_array_size(tried); i++) {
-        double its = result_number(json_array_get(tried, i), "learning_rate");
-        least = its < least ? its : least;
-        most = its > most ? its : most;
+    for (int n = 0; n < g->runs; n++) {
+        const json_t *tried = result_at(g->run[n]->j, "learning_rate_search");
+        for (size_t i = 0; i < json_array_size(tried); i++) {
+            double its = result_number(json_array_get(tried, i), "learning_rate");
+            least = its < least ? its : least;
+            most = its > most ? its : most;
+        }
     }
     char text[64];
     snprintf(text, sizeof text, "%g%s", rate,
@@ -621,6 +644,26 @@ static void headline_row(const result_kind *lm, size_t system, const group *g, w
     }
 }
 
+/* The thesis's figures are of one text, whatever text these are of. */
+static const double WIKITEXT_2 = 0xaa2052cd; /* crc32 of its train.txt */
+static void corpus_of(const report *r, const result_kind *lm, const writer *w) {
+    const group *first = first_of(r, lm);
+    if (!first)
+        return;
+    const json_t *data = result_at(first->run[0]->j, "setup.data");
+    char text[256];
+    snprintf(
+        text, sizeof text,
+        "The text here: %.0f tokens for training, %.0f for the test, of which %.0f were used, %.0f different "
+        "words. %s",
+        result_number(data, "train_tokens"), result_number(data, "test_tokens"),
+        result_number(data, "tested_on"), result_number(data, "vocabulary"),
+        result_number(data, "train_crc32") == WIKITEXT_2
+            ? "It is the thesis's, WikiText-2."
+            : "It is not the thesis's, WikiText-2: figures here and there cannot be compared.");
+    paragraph(w, text);
+}
+
 static void headline(const report *r, writer *w) {
     const result_kind *lm = result_kind_find("lm");
     heading(w, "Test perplexity on language modelling: the thesis's figures and these");
@@ -634,6 +677,7 @@ static void headline(const report *r, writer *w) {
               "did not learn (their score in nearest-neighbour search is the constant predictor's 1/12); "
               "its figures are for orientation. Of several mixes of blocks the one that is best in "
               "validation is shown. Buckets: how often the target occurs in the training text.");
+    corpus_of(r, lm, w);
     if (differs(r, lm, "products") || differs(r, lm, "carries_state"))
         paragraph(w, "The models here were not all trained alike: what differs stands under the next table.");
 }
@@ -672,7 +716,7 @@ static void task_table(const report *r, const result_kind *kind, writer *w) {
     for (int i = 0; i < r->count; i++)
         if (r->groups[i].kind == kind) {
             model_row(&r->groups[i], w);
-            official |= !strncmp(r->groups[i].model, "official", 8);
+            official |= is_official(&r->groups[i]);
         }
     if (!official) {
         table_row(w);
@@ -699,13 +743,6 @@ static void divergences(const report *r, const result_kind *kind, const writer *
     for (const group *g = r->groups; g < r->groups + r->count; g++)
         for (int n = 0; g->kind == kind && n < g->runs; n++)
             diverged_sentence(g, g->run[n]->j, w);
-}
-
-static const group *first_of(const report *r, const result_kind *kind) {
-    for (int i = 0; i < r->count; i++)
-        if (r->groups[i].kind == kind)
-            return &r->groups[i];
-    return NULL;
 }
 
 static void other_machines(const report *r, const result_kind *kind, const writer *w) {
@@ -800,16 +837,16 @@ static int baseline(const group *g) { /* 0: none */
     return 0;
 }
 
-/* A baseline looks the same in all tasks; mixes of xLSTM and the package's take the styles that are left, in
- * their order. */
+/* A baseline looks the same in all tasks; mixes of xLSTM and those of the package take styles of their own,
+ * in their order. */
 static int style_of(const report *r, const group *of) {
-    static const int left[] = {0, 1, 5, 6};
+    static const int styles[2][4] = {{0, 1, 7, 8}, {5, 6, 12, 13}};
     int n = 0;
     if (baseline(of))
         return 1 + baseline(of);
     for (const group *g = r->groups; g != of; g++)
-        n += g->kind == of->kind && !baseline(g);
-    return n < 4 ? left[n] : n;
+        n += g->kind == of->kind && !baseline(g) && is_official(g) == is_official(of);
+    return styles[is_official(of)][n % 4];
 }
 
 /* @param floor what is less stands there: an axis of logarithms has an end, and no zero */
@@ -928,7 +965,7 @@ static void first_losses(const report *r, const result_kind *kind, FILE *html) {
     for (int i = 0; i < r->count; i++) {
         const group *g = &r->groups[i];
         char ours[64];
-        if (g->kind != kind || strncmp(g->model, "official", 8))
+        if (g->kind != kind || !is_official(g))
             continue;
         snprintf(ours, sizeof ours, "xlstm%.50s", g->model + 8);
         const group *mine = find_group(r, kind->name, ours);
@@ -981,6 +1018,8 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     unlike_training(r, kind, w);
     own_differences(r, kind, w);
     not_comparable(r, kind, w);
+    if (first_of(r, kind) && result_at(first_of(r, kind)->run[0]->j, "setup.data.scored"))
+        paragraph(w, "Only the last position of a sequence is trained and scored: all is last again.");
     short_training(r, kind, w);
     if (!strcmp(kind->name, "lm"))
         bucket_sizes(r, kind, w);

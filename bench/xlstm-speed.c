@@ -40,6 +40,7 @@ typedef struct {
     double sgemm, read; /* FLOP/s and bytes/s of the machine; NAN: not measured */
     json_t *rows;
     FILE *csv;
+    int failed; /* a row of this library was not measured */
 } report;
 
 /* ---- options ---- */
@@ -355,10 +356,13 @@ static void print_machine(const report *r) {
            r->s->heads, r->s->repeats);
 }
 
-static void print_head(const request *q, const char *name) {
-    printf("\n%s: width %d, %d blocks, batch %d, time %d\n%-22s %10s %10s %10s %8s %6s %7s %6s %8s %8s %7s\n",
-           name, q->width, q->blocks, q->batch, q->time, "", "tokens/s", "least", "most", "GFLOP/s", "sgemm",
-           "GB/s", "read", "peak MB", "plan MB", "ratio");
+static void print_head(const request *q, const char *name, int lengths) {
+    char rows[64] = "batch x time as long as the longest";
+    if (!lengths)
+        snprintf(rows, sizeof rows, "batch %d, time %d", q->batch, q->time);
+    printf("\n%s: width %d, %d blocks, %s\n%-22s %10s %10s %10s %8s %6s %7s %6s %8s %8s %7s\n", name,
+           q->width, q->blocks, rows, "", "tokens/s", "least", "most", "GFLOP/s", "sgemm", "GB/s", "read",
+           "peak MB", "plan MB", "ratio");
 }
 
 static void cell(int width, int decimals, double value, const char *unit) {
@@ -486,6 +490,7 @@ static void finish_group(report *r, row *rows, int count) {
         print_row(r, rows, i);
         if (r->s->profile)
             print_profile(&rows[i].c);
+        r->failed |= rows[i].c.failure && !rows[i].by_peer;
         json_t *j = row_json(r, rows, i);
         if (r->s->profile)
             json_object_set(j, "profile", rows[i].c.profile);
@@ -559,6 +564,13 @@ static int scaling(const settings *s, const request *q, row *rows) {
     return count;
 }
 
+/* One that is changed has another name. */
+static void shape_name(const settings *s, const shape *sh, char name[64]) {
+    int n = s->width ? snprintf(name, 64, "d%d", s->width) : snprintf(name, 64, "%s", sh->name);
+    if (s->blocks)
+        snprintf(name + n, 64 - (size_t)n, " x%d", s->blocks);
+}
+
 static void measure_shape(report *r, const shape *sh) {
     const settings *s = r->s;
     request q = {.weights = "real",
@@ -570,7 +582,9 @@ static void measure_shape(report *r, const shape *sh) {
                  .vocab = s->vocab,
                  .threads = s->threads,
                  .seconds = s->seconds};
-    print_head(&q, sh->name);
+    char name[64];
+    shape_name(s, sh, name);
+    print_head(&q, name, s->lengths.count > 0);
     for (int m = 0; m < s->models.count; m++)
         for (int k = 0; k < s->measures.count; k++) {
             row *rows = need(MAX_GROUP * sizeof *rows);
@@ -580,7 +594,7 @@ static void measure_shape(report *r, const shape *sh) {
                         : s->scaling     ? scaling(s, &q, rows)
                                          : pairs(s, &q, rows);
             for (int i = 0; i < count; i++)
-                rows[i].shape = sh->name;
+                rows[i].shape = name;
             finish_group(r, rows, count);
             free_group(rows, count);
         }
@@ -604,5 +618,5 @@ int main(int argc, char **argv) {
     write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", SPEED_SCHEMA, "task", "speed",
                                  "library", xlstm_version(), "threads", s.threads, "sgemm_flops",
                                  number(r.sgemm), "read_bytes_per_second", number(r.read), "rows", r.rows));
-    return 0;
+    return r.failed ? 2 : 0;
 }

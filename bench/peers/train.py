@@ -36,9 +36,13 @@ def need_torch(o):
     global torch, load_file, cross_entropy
     if "torch" in globals():
         return
-    import torch
-    from safetensors.torch import load_file
-    from torch.nn.functional import cross_entropy
+    try:
+        import torch
+        import xlstm  # noqa: F401  models are made of it later
+        from safetensors.torch import load_file
+        from torch.nn.functional import cross_entropy
+    except ImportError as error:
+        die(f"{error}; run it by the python of an environment that bench/peers/setup.sh made")
     if o.threads:
         torch.set_num_threads(o.threads)
     if o.device == "cuda" and not torch.cuda.is_available():
@@ -247,13 +251,15 @@ def set_aside(path, why):
     print(f"train.py: {path} is damaged ({why}); it is kept as {aside.name} and the run is made again", file=sys.stderr)
 
 
-def same(a, b):
-    """Setups, numbers to nine digits: as the programs write them."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, float) or isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-8)
-    return a == b
+def difference(here, there, path=""):
+    """Where two setups differ first, in words, numbers to nine digits: as the programs write them; None: nowhere."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        found = (difference(here.get(key), there.get(key), f"{path}.{key}" if path else key) for key in {**there, **here})
+        return next((text for text in found if text), None)
+    numbers = all(isinstance(x, (int, float)) for x in (here, there))
+    if here == there or numbers and math.isclose(here, there, rel_tol=1e-8):
+        return None
+    return f"{path} is {there} there and {here} here"
 
 
 def read_result(path, setup):
@@ -268,8 +274,8 @@ def read_result(path, setup):
         return None
     if schema != SCHEMA:
         die(f"{path}: it has schema version {schema} and this program writes version {SCHEMA}; move it away")
-    if not same(other, setup):
-        die(f"{path} is of a run with other settings or data; move it away or give another --out folder")
+    if found := difference(setup, other):
+        die(f"{path} is of a run with other settings or data ({found}); move it away or give another --out folder")
     return result
 
 
@@ -324,9 +330,12 @@ class Run:
 
     def __init__(self, folder, setup, checkpoint, device):
         self.setup, self.checkpoint, self.device = setup, checkpoint, device
-        self.data = load_file(folder / "data.safetensors", device=device)
+        try:
+            self.data = load_file(folder / "data.safetensors", device=device)
+            self.model = load_model(folder, device)
+        except Exception as error:  # files that are absent, cut short or of something else, each in its own way
+            die(f"{folder} is no whole export ({error}); remove it and export again")
         self.task = TASKS[setup["task"]](self.data, setup)
-        self.model = load_model(folder, device)
         t = setup["training"]
         decay = set(json.loads((folder / "setup.json").read_text())["decayed_parameters"])
         groups = [[p for n, p in self.model.named_parameters() if (n in decay) == yes] for yes in (True, False)]
@@ -355,8 +364,8 @@ class Run:
         except Exception as error:  # whatever a damaged file leads to
             set_aside(self.checkpoint, str(error).splitlines()[0])
             return
-        if not same(state["setup"], self.setup):
-            die(f"{self.checkpoint} is of a run with other settings or data; move it away")
+        if found := difference(self.setup, state["setup"]):
+            die(f"{self.checkpoint} is of a run with other settings or data ({found}); move it away")
         self.place, self.best = state["place"], state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -450,11 +459,15 @@ def read_export(folder):
     path = pathlib.Path(folder) / "setup.json"
     if not path.exists():
         die(f"{folder} is no export: it has no setup.json; make one by --export of xlstm-lm, xlstm-nns or xlstm-tasks")
-    setup = json.loads(path.read_text())
-    searched, command = setup.pop("learning_rate_search", []), setup.pop("command", "")
-    setup.pop("decayed_parameters")
-    if setup["task"] not in TASKS:
-        die(f"{path}: task \"{setup['task']}\" is unknown")
+    try:
+        setup = json.loads(path.read_text())
+        searched, command = setup.pop("learning_rate_search", []), setup.pop("command", "")
+        setup.pop("decayed_parameters")
+        task, _, _ = setup["task"], setup["model"]["blocks"], setup["training"]["steps"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        die(f"{path} is no setup of an export ({error!r}); remove the folder and export again")
+    if task not in TASKS:
+        die(f"{path}: task \"{task}\" is unknown; use one of {', '.join(TASKS)}")
     if not set(setup["model"]["blocks"]) <= {"mlstm", "slstm"}:
         die(f"{path}: the official package has no blocks {setup['model']['blocks']}; export an xlstm model")
     setup["model"]["name"] = setup["model"]["name"].replace("xlstm", "official")
@@ -489,7 +502,7 @@ def make(o, export, path, checkpoint, must_stop):
 def is_of(checkpoint, setup):
     """Whether a checkpoint is of this setup; folders of checkpoints may be shared."""
     try:
-        return same(torch.load(checkpoint, weights_only=True, map_location="cpu")["setup"], setup)
+        return not difference(setup, torch.load(checkpoint, weights_only=True, map_location="cpu")["setup"])
     except Exception:  # whatever a damaged file leads to
         return False
 
@@ -506,11 +519,24 @@ def settle(o, export, result, path, checkpoint):
     return True
 
 
+def make_folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        die(f"the folder {path} cannot be made ({error.strerror}); give another one")
+
+
+def positive(text):
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def run_alone(o, export, name, must_stop):
     """Whether the run is made, now or before, by nobody else at the time."""
     path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
-    o.out.mkdir(parents=True, exist_ok=True)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (o.out, checkpoint.parent):
+        make_folder(folder)
     locked = checkpoint.with_suffix(".lock")
     held = lock(locked, must_stop)
     if not held:
@@ -531,7 +557,7 @@ def main():
     parser.add_argument("--checkpoint", type=pathlib.Path, help="folder for unfinished runs (default: --out)")
     parser.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
     parser.add_argument("--limit-seconds", type=float, default=math.inf, help="stop then, with exit code 3")
-    parser.add_argument("--threads", type=int, help="default: PyTorch's")
+    parser.add_argument("--threads", type=positive, help="a whole number from 1 on (default: PyTorch's)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch computes (default: cpu)")
     o = parser.parse_args()
     limit, stop = time.monotonic() + o.limit_seconds, []

@@ -63,6 +63,15 @@ before, after = (json.load(open(path)) for path in sys.argv[1:])
 assert before.pop("learning_rate_search") == [] and after.pop("learning_rate_search") == [{"learning_rate": 0.003}]
 assert before == after
 END
+# An export that is not whole, and other bad input, is one sentence.
+cp -r "$exports/mqar"-* "$work/broken"
+head -c 1000 "$exports/mqar"-*/data.safetensors >"$work/broken/data.safetensors"
+refused "broken is no whole export" peer "$work/broken" --out "$work/other"
+sed -i 's/"steps": 50,/"steps": 51,/' "$work/broken/setup.json"
+refused "(training.steps is 50 there and 51 here)" peer "$work/broken" --out "$work/out"
+echo '{' >"$work/broken/setup.json"
+refused "broken/setup.json is no setup of an export" peer "$work/broken" --out "$work/other"
+refused "cannot be made" peer "$exports/mqar"-* --out "$result/folder"
 # Its command makes it again, from the export on.
 command=$("$XLSTM_PEERS" -c 'import json, sys; print(json.load(open(sys.argv[1]))["command"])' "$result")
 rm -r "$result" "$exports/mqar"-*

@@ -198,6 +198,7 @@ refused "unknown" "$bin/xlstm-speed" --models gru
 refused "unknown" "$bin/xlstm-speed" --measure rain
 refused "is empty" "$bin/xlstm-speed" --shapes ,
 refused "whole number" "$bin/xlstm-speed" --repeats 0
+refused "^xlstm-speed: .*heads" "$bin/xlstm-speed" --width 16 --blocks 2 --shapes d256 --models mlstm --measure train --heads 3 --repeats 1 --seconds 0.001
 refused "not an option" "$bin/xlstm-speed" word
 refused "cannot be written" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
