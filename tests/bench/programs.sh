@@ -48,10 +48,10 @@ accepted "$work/last" 1 "$bin/xlstm-nns" --preset smoke --models lstm --last
 grep -q '"scored": "last position"' "$work/last/nns-lstm-s1.json"
 
 # Losses that are not finite are results, too: noted, and the comparison and the search go on.
-accepted "$work/diverged" 5 "$bin/xlstm-nns" --preset smoke --lr 10 --steps 100
+accepted "$work/diverged" 5 "$bin/xlstm-nns" --preset smoke --lr 10 --weight-decay 10 --steps 100
 grep -qE '^ *"diverged": [0-9]+' "$work/diverged/nns-xlstm-1-0-s1.json"
 grep -q "diverged at step" "$work/out"
-"$bin/xlstm-nns" --preset smoke --models xlstm@1:0 --lr-grid 3e-3,10 --steps 100 --search-steps 100 --out "$work/onebad" >"$work/out"
+"$bin/xlstm-nns" --preset smoke --models xlstm@1:0 --lr-grid 3e-3,10 --weight-decay 10 --steps 100 --search-steps 100 --out "$work/onebad" >"$work/out"
 grep -q '"learning_rate": 0.003' "$work/onebad/nns-xlstm-1-0-s1.json"
 # The search goes from the middle of the grid, in whatever order that is given, to where it is better.
 "$bin/xlstm-nns" --preset smoke --models lstm --lr-grid 1e-3,1e-6,1e-5,1e-7,1e-4,3e-4 --out "$work/up" >"$work/out"
