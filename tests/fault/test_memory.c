@@ -249,7 +249,7 @@ static xlstm_status load_weights(const void *argument, double *number) {
     assert_int_equal(all_numbers(m, &before), XLSTM_OK);
     heap.refuse = refuse;
     heap.calls = 0;
-    strcat(path, c.file_spelling ? "/model.safetensors" : "/weights.safetensors");
+    strcat(path, "/weights.safetensors");
     xlstm_status status = noted(xlstm_module_load_weights(m, path));
     long calls = heap.calls;
     heap.refuse = 0;
