@@ -59,8 +59,8 @@ static void send_request(child *c) {
 }
 
 void child_start(child *c, const char *program, const char *script) {
-    const char *const own[] = {program_invocation_short_name, "--serve", NULL}, *const other[] = {
-                                                                                    program, script, NULL};
+    const char *const own[] = {program_invocation_short_name, "--serve", NULL};
+    const char *const other[] = {program, script, NULL};
     int in[2], out[2];
     char threads[16];
     if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
@@ -68,7 +68,7 @@ void child_start(child *c, const char *program, const char *script) {
     snprintf(threads, sizeof threads, "%d", c->what.threads);
     setenv("OMP_NUM_THREADS", threads, 1);
     c->pid =
-        program ? spawn(program, other, in[0], out[1], 1) : spawn("/proc/self/exe", own, in[0], out[1], 0);
+        spawn(program ? program : "/proc/self/exe", program ? other : own, in[0], out[1], program != NULL);
     if (c->pid < 0)
         fail(c, "%s cannot be started (%s)", program ? program : "this program", strerror(errno));
     close(in[0]);

@@ -1003,11 +1003,9 @@ static void configurations(const report *r, const result_kind *kind, FILE *html)
 }
 
 static void task_section(const report *r, const result_kind *kind, writer *w) {
-    int any = 0;
     char text[128];
-    for (int i = 0; i < r->count; i++)
-        any |= r->groups[i].kind == kind;
-    if (!any)
+    const group *first = first_of(r, kind);
+    if (!first)
         return;
     snprintf(text, sizeof text, "%c%s", kind->title[0] - 'a' + 'A', kind->title + 1);
     heading(w, text);
@@ -1018,7 +1016,7 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
     unlike_training(r, kind, w);
     own_differences(r, kind, w);
     not_comparable(r, kind, w);
-    if (first_of(r, kind) && result_at(first_of(r, kind)->run[0]->j, "setup.data.scored"))
+    if (result_at(first->run[0]->j, "setup.data.scored"))
         paragraph(w, "Only the last position of a sequence is trained and scored: all is last again.");
     short_training(r, kind, w);
     if (!strcmp(kind->name, "lm"))

@@ -463,16 +463,16 @@ def read_export(folder):
         setup = json.loads(path.read_text())
         searched, command = setup.pop("learning_rate_search", []), setup.pop("command", "")
         setup.pop("decayed_parameters")
-        task, _, _ = setup["task"], setup["model"]["blocks"], setup["training"]["steps"]
+        task, blocks, training = setup["task"], setup["model"]["blocks"], setup["training"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         die(f"{path} is no setup of an export ({error!r}); remove the folder and export again")
     if task not in TASKS:
         die(f"{path}: task \"{task}\" is unknown; use one of {', '.join(TASKS)}")
-    if not set(setup["model"]["blocks"]) <= {"mlstm", "slstm"}:
-        die(f"{path}: the official package has no blocks {setup['model']['blocks']}; export an xlstm model")
+    if not set(blocks) <= {"mlstm", "slstm"}:
+        die(f"{path}: the official package has no blocks {blocks}; export an xlstm model")
     setup["model"]["name"] = setup["model"]["name"].replace("xlstm", "official")
-    setup["model"]["carries_state"] = setup["training"]["carries_state"] = False
-    setup["training"]["products"] = "real"
+    setup["model"]["carries_state"] = training["carries_state"] = False
+    training["products"] = "real"
     setup["model"]["differences"] = TASKS[setup["task"]].differences
     return Export(folder, setup, searched, command)
 

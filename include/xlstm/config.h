@@ -103,7 +103,7 @@ typedef struct xlstm_config {
 
     int ffn;                  /**< 1: an sLSTM block has its feed-forward half */
     float ffn_proj_factor;    /**< inner width of the feed-forward over embedding_dim, in range also where
-                                 nothing has one; paper: 1.3; large and    Transformer: 2.667 */
+                                 nothing has one; paper: 1.3; large and Transformer: 2.667 */
     int ffn_round_up;         /**< inner width is rounded up to a multiple of this */
     xlstm_activation ffn_act; /**< of the paper's gated feed-forward; the others have XLSTM_SWISH */
     int ffn_bias;             /**< 1: biases in the feed-forward; paper family only */
