@@ -41,8 +41,8 @@ enum {
 
 static const struct argp_option argp_options[] = {
     {NULL, 0, NULL, 0, "What is compared:", 1},
-    {"task", OPT_TASK, "NAME", 0, "parity or mqar (xlstm-tasks)", 1},
-    {"data", OPT_DATA, "DIR", 0, "folder with train.txt, valid.txt, test.txt (xlstm-lm)", 1},
+    {"task", OPT_TASK, "NAME", 0, "parity or mqar", 1},
+    {"data", OPT_DATA, "DIR", 0, "folder with train.txt, valid.txt, test.txt", 1},
     {"preset", 'p', "NAME", 0, "smoke (seconds), quick (minutes, the default), full (hours) or thesis", 1},
     {"models", OPT_MODELS, "LIST", 0,
      "comma list of xlstm, lstm, lstm-res, transformer; xlstm@1:0 gives a mix of its own", 1},
@@ -79,14 +79,13 @@ static const struct argp_option argp_options[] = {
      3},
     {"evaluations", OPT_EVALUATIONS, "N", 0, "validations during training", 3},
     {"batch", OPT_BATCH, "N", 0, "streams in a batch", 3},
-    {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step (xlstm-lm)", 3},
+    {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step", 3},
     {"no-carry", OPT_NO_CARRY, NULL, 0,
-     "every training window begins at zero, as it does in the official package (xlstm-lm)", 3},
+     "every training window begins at zero, as it does in the official package", 3},
     {"recurrent-start", OPT_RECURRENT_START, NULL, 0,
      "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates", 3},
     {"last", OPT_LAST, NULL, 0,
-     "only the answer at a sequence's end is trained and scored, as in the thesis, not every one (xlstm-nns)",
-     3},
+     "only the answer at a sequence's end is trained and scored, as in the thesis, not every one", 3},
     {"products", OPT_PRODUCTS, "TYPE", 0,
      "matrix products in training: real (float32), or bf16: operands in bfloat16, sums in float32; "
      "evaluation is always real",
@@ -98,6 +97,32 @@ static const struct argp_option argp_options[] = {
     {"dropout", OPT_DROPOUT, "X", 0, "dropout", 3},
     {"embedding-dropout", OPT_EMBEDDING_DROPOUT, NULL, 0, "dropout behind the embedding too", 3},
     {0}};
+
+enum { OPTIONS = sizeof argp_options / sizeof *argp_options };
+
+static int takes(const program *p, int key) {
+    switch (key) {
+    case OPT_DATA:
+    case OPT_SAVE:
+        return p->takes_data;
+    case OPT_TASK:
+        return p->takes_task;
+    case OPT_WINDOW:
+    case OPT_NO_CARRY:
+        return p->takes_window;
+    case OPT_LAST:
+        return p->takes_last;
+    }
+    return 1;
+}
+
+/* --help of a program has its own options; those of the others are read, too, and refused in a sentence. */
+static void show_options(const program *p, struct argp_option to[OPTIONS]) {
+    memcpy(to, argp_options, sizeof argp_options);
+    for (int i = 0; i < OPTIONS; i++)
+        if (!takes(p, to[i].key))
+            to[i].flags |= OPTION_HIDDEN;
+}
 
 /* Texts of options, kept until the preset that they change is known. */
 typedef struct {
@@ -241,20 +266,21 @@ static char *command_of(int argc, char **argv) {
     return text;
 }
 
+static const struct {
+    int key;
+    const char *why;
+} refusals[] = {{OPT_DATA, "--data is for xlstm-lm; this task makes its own data"},
+                {OPT_SAVE, "--save is for xlstm-lm; there is nothing to run this task's models on"},
+                {OPT_TASK, "--task is for xlstm-tasks; this program has one task"},
+                {OPT_WINDOW, "--window is for xlstm-lm; the length of this task's sequences is fixed"},
+                {OPT_NO_CARRY, "--no-carry is for xlstm-lm; this task's sequences begin at zero anyway"},
+                {OPT_LAST, "--last is for xlstm-nns; this task's answers stand where they stand"}};
+
 static void check_task_options(const given *g, const program *p) {
     const options *o = g->o;
-    if (o->data && !p->takes_data)
-        die("--data is for xlstm-lm; this task makes its own data");
-    if (o->save && !p->takes_data)
-        die("--save is for xlstm-lm; there is nothing to run this task's models on");
-    if (o->task && !p->takes_task)
-        die("--task is for xlstm-tasks; this program has one task");
-    if (text_of(g, OPT_WINDOW, NULL) && !p->takes_window)
-        die("--window is for xlstm-lm; the length of this task's sequences is fixed");
-    if (o->no_carry && !p->takes_window)
-        die("--no-carry is for xlstm-lm; this task's sequences begin at zero anyway");
-    if (o->last && !p->takes_last)
-        die("--last is for xlstm-nns; this task's answers stand where they stand");
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (text_of(g, refusals[i].key, NULL) && !takes(p, refusals[i].key))
+            die("%s", refusals[i].why);
     if (o->save && o->export)
         die("--save and --export are both given; what is exported is not trained");
     if ((o->resume || o->limit_seconds >= 0 || o->checkpoint) && !o->out)
@@ -262,7 +288,9 @@ static void check_task_options(const given *g, const program *p) {
 }
 
 void parse_options(options *o, int argc, char **argv, const program *p) {
-    const struct argp argp = {argp_options, parse_option, NULL, p->doc, NULL, NULL, NULL};
+    struct argp_option shown[OPTIONS];
+    show_options(p, shown);
+    const struct argp argp = {shown, parse_option, NULL, p->doc, NULL, NULL, NULL};
     given g = {.o = o};
     *o = (options){.preset = "quick"};
     argp_err_exit_status = 2;

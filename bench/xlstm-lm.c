@@ -226,7 +226,7 @@ static void print_head(const lm_task *t, const char *dir) {
     double tokens = (double)p->steps * p->batch * p->window;
     printf(
         "corpus %s: %zu train, %zu valid, %zu test tokens, vocabulary %d, crc32 %08lx\n"
-        "preset %s: %d blocks, width %d, %lld steps of %d x %d tokens (%.2f epochs), seed %llu, %d threads\n",
+        "preset %s: %d blocks, width %d, %lld steps of %d x %d tokens (%.2f epochs), seed %llu, threads %d\n",
         dir, c->train.count, c->valid.count, c->test.count, c->vocabulary, c->crc[0], t->o->preset, p->blocks,
         p->width, (long long)p->steps, p->batch, p->window, tokens / (double)c->train.count,
         (unsigned long long)t->o->seed, xlstm_get_threads());

@@ -121,7 +121,7 @@ static task *open_task(const options *o) {
     make_set(t->test, o->p.test_size, o->last, 3);
     sequence_task_ready(t);
     printf("nearest-neighbour search: %d, %d, %d sequences of 2 to %d vectors for train, valid, test\n"
-           "preset %s: %d blocks, width %d, %lld steps of %d sequences, seed %llu, %d threads\n\n",
+           "preset %s: %d blocks, width %d, %lld steps of %d sequences, seed %llu, threads %d\n\n",
            t->train.count, t->valid.count, t->test->count, MAX_LENGTH, o->preset, o->p.blocks, o->p.width,
            (long long)o->p.steps, o->p.batch, (unsigned long long)o->seed, xlstm_get_threads());
     return &t->task;

@@ -348,7 +348,7 @@ static void measure_machine(report *r) {
 /* ---- rows of the table ---- */
 
 static void print_machine(const report *r) {
-    printf("%d threads; this machine:", r->s->threads);
+    printf("threads %d; this machine:", r->s->threads);
     if (isfinite(r->sgemm))
         printf(" sgemm %.0f GFLOP/s,", r->sgemm / 1e9);
     printf(" memory read %.1f GB/s\n", r->read / 1e9);

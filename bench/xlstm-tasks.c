@@ -222,7 +222,7 @@ static task *open_task(const options *o) {
     else
         open_recall(t, o);
     sequence_task_ready(t);
-    printf("preset %s: %d blocks, width %d, %lld steps of %d sequences, seed %llu, %d threads\n\n", o->preset,
+    printf("preset %s: %d blocks, width %d, %lld steps of %d sequences, seed %llu, threads %d\n\n", o->preset,
            o->p.blocks, o->p.width, (long long)o->p.steps, o->p.batch, (unsigned long long)o->seed,
            xlstm_get_threads());
     return &t->task;

@@ -110,7 +110,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     lay_out(r, &a);
     if (!(r->memory = xl_alloc(a.peak)))
         return xl_no_memory(a.peak, "a recurrence");
-    xl_log(XLSTM_LOG_INFO, "recurrence: %d x %d tokens, %.1f MiB; kernels %s, %d threads", c->batch, c->time,
+    xl_log(XLSTM_LOG_INFO, "recurrence: %d x %d tokens, %.1f MiB; kernels %s, threads %d", c->batch, c->time,
            xl_mib(a.peak), xl_ops_bare(xl_ops_best())->name, r->threads);
     a = (xl_arena){.base = r->memory, .size = a.peak};
     lay_out(r, &a);

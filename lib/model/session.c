@@ -56,7 +56,7 @@ static xlstm_status allocate(xlstm_session *s) {
         return xl_no_memory(state + work, "a session");
     xl_log(XLSTM_LOG_INFO,
            "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
-           "%d threads",
+           "threads %d",
            s->B, s->max, xl_mib(state), xl_mib(work), xl_ops_bare(xl_ops_best())->name, xl_threads());
     return XLSTM_OK;
 }

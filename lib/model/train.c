@@ -204,7 +204,7 @@ static xlstm_status allocate(xlstm_trainer *tr) {
         return xl_no_memory(keep + temp + grad + 2 * state, "a trainer");
     xl_log(XLSTM_LOG_INFO,
            "trainer: %d x %d tokens, %.1f MiB tape, %.1f MiB temporary, %.1f MiB gradients, %.1f MiB state; "
-           "kernels %s, %d threads",
+           "kernels %s, threads %d",
            tr->config.batch, tr->config.time, xl_mib(keep), xl_mib(temp), xl_mib(grad),
            xl_mib(tr->state[1] ? 2 * state : state), xl_ops_bare(xl_ops_best())->name, xl_threads());
     return XLSTM_OK;

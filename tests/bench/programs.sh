@@ -214,6 +214,17 @@ refused "unknown" "$bin/xlstm-lm" --data "$corpus" --preset huge
 refused "unknown" "$bin/xlstm-nns" --models gru
 refused "mix" "$bin/xlstm-nns" --mix seven
 refused "option" "$bin/xlstm-nns" --nonsense
+for option in --data=x --save=x --task=mqar --window=8 --no-carry --last; do # each has a program that takes it
+    takes=0
+    for program in xlstm-lm xlstm-nns xlstm-tasks; do
+        if "$bin/$program" --help | grep -q -e " ${option%%=*}\\b"; then
+            takes=$((takes + 1))
+        else
+            refused "is for xlstm-" "$bin/$program" "$option"
+        fi
+    done
+    [ "$takes" = 1 ]
+done
 refused "whole number" "$bin/xlstm-nns" --steps -3
 refused "whole number" "$bin/xlstm-nns" --steps 10x
 refused "cannot be made" "$bin/xlstm-nns" --out "$work/no/such/folder"
@@ -222,7 +233,6 @@ refused "has no sLSTM block; use 3:1" "$bin/xlstm-lm" --data "$corpus" --blocks 
 refused "names lstm twice" "$bin/xlstm-nns" --models lstm,lstm
 refused "has 0.001 twice" "$bin/xlstm-nns" --lr-grid 1e-3,0.001
 refused "need --out" "$bin/xlstm-nns" --checkpoint "$work/none"
-refused "for xlstm-nns" "$bin/xlstm-tasks" --task parity --last
 refused "no task" "$bin/xlstm-tasks"
 refused "unknown" "$bin/xlstm-tasks" --task sorting
 refused "no such task" "$bin/xlstm-tasks" --task mqar --preset thesis
