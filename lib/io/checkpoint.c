@@ -18,7 +18,6 @@
 static const char version[] = "libxlstm 1";
 static const char header_sum[] = "header.crc32"; /* the one tensor whose checksum is not in the header */
 static const char bad_loss[] = "bad_loss"; /* in the header where gradients wait that no update may use */
-static const xlstm_dtype real_dtype = sizeof(real) == 8 ? XLSTM_F64 : XLSTM_F32;
 
 /* ---- what a run consists of ---- */
 
@@ -40,7 +39,7 @@ static void list_add(tensor_list *l, const char *prefix, const char *name, xlstm
 static void list_group(tensor_list *l, const char *prefix, const xl_layout *params, const real *values) {
     for (int i = 0; values && i < params->count; i++) {
         const xl_param *p = &params->items[i];
-        xlstm_tensor t = {.dtype = real_dtype, .ndim = p->ndim, .data = values + p->offset};
+        xlstm_tensor t = {.dtype = XL_REAL_DTYPE, .ndim = p->ndim, .data = values + p->offset};
         memcpy(t.shape, p->shape, sizeof p->shape);
         list_add(l, prefix, p->name, t);
     }
@@ -64,7 +63,7 @@ static xlstm_status list_run(tensor_list *l, const xlstm_trainer *tr, const xlst
     list_group(l, "gradients.", params, gradients ? tr->grad : NULL);
     if (tr->state[0])
         list_add(l, "", "state",
-                 (xlstm_tensor){.dtype = real_dtype,
+                 (xlstm_tensor){.dtype = XL_REAL_DTYPE,
                                 .ndim = 2,
                                 .shape = {tr->config.batch, (int64_t)tr->m->state_size},
                                 .data = tr->state[tr->current]});

@@ -10,8 +10,8 @@
 /* ---- the library's own dialect: xlstm_config, field by field ---- */
 
 static const char *const own_type[] = {"libxlstm", NULL};
-static const char *const activations[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
-static const char *const bias_inits[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
+const char *const xl_activation_names[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
+const char *const xl_bias_init_names[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
 
 #define XL_OWN(kind, name)                                                                                   \
     { #name, kind, offsetof(xlstm_config, name), NULL }
@@ -42,11 +42,11 @@ static const xl_field own_table[] = {
     XL_OWN(XL_BOOL, slstm_recurrent_cut),
     XL_OWN(XL_BOOL, slstm_group_norm_weight),
     XL_OWN(XL_BOOL, slstm_recurrent_uniform),
-    {"slstm_bias_init", XL_CHOICE, offsetof(xlstm_config, slstm_bias_init), bias_inits},
+    {"slstm_bias_init", XL_CHOICE, offsetof(xlstm_config, slstm_bias_init), xl_bias_init_names},
     XL_OWN(XL_BOOL, ffn),
     XL_OWN(XL_F32, ffn_proj_factor),
     XL_OWN(XL_INT, ffn_round_up),
-    {"ffn_act", XL_CHOICE, offsetof(xlstm_config, ffn_act), activations},
+    {"ffn_act", XL_CHOICE, offsetof(xlstm_config, ffn_act), xl_activation_names},
     XL_OWN(XL_BOOL, ffn_bias),
     XL_OWN(XL_INT, ffn_inner),
     XL_OWN(XL_F32, qk_dim_factor),
@@ -140,7 +140,7 @@ static int is_stack(const xlstm_config *c) {
 }
 
 /* Can the official formats say all of it? */
-static int is_paper(const xlstm_config *c) {
+static int fits_paper(const xlstm_config *c) {
     if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0 ||
         c->mlstm_eps > 0)
         return 0;
@@ -152,7 +152,7 @@ static int is_paper(const xlstm_config *c) {
     return c->vocab_size > 0 || is_stack(c);
 }
 
-static int is_large(const xlstm_config *c) {
+static int fits_large(const xlstm_config *c) {
     int hf = c->file_spelling & XLSTM_SPELL_HF;
     return only_kinds(c, XLSTM_MLSTM_LARGE, XLSTM_MLSTM_LARGE) && c->vocab_size > 0 && c->dropout <= 0 &&
            !c->decay_embedding && !c->embedding_dropout && (hf ? c->final_norm : !c->tie_weights);
@@ -160,7 +160,9 @@ static int is_large(const xlstm_config *c) {
 
 xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
     XL_TRY(xlstm_config_check(c));
-    *out = is_paper(c) ? xl_paper_to_json(c) : is_large(c) ? xl_large_to_json(c) : xl_config_to_own_json(c);
+    *out = fits_paper(c)   ? xl_paper_to_json(c)
+           : fits_large(c) ? xl_large_to_json(c)
+                           : xl_config_to_own_json(c);
     return *out ? XLSTM_OK : xl_no_memory(0, "a configuration");
 }
 

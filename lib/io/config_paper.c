@@ -7,9 +7,7 @@
 
 static const char *const backends[] = {"vanilla", "cuda", NULL};
 static const char *const functions[] = {"slstm", "lstm", NULL};
-static const char *const bias_inits[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
 static const char *const recurrent_inits[] = {"zeros", "standard", NULL};
-static const char *const activations[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
 static const char *const ff_types[] = {"ffn_gated", NULL};
 static const char *const input_shapes[] = {"BSGNH", NULL};
 static const char *const output_shapes[] = {"BNSH", NULL};
@@ -51,7 +49,7 @@ static const xl_field slstm_table[] = {
     {"group_norm_weight", XL_BOOL, offsetof(slstm_fields, group_norm_weight), NULL},
     {"backend", XL_CHOICE, offsetof(slstm_fields, backend), backends},
     {"function", XL_CHOICE, offsetof(slstm_fields, function), functions},
-    {"bias_init", XL_CHOICE, offsetof(slstm_fields, bias_init), bias_inits},
+    {"bias_init", XL_CHOICE, offsetof(slstm_fields, bias_init), xl_bias_init_names},
     {"recurrent_weight_init", XL_CHOICE, offsetof(slstm_fields, recurrent_init), recurrent_inits},
     {"gradient_recurrent_cut", XL_BOOL, offsetof(slstm_fields, cut), NULL},
     {"gradient_recurrent_clipval", XL_F64, offsetof(slstm_fields, recurrent_clip), NULL},
@@ -90,7 +88,7 @@ static const xl_field ffn_table[] = {
     {"proj_factor", XL_F64, offsetof(ffn_fields, width.factor), NULL},
     {"round_proj_up_dim_up", XL_BOOL, offsetof(ffn_fields, width.up), NULL},
     {"round_proj_up_to_multiple_of", XL_INT, offsetof(ffn_fields, width.multiple), NULL},
-    {"act_fn", XL_CHOICE, offsetof(ffn_fields, act), activations},
+    {"act_fn", XL_CHOICE, offsetof(ffn_fields, act), xl_activation_names},
     {"dropout", XL_F64, offsetof(ffn_fields, dropout), NULL},
     {"bias", XL_BOOL, offsetof(ffn_fields, bias), NULL},
     {"ff_type", XL_CHOICE, offsetof(ffn_fields, type), ff_types},

@@ -280,13 +280,11 @@ static void take_packed(load *l, xl_packed *k, const xlstm_tensor *piece) {
     }
 }
 
-static const xlstm_dtype real_dtype = sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32;
-
 /* An sLSTM tensor in the other layout. */
 static void take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
     const xl_param *param = &l->m->params.items[b->index[0]];
     real *turned = l->turning + t->count;
-    xlstm_tensor own = {.dtype = real_dtype, .count = t->count, .data = turned};
+    xlstm_tensor own = {.dtype = XL_REAL_DTYPE, .count = t->count, .data = turned};
     xlstm_tensor_reals(t, l->turning);
     xl_dialect_scatter(b, l->turning, param->packed ? turned : l->m->w); /* a packed one's offset is 0 */
     if (param->packed)
@@ -468,7 +466,7 @@ static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **g
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
     const xl_matrix *packed = packed_part(m, &b, 0);
-    t->dtype = packed ? XLSTM_BF16 : real_dtype;
+    t->dtype = packed ? XLSTM_BF16 : XL_REAL_DTYPE;
     t->data = packed ? packed->data : b.part[0].data;
     if (b.parts == 1 && b.turn == XL_AS_IS)
         return XLSTM_OK;

@@ -5,6 +5,9 @@
 #include "io/json.h"
 #include "xlstm/tensors.h"
 
+/* How xlstm_real is kept in files. */
+#define XL_REAL_DTYPE (sizeof(xlstm_real) == 8 ? XLSTM_F64 : XLSTM_F32)
+
 /* Writing in two steps, so that data may depend on the header. *head (xl_free() it) is all that goes before
  * the data: length, JSON, blanks. It does not depend on what the tensors hold. metadata: texts, or NULL;
  * borrowed. */

@@ -105,9 +105,6 @@ static inline real xl_mlstm_eps(const xlstm_config *c) {
     return (real)(c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6);
 }
 
-/* width * factor, down to a whole number or up to a multiple of one */
-int xl_part(int width, float factor);
-int xl_round_up(int width, float factor, int multiple);
 /* Inner widths of the paper's mLSTM and of a feed-forward half: given, or from their factors. */
 int xl_mlstm_inner(const xlstm_config *c);
 int xl_ffn_inner(const xlstm_config *c);

@@ -23,17 +23,6 @@ typedef struct {
     xl_mlstm_tape cell;
 } mlstm_saved;
 
-/* Relative to a width: what lies within it of a whole number is that number, as a factor is a float. */
-static const double slack = 1e-7;
-
-int xl_part(int width, float factor) {
-    return (int)(width * (double)factor * (1 + slack));
-}
-
-int xl_round_up(int width, float factor, int multiple) {
-    return (int)ceil(width * (double)factor / multiple * (1 - slack)) * multiple;
-}
-
 int xl_mlstm_inner(const xlstm_config *c) {
     return c->mlstm_inner > 0 ? c->mlstm_inner : xl_round_up(c->embedding_dim, c->mlstm_proj_factor, 64);
 }

@@ -104,6 +104,17 @@ void xl_param_draw(const xl_param *p, size_t first, size_t count, real *to, xl_r
         to[i] = (real)initial_value(p, first + i, rng);
 }
 
+/* Relative to a width: what lies within it of a whole number is that number, as a factor is a float. */
+static const double slack = 1e-7;
+
+int xl_part(int width, float factor) {
+    return (int)(width * (double)factor * (1 + slack));
+}
+
+int xl_round_up(int width, float factor, int multiple) {
+    return (int)ceil(width * (double)factor / multiple * (1 - slack)) * multiple;
+}
+
 void xl_layout_free(xl_layout *l) {
     xl_free(l->items);
     *l = (xl_layout){0};

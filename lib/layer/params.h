@@ -63,6 +63,10 @@ typedef struct {
 #define XL_SHAPE2(a, b) ((xl_shape){{(a), (b), 0}})
 #define XL_SHAPE3(a, b, c) ((xl_shape){{(a), (b), (c)}})
 
+/* What a factor makes of a width: width * factor, down to a whole number or up to a multiple of one. */
+int xl_part(int width, float factor);
+int xl_round_up(int width, float factor, int multiple);
+
 /* Both return the offset. xl_param_add starts on an aligned place; xl_param_join lies end to end with the one
  * declared before it, so that several names can be one matrix in one product. */
 size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape);
