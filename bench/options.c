@@ -1,6 +1,7 @@
 #include "bench.h"
 #include <argp.h>
 #include <math.h>
+#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,27 +101,36 @@ static const struct argp_option argp_options[] = {
 
 enum { OPTIONS = sizeof argp_options / sizeof *argp_options };
 
-static int takes(const program *p, int key) {
-    switch (key) {
-    case OPT_DATA:
-    case OPT_SAVE:
-        return p->takes_data;
-    case OPT_TASK:
-        return p->takes_task;
-    case OPT_WINDOW:
-    case OPT_NO_CARRY:
-        return p->takes_window;
-    case OPT_LAST:
-        return p->takes_last;
-    }
-    return 1;
+/* Options that not every program takes: which member of `program` says so, and why the others do not. */
+static const struct {
+    int key;
+    size_t taken;
+    const char *why;
+} refusals[] = {
+    {OPT_DATA, offsetof(program, takes_data), "--data is for xlstm-lm; this task makes its own data"},
+    {OPT_SAVE, offsetof(program, takes_data),
+     "--save is for xlstm-lm; there is nothing to run this task's models on"},
+    {OPT_TASK, offsetof(program, takes_task), "--task is for xlstm-tasks; this program has one task"},
+    {OPT_WINDOW, offsetof(program, takes_window),
+     "--window is for xlstm-lm; the length of this task's sequences is fixed"},
+    {OPT_NO_CARRY, offsetof(program, takes_window),
+     "--no-carry is for xlstm-lm; this task's sequences begin at zero anyway"},
+    {OPT_LAST, offsetof(program, takes_last),
+     "--last is for xlstm-nns; this task's answers stand where they stand"}};
+
+/* Why the program refuses an option, or NULL. */
+static const char *refusal(const program *p, int key) {
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (refusals[i].key == key && !*(const int *)((const char *)p + refusals[i].taken))
+            return refusals[i].why;
+    return NULL;
 }
 
 /* --help of a program has its own options; those of the others are read, too, and refused in a sentence. */
 static void show_options(const program *p, struct argp_option to[OPTIONS]) {
     memcpy(to, argp_options, sizeof argp_options);
     for (int i = 0; i < OPTIONS; i++)
-        if (!takes(p, to[i].key))
+        if (refusal(p, to[i].key))
             to[i].flags |= OPTION_HIDDEN;
 }
 
@@ -266,21 +276,11 @@ static char *command_of(int argc, char **argv) {
     return text;
 }
 
-static const struct {
-    int key;
-    const char *why;
-} refusals[] = {{OPT_DATA, "--data is for xlstm-lm; this task makes its own data"},
-                {OPT_SAVE, "--save is for xlstm-lm; there is nothing to run this task's models on"},
-                {OPT_TASK, "--task is for xlstm-tasks; this program has one task"},
-                {OPT_WINDOW, "--window is for xlstm-lm; the length of this task's sequences is fixed"},
-                {OPT_NO_CARRY, "--no-carry is for xlstm-lm; this task's sequences begin at zero anyway"},
-                {OPT_LAST, "--last is for xlstm-nns; this task's answers stand where they stand"}};
-
 static void check_task_options(const given *g, const program *p) {
     const options *o = g->o;
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-        if (text_of(g, refusals[i].key, NULL) && !takes(p, refusals[i].key))
-            die("%s", refusals[i].why);
+    for (int key = OPT_MODELS; key <= OPT_EMBEDDING_DROPOUT; key++)
+        if (text_of(g, key, NULL) && refusal(p, key))
+            die("%s", refusal(p, key));
     if (o->save && o->export)
         die("--save and --export are both given; what is exported is not trained");
     if ((o->resume || o->limit_seconds >= 0 || o->checkpoint) && !o->out)

@@ -1,5 +1,4 @@
-/* report.h - what xlstm-report is made of: results merged into groups of runs, tables and sentences, plots.
- */
+/* report.h - what xlstm-report is made of: results merged into groups of runs, tables, plots. */
 #ifndef REPORT_H
 #define REPORT_H
 
