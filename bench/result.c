@@ -1,6 +1,7 @@
 #include "result.h"
 #include "program.h"
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- what each task's results hold ---- */
@@ -313,10 +314,16 @@ json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-char *beside(const char *path) {
-    char *name = need(strlen(path) + 32);
-    sprintf(name, "%s.%ld.tmp", path, (long)getpid());
-    return name;
+FILE *open_beside(const char *path, char **name) {
+    struct stat there;
+    if (!stat(path, &there) && S_ISDIR(there.st_mode))
+        die("%s cannot be written (it is a folder); give the path of a file", path);
+    *name = need(strlen(path) + 32);
+    sprintf(*name, "%s.%ld.tmp", path, (long)getpid());
+    FILE *f = fopen(*name, "w");
+    if (!f)
+        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
+    return f;
 }
 
 static int write_all(FILE *f, const json_t *root) {
@@ -326,11 +333,10 @@ static int write_all(FILE *f, const json_t *root) {
 
 void write_json(const char *path, json_t *root) {
     if (path) {
-        char *name = beside(path);
-        FILE *f = fopen(name, "w");
-        int good = f && write_all(f, root);
-        if (f)
-            good &= !fclose(f);
+        char *name;
+        FILE *f = open_beside(path, &name);
+        int good = write_all(f, root);
+        good &= !fclose(f);
         if (!good || rename(name, path))
             die("%s cannot be written (%s)", path, strerror(errno));
         free(name);
@@ -341,16 +347,10 @@ void write_json(const char *path, json_t *root) {
 void check_writable(const char *path) {
     if (!path)
         return;
-    char *name = beside(path);
-    FILE *f = fopen(name, "w");
-    int reason = errno;
-    if (f) {
-        fclose(f);
-        remove(name);
-    }
+    char *name;
+    fclose(open_beside(path, &name));
+    remove(name);
     free(name);
-    if (!f)
-        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(reason));
 }
 
 void result_set_aside(const char *path, const char *why) {

@@ -242,35 +242,49 @@ static void take_position(run *r, const json_t *j) {
     r->first_losses = json_incref(result_at(j, "first_losses"));
 }
 
-/* Goes on from the run's checkpoint if there is one. */
-static void resume(run *r) {
+/* What a checkpoint's user wrote, to be freed, and its beginning as JSON, which *said has; NULL when it is
+ * none, as in a checkpoint of another program's. */
+static xlstm_status peek(const char *checkpoint, char **user, size_t *bytes, json_t **said) {
     xlstm_checkpoint_info info = {.struct_size = sizeof info};
-    xlstm_status status = xlstm_checkpoint_peek(r->checkpoint, &info, NULL, 0);
-    if (status == XLSTM_E_NOT_FOUND)
-        return;
-    size_t weights = r->weights * sizeof *r->best_weights;
-    char *user = need(info.user_bytes);
-    if (status == XLSTM_OK && info.user_bytes <= weights)
-        die("%s is no checkpoint of these programs; move it away", r->checkpoint);
+    xlstm_status status = xlstm_checkpoint_peek(checkpoint, &info, NULL, 0);
+    *bytes = info.user_bytes;
+    *user = need(*bytes + 1);
     if (status == XLSTM_OK)
-        status = xlstm_checkpoint_peek(r->checkpoint, NULL, user, info.user_bytes);
-    json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
+        status = xlstm_checkpoint_peek(checkpoint, NULL, *user, *bytes);
+    (*user)[*bytes] = 0; /* another's may have no end */
+    *said = status == XLSTM_OK ? json_loads(*user, 0, NULL) : NULL;
+    return status;
+}
+
+static void refuse_other(const run *r, const json_t *said, size_t bytes) {
     char says[RESULT_DIFFERENCE];
-    if (j && !result_same(r->setup, result_at(j, "setup"), says))
+    const json_t *setup = result_at(said, "setup");
+    if (setup && !result_same(r->setup, setup, says))
         die("%s is of a run with other settings or data (%s); give them again, or another --checkpoint "
             "folder",
             r->checkpoint, says);
-    if (status == XLSTM_OK)
-        status = xlstm_checkpoint_load(r->checkpoint, r->tr, r->opt, user, info.user_bytes);
-    if (status == XLSTM_E_FORMAT || (status == XLSTM_OK && !j))
-        result_set_aside(r->checkpoint, xlstm_last_error());
-    else if (status != XLSTM_OK)
-        die("%s: %s", r->checkpoint, xlstm_last_error());
-    else {
-        take_position(r, j);
-        memcpy(r->best_weights, user + info.user_bytes - weights, weights);
+    if (!setup || bytes <= r->weights * sizeof *r->best_weights)
+        die("%s is no checkpoint of these programs; move it away", r->checkpoint);
+}
+
+/* Goes on from the run's checkpoint if there is one. */
+static void resume(run *r) {
+    size_t bytes, weights = r->weights * sizeof *r->best_weights;
+    char *user;
+    json_t *said;
+    xlstm_status status = peek(r->checkpoint, &user, &bytes, &said);
+    if (status == XLSTM_OK) {
+        refuse_other(r, said, bytes);
+        status = xlstm_checkpoint_load(r->checkpoint, r->tr, r->opt, user, bytes);
     }
-    json_decref(j);
+    if (status == XLSTM_OK) {
+        take_position(r, said);
+        memcpy(r->best_weights, user + bytes - weights, weights);
+    } else if (status == XLSTM_E_FORMAT)
+        result_set_aside(r->checkpoint, xlstm_last_error());
+    else if (status != XLSTM_E_NOT_FOUND)
+        die("%s: %s", r->checkpoint, xlstm_last_error());
+    json_decref(said);
     free(user);
 }
 
@@ -518,14 +532,12 @@ void run_check(const run_plan *p) {
 
 /* Whether a checkpoint is of this setup; folders of checkpoints may be shared. */
 static int is_of(const char *checkpoint, const json_t *setup) {
-    xlstm_checkpoint_info info = {.struct_size = sizeof info};
-    if (xlstm_checkpoint_peek(checkpoint, &info, NULL, 0) != XLSTM_OK)
-        return 0;
-    char *user = need(info.user_bytes + 1);
-    xlstm_status status = xlstm_checkpoint_peek(checkpoint, NULL, user, info.user_bytes);
-    json_t *j = status == XLSTM_OK ? json_loads(user, 0, NULL) : NULL;
-    int same = j && result_same(setup, result_at(j, "setup"), NULL);
-    json_decref(j);
+    size_t bytes;
+    char *user;
+    json_t *said;
+    peek(checkpoint, &user, &bytes, &said);
+    int same = said && result_same(setup, result_at(said, "setup"), NULL);
+    json_decref(said);
     free(user);
     return same;
 }

@@ -136,12 +136,8 @@ static void remove_unfinished(void) {
 }
 
 static void open_output(output *o, const char *path) {
-    char *name = beside(path);
     o->path = path;
-    o->f = fopen(name, "w");
-    if (!o->f)
-        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
-    o->unfinished = name;
+    o->f = open_beside(path, &o->unfinished);
 }
 
 static void put(output *o) {

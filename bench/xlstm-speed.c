@@ -603,9 +603,9 @@ static void measure_shape(report *r, const shape *sh) {
 int main(int argc, char **argv) {
     settings s = parse(argc, argv);
     report r = {.s = &s, .rows = json_array()};
-    char *unfinished = s.csv ? beside(s.csv) : NULL;
-    if (s.csv && !(r.csv = fopen(unfinished, "w")))
-        die("%s cannot be written (%s)", unfinished, strerror(errno));
+    char *unfinished = NULL;
+    if (s.csv)
+        r.csv = open_beside(s.csv, &unfinished);
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
     signal(SIGPIPE, SIG_IGN);              /* a child that is gone is noticed when it does not answer */
     measure_machine(&r);

@@ -201,6 +201,7 @@ refused "whole number" "$bin/xlstm-speed" --repeats 0
 refused "^xlstm-speed: .*heads" "$bin/xlstm-speed" --width 16 --blocks 2 --shapes d256 --models mlstm --measure train --heads 3 --repeats 1 --seconds 0.001
 refused "not an option" "$bin/xlstm-speed" word
 refused "cannot be written" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
+refused "is a folder" "$bin/xlstm-speed" --json "$work"
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
 refused "one of them" "$bin/xlstm-speed" --scaling --peers python3
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --scaling

@@ -130,7 +130,7 @@ mkdir "$work/folder"
 refused "notes.json is among the files that" "$bin/xlstm-report" --out "$work/bad/../bad/notes.json" "$work/bad"
 refused "lm-lstm-s1.json is among the files that" "$bin/xlstm-report" --markdown "$work/bad/lm-lstm-s1.json" "$work/out"  "$work/bad"
 refused "are the same file" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/./new.html" "$work/out"
-refused "folder cannot be written" "$bin/xlstm-report" --out "$work/folder" --markdown "$work/new.md" "$work/out"
+refused "folder cannot be written (it is a folder)" "$bin/xlstm-report" --out "$work/folder" --markdown "$work/new.md" "$work/out"
 refused "new.md cannot be written" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/no/new.md" "$work/out"
 [ -z "$(find "$work" -maxdepth 1 -name '*.tmp')" ]
 fresh # what is no run stays as it is, and in peace

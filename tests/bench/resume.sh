@@ -112,6 +112,7 @@ same "$work/whole2/search" "$work/together/search"
 
 refused "lm-xlstm-1-1-s1.checkpoint is an unfinished run" lm --out "$work/asked" --steps 100000
 refused "lm-xlstm-1-1-s1.checkpoint is of a run .*(training.steps is .* there and 99 here)" lm --out "$work/asked" --resume --steps 99
+refused "lm-xlstm-1-1-s1.checkpoint is of a run .*(model" lm --out "$work/asked" --resume --steps 100000 --width 256 # has more weights than all it holds
 refused "lm-xlstm-1-1-s1.json is of a run .*(training.learning_rate is .* there and .* here)" lm --out "$work/whole" --resume --lr 1e-5
 echo w1 >>"$work/corpus/valid.txt"
 refused "lm-xlstm-1-1-s1.json is of a run with other settings or data (data.valid_" lm --out "$work/whole" --resume
