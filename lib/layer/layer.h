@@ -50,9 +50,9 @@ typedef struct xl_layer_kind xl_layer_kind;
 typedef struct {
     const xl_layer_kind *kind;
     int in, out;
-    uint64_t id;       /* tells this layer's dropout masks from the others' */
-    size_t state_at;   /* where its state begins in a stream's state */
-    size_t state_size; /* numbers; set by declare */
+    uint64_t id;         /* tells this layer's dropout masks from the others' */
+    size_t state_at;     /* where its state begins in a stream's state */
+    uint64_t state_size; /* numbers; set by declare */
 } xl_layer;
 
 struct xl_layer_kind {

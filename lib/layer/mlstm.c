@@ -95,7 +95,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
         bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
-    layer->state_size = (size_t)(l->K - 1) * (size_t)I + (size_t)H * xl_mlstm_state(l->cell);
+    layer->state_size = (uint64_t)(l->K - 1) * (uint64_t)I + (uint64_t)H * xl_mlstm_state(l->cell);
 }
 
 /* The part of the bias of q, k, v that belongs to one of them. */

@@ -44,11 +44,12 @@ static int grow(xl_layout *l) {
 
 size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape) {
     int packed = (role & XL_PACKABLE) && l->pack;
-    size_t offset = packed ? l->packed_size | XL_PACKED : l->size, count = 1;
+    size_t *size = packed ? &l->packed_size : &l->size, offset = packed ? *size | XL_PACKED : *size,
+           count = 1;
     int ndim = 0;
-    while (ndim < 3 && shape.n[ndim] > 0)
-        count *= (size_t)shape.n[ndim++];
-    *(packed ? &l->packed_size : &l->size) += count;
+    for (; ndim < 3 && shape.n[ndim] > 0; ndim++)
+        count = (uint64_t)shape.n[ndim] < XL_TOO_MANY / count ? count * (size_t)shape.n[ndim] : XL_TOO_MANY;
+    *size = *size < XL_TOO_MANY && count < XL_TOO_MANY - *size ? *size + count : XL_TOO_MANY;
     if (l->count == l->capacity && !grow(l))
         return offset;
     xl_param *p = &l->items[l->count++];

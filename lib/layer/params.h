@@ -67,6 +67,9 @@ typedef struct {
 int xl_part(int width, float factor);
 int xl_round_up(int width, float factor, int multiple);
 
+/* A layout's sizes stop here in place of wrapping around: bytes that xl_alloc() refuses. */
+#define XL_TOO_MANY (SIZE_MAX / 2 / sizeof(real))
+
 /* Both return the offset. xl_param_add starts on an aligned place; xl_param_join lies end to end with the one
  * declared before it, so that several names can be one matrix in one product. */
 size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape);

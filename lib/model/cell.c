@@ -13,8 +13,8 @@ struct xlstm_recurrence {
     xlstm_recurrence_config config;
     xl_mlstm mlstm; /* one of the two */
     xl_rnn rnn;
-    size_t state_size;
-    int threads; /* that there is scratch for */
+    uint64_t state_size; /* until it is known to fit */
+    int threads;         /* that there is scratch for */
     void *memory;
     real *scratch;
     /* Of the last forward pass, for the backward pass: */
@@ -94,7 +94,7 @@ static void set_sizes(xlstm_recurrence *r) {
                           .L = c->chunk_size,
                           .eps = (real)(c->eps > 0 ? c->eps : 1e-6)};
     r->rnn = (xl_rnn){.H = c->heads, .dh = c->head_size, .lstm = c->kind == XLSTM_CELL_LSTM};
-    r->state_size = is_mlstm(r) ? (size_t)c->heads * xl_mlstm_state(r->mlstm)
+    r->state_size = is_mlstm(r) ? (uint64_t)c->heads * xl_mlstm_state(r->mlstm)
                                 : (r->rnn.lstm ? 2u : 4u) * (size_t)(c->heads * c->head_size);
 }
 
@@ -103,9 +103,8 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     xl_arena a = {0};
     set_sizes(r);
     r->threads = xl_threads_now();
-    double chunks =
-        (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
-    if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)
+    double row = 4.0 * c->heads * (c->head_size > c->key_size ? c->head_size : c->key_size);
+    if (!xl_fits(c->batch, c->time, c->chunk_size, row, (double)r->state_size))
         return xl_no_memory(SIZE_MAX / 2, "a recurrence");
     lay_out(r, &a);
     if (!(r->memory = xl_alloc(a.peak)))

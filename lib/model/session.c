@@ -73,7 +73,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "a session needs a module and positive sizes, whose product is 2^30 at most; got %d "
                        "streams of %d tokens at once",
                        streams, max_tokens);
-    XL_TRY(xl_check_streams(module, streams));
+    XL_TRY(xl_check_batch(module, streams, max_tokens));
     XL_TRY(xl_ops_ready());
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)

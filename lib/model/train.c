@@ -216,7 +216,7 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
     if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
         return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product 2^30 at most",
                        c->batch, c->time);
-    XL_TRY(xl_check_streams(m, c->batch));
+    XL_TRY(xl_check_batch(m, c->batch, c->time));
     if (!(c->dropout < 1))
         return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
                        (double)c->dropout);

@@ -74,8 +74,8 @@ typedef struct {
 /* Scores are worked on in blocks of so many queries and keys. */
 enum { XL_ATTENTION_ROWS = 64, XL_ATTENTION_COLS = 512 };
 
-static inline size_t xl_attention_state(xl_attention d) { /* one stream */
-    return 2 + 2 * (size_t)d.window * (size_t)(d.H * d.dh);
+static inline uint64_t xl_attention_state(xl_attention d) { /* one stream */
+    return 2 + 2 * (uint64_t)d.window * (uint64_t)(d.H * d.dh);
 }
 
 /* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
@@ -105,8 +105,8 @@ static inline real xl_mlstm_held(real gate) {
     return gate > most ? most : gate < -most ? -most : gate;
 }
 
-static inline size_t xl_mlstm_state(xl_mlstm d) { /* one head */
-    return (size_t)d.dk * (size_t)d.dv + (size_t)d.dk + 1;
+static inline uint64_t xl_mlstm_state(xl_mlstm d) { /* one head */
+    return (uint64_t)d.dk * (uint64_t)d.dv + (uint64_t)d.dk + 1;
 }
 
 /* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i,

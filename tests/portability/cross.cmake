@@ -1,0 +1,21 @@
+# Debian's cross compiler for XLSTM_TRIPLET with the libraries of a folder of that machine's packages (XLSTM_SYSROOT). What
+# it makes is run by qemu; for 32-bit x86, which this machine is too, by that folder's loader.
+string(REGEX MATCH "^[^-]+" CMAKE_SYSTEM_PROCESSOR "${XLSTM_TRIPLET}")
+string(REPLACE "i686" "i386" folder "${XLSTM_TRIPLET}") # as Debian's folders have it
+set(libraries ${XLSTM_SYSROOT}/usr/lib/${folder})
+set(loaded ${libraries}/openblas-pthread:${libraries}:${XLSTM_SYSROOT}/lib/${folder})
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_C_COMPILER ${XLSTM_TRIPLET}-gcc)
+set(CMAKE_LIBRARY_ARCHITECTURE ${folder})
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES XLSTM_SYSROOT XLSTM_TRIPLET)
+set(CMAKE_SYSROOT ${XLSTM_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${XLSTM_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${libraries}/pkgconfig:${libraries}/openblas-pthread/pkgconfig)
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "i686")
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${XLSTM_SYSROOT}/lib/ld-linux.so.2 --library-path ${loaded})
+else()
+  set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${CMAKE_SYSTEM_PROCESSOR} -L ${XLSTM_SYSROOT} -E LD_LIBRARY_PATH=${loaded})
+endif()
