@@ -10,7 +10,7 @@ typedef struct {
     size_t used, peak, size; /* bytes; size is meaningless while measuring */
 } xl_arena;
 
-real *xl_arena_real(xl_arena *a, size_t count); /* aligned to 64 bytes, contents undefined */
+real *xl_arena_real(xl_arena *a, uint64_t count); /* aligned to 64 bytes, contents undefined */
 xl_view xl_arena_view(xl_arena *a, int rows, int cols);
 
 /* Everything taken since mark() is given back by release(). */

@@ -13,7 +13,7 @@ xlstm_status(xl_fail)(xlstm_status status, const char *format, ...) {
     return status;
 }
 
-xlstm_status(xl_no_memory)(size_t bytes, const char *what) {
+xlstm_status(xl_no_memory)(uint64_t bytes, const char *what) {
     return xl_fail(XLSTM_E_MEMORY, "no memory for %s (%.1f MiB needed); use a smaller model, batch or window",
                    what, (double)bytes / 1048576.0);
 }

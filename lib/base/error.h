@@ -7,7 +7,7 @@
 
 /* Records the sentence and returns `status`, so that callers write: return xl_fail(XLSTM_E_ARGUMENT, ...). */
 xlstm_status xl_fail(xlstm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-xlstm_status xl_no_memory(size_t bytes, const char *what);
+xlstm_status xl_no_memory(uint64_t bytes, const char *what);
 /* Puts a file's name before the sentence that was recorded last, of one who knows no files. */
 xlstm_status xl_fail_in(const char *path, xlstm_status status);
 

@@ -63,12 +63,12 @@ static void *from_library(size_t bytes) {
     return p;
 }
 
-void *xl_alloc(size_t bytes) {
+void *xl_alloc(uint64_t bytes) {
     if (fail_at > 0 && --fail_at == 0)
         return NULL;
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t rounded = ((size_t)bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (rounded == 0)
         rounded = ALIGN;
     void *p = heap.alloc ? aligned_by_hand(rounded) : from_library(rounded);

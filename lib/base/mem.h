@@ -2,9 +2,11 @@
 #ifndef XL_MEM_H
 #define XL_MEM_H
 
-#include <stddef.h>
+#include <stdint.h>
 
-void *xl_alloc(size_t bytes); /* NULL when there is none; the caller reports it */
+/* NULL when there is none; the caller reports it. Sizes that grow with a caller's numbers are computed in 64
+ * bits, as those of arenas: where addresses have 32 they would wrap around. */
+void *xl_alloc(uint64_t bytes);
 void xl_free(void *p);
 char *xl_strdup(const char *s);
 

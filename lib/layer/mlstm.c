@@ -32,10 +32,10 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
     xl_mlstm_tape tape = {0};
     int H = cell.H;
     if (c->train) {
-        size_t tokens = (size_t)xl_tokens(c), chunks = (size_t)((c->seq.T + cell.L - 1) / cell.L);
-        tape.m = xl_arena_real(c->keep, tokens * (size_t)H);
-        tape.den = xl_arena_real(c->keep, tokens * (size_t)H);
-        tape.borders = xl_arena_real(c->keep, (size_t)(c->seq.B * H) * chunks * xl_mlstm_state(cell));
+        uint64_t tokens = (uint64_t)xl_tokens(c), chunks = (uint64_t)((c->seq.T + cell.L - 1) / cell.L);
+        tape.m = xl_arena_real(c->keep, tokens * (uint64_t)H);
+        tape.den = xl_arena_real(c->keep, tokens * (uint64_t)H);
+        tape.borders = xl_arena_real(c->keep, (uint64_t)(c->seq.B * H) * chunks * xl_mlstm_state(cell));
     }
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_mlstm_scratch(cell, c->seq));

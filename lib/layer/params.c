@@ -47,9 +47,9 @@ size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role,
     size_t *size = packed ? &l->packed_size : &l->size, offset = packed ? *size | XL_PACKED : *size,
            count = 1;
     int ndim = 0;
-    for (; ndim < 3 && shape.n[ndim] > 0; ndim++)
-        count = (uint64_t)shape.n[ndim] < XL_TOO_MANY / count ? count * (size_t)shape.n[ndim] : XL_TOO_MANY;
-    *size = *size < XL_TOO_MANY && count < XL_TOO_MANY - *size ? *size + count : XL_TOO_MANY;
+    for (; ndim < 3 && shape.n[ndim] > 0; ndim++) /* stops at more than any memory */
+        count = (uint64_t)shape.n[ndim] < XL_PACKED / count ? count * (size_t)shape.n[ndim] : XL_PACKED;
+    *size = *size < XL_PACKED && count < XL_PACKED - *size ? *size + count : XL_PACKED;
     if (l->count == l->capacity && !grow(l))
         return offset;
     xl_param *p = &l->items[l->count++];

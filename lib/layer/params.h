@@ -67,9 +67,6 @@ typedef struct {
 int xl_part(int width, float factor);
 int xl_round_up(int width, float factor, int multiple);
 
-/* A layout's sizes stop here in place of wrapping around: bytes that xl_alloc() refuses. */
-#define XL_TOO_MANY (SIZE_MAX / 2 / sizeof(real))
-
 /* Both return the offset. xl_param_add starts on an aligned place; xl_param_join lies end to end with the one
  * declared before it, so that several names can be one matrix in one product. */
 size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape);
@@ -81,7 +78,8 @@ void xl_layout_free(xl_layout *l);
 
 /* Offsets of parameters that an option leaves out. */
 #define XL_NONE ((size_t)-1)
-/* Packed matrices are numbered on their own; this bit tells their offsets from the others. */
+/* Packed matrices are numbered on their own; this bit tells their offsets from the others. No layout has as
+ * many numbers: its sizes stop there in place of wrapping around. */
 #define XL_PACKED ((size_t)1 << (sizeof(size_t) * 8 - 2))
 static inline const real *xl_weight(const real *w, size_t offset) {
     return offset == XL_NONE ? NULL : w + offset;

@@ -54,7 +54,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     int N = xl_tokens(c), D = layer->out;
     s->gates = xl_arena_view(c->keep, N, 4 * D);
     xl_linear(c, s->gates, x, l->W, l->W_bias);
-    s->tape = c->train ? xl_arena_real(c->keep, (size_t)N * 3 * (size_t)D) : NULL;
+    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
     s->h = xl_arena_view(c->keep, N, D);
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));

@@ -88,7 +88,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
         xl_heads_linear(c, xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x, l->gates[g], l->gate);
 
     s->h = xl_arena_view(c->keep, N, D);
-    s->tape = c->train ? xl_arena_real(c->keep, (size_t)N * 3 * (size_t)D) : NULL;
+    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
     op->rnn(s->h, s->gates.p, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,

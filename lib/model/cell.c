@@ -65,8 +65,9 @@ static xl_seq whole(const xlstm_recurrence_config *c) {
 static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     const xlstm_recurrence_config *c = &r->config;
     xl_seq seq = whole(c);
-    size_t B = (size_t)c->batch, N = B * (size_t)c->time, H = (size_t)c->heads, D = H * (size_t)c->head_size;
-    size_t chunks = ((size_t)c->time + (size_t)c->chunk_size - 1) / (size_t)c->chunk_size;
+    uint64_t B = (uint64_t)c->batch, N = B * (uint64_t)c->time, H = (uint64_t)c->heads;
+    uint64_t D = H * (uint64_t)c->head_size;
+    uint64_t chunks = ((uint64_t)c->time + (uint64_t)c->chunk_size - 1) / (uint64_t)c->chunk_size;
     r->scratch =
         xl_arena_real(a, is_mlstm(r) ? xl_mlstm_scratch(r->mlstm, seq) : xl_rnn_scratch(r->rnn, seq));
     r->lengths = (int32_t *)(void *)xl_arena_real(a, B); /* a real is no smaller than what these hold */
@@ -103,8 +104,9 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     xl_arena a = {0};
     set_sizes(r);
     r->threads = xl_threads_now();
-    double row = 4.0 * c->heads * (c->head_size > c->key_size ? c->head_size : c->key_size);
-    if (!xl_fits(c->batch, c->time, c->chunk_size, row, (double)r->state_size))
+    double chunks =
+        (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
+    if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)
         return xl_no_memory(SIZE_MAX / 2, "a recurrence");
     lay_out(r, &a);
     if (!(r->memory = xl_alloc(a.peak)))

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/structs.h"
 #include "base/parallel.h"
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,9 +85,8 @@ static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_
     layer->id = (uint64_t)++m->subs;
     layer->state_at = m->state_size;
     kind->declare(layer, &spec, &m->params);
-    m->state_size = layer->state_size < XL_TOO_MANY - m->state_size
-                        ? m->state_size + (size_t)layer->state_size
-                        : XL_TOO_MANY;
+    uint64_t state = m->state_size + layer->state_size; /* no more than xl_check_streams() refuses for one */
+    m->state_size = state < SIZE_MAX / 4 ? (size_t)state : SIZE_MAX / 4;
     return XLSTM_OK;
 }
 
@@ -211,11 +209,11 @@ static xlstm_status allocate(xlstm_module **out, const xlstm_config *c) {
 }
 
 static xlstm_status take_memory(xlstm_module *m) {
-    size_t bytes = (m->params.size + 16) * sizeof(real);
+    uint64_t bytes = ((uint64_t)m->params.size + 16) * sizeof(real);
     if (m->params.out_of_memory)
         return xl_no_memory(0, "the list of parameters");
-    if (m->params.packed_size >= XL_TOO_MANY)
-        return xl_no_memory(XL_TOO_MANY, "the matrices");
+    if (m->params.size >= XL_PACKED || m->params.packed_size >= XL_PACKED)
+        return xl_no_memory(XL_PACKED, "the weights");
     if (!(m->w = xl_alloc(bytes)))
         return xl_no_memory(bytes, "the weights");
     xl_number type = m->config.weights == XLSTM_WEIGHTS_INT8 ? XL_INT8 : XL_BFLOAT16;
@@ -284,7 +282,7 @@ static void draw_task(void *context, int i, int thread) {
 
 static xlstm_status draw_weights(xlstm_module *m, uint64_t seed) {
     drawing d = {m, seed, NULL, (size_t)widest_packed(m)};
-    d.rows = xl_alloc((size_t)xl_threads_now() * d.cols * sizeof(real));
+    d.rows = xl_alloc((uint64_t)xl_threads_now() * d.cols * sizeof(real));
     if (!d.rows)
         return xl_no_memory(0, "drawing weights");
     xl_parallel(m->params.count, draw_task, &d);
@@ -494,32 +492,16 @@ int xl_module_has_attention(const xlstm_module *m) {
     return 0;
 }
 
-int xl_fits(int streams, int time, int chunk, double row, double state) {
-    double batch = streams * (time * row + (1 + (double)time / chunk) * state);
-    double scratch = 4.0 * xl_threads_now() * (chunk * (chunk + row) + state);
-    return sizeof(real) * fmax(batch, scratch) < (double)(SIZE_MAX / 4);
-}
-
-/* Of a token: no layer plans more than four of its widest matrix. */
-static double widest_row(const xlstm_module *m) {
-    double row = m->in > m->out ? m->in : m->out;
-    for (int i = 0; i < m->params.count; i++)
-        for (int k = 0; m->params.items[i].core && k < m->params.items[i].ndim; k++)
-            row = fmax(row, 4.0 * (double)m->params.items[i].shape[k]);
-    return row;
-}
-
-xlstm_status xl_check_batch(const xlstm_module *m, int streams, int time) {
+xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
     const xlstm_config *c = &m->config;
     int heads = c->num_heads > c->mlstm_heads ? c->num_heads : c->mlstm_heads;
     heads = c->slstm_heads > heads ? c->slstm_heads : heads;
     if (streams > (1 << 30) / heads)
         return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
                        streams, heads, (1 << 30) / heads);
-    if (!xl_fits(streams, time, c->chunk_size > 0 ? c->chunk_size : 1, widest_row(m), (double)m->state_size))
+    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / (size_t)streams)
         return xl_fail(XLSTM_E_MEMORY,
-                       "%d streams of %d tokens, each stream with a state of %zu numbers, are more than any "
-                       "memory; give fewer",
-                       streams, time, m->state_size);
+                       "%d streams, each with a state of %zu numbers, are more than any memory", streams,
+                       m->state_size);
     return XLSTM_OK;
 }

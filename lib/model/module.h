@@ -76,12 +76,8 @@ xlstm_status xl_module_take_packed(xlstm_module *m);
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 
 void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
-/* Whether the arrays of a plan can be counted, with so many numbers in a token's widest row and in a stream's
- * state. In doubles, since products of sizes wrap where addresses have 32 bits. */
-int xl_fits(int streams, int time, int chunk, double row, double state);
-/* That, and streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are
- * size_t. */
-xlstm_status xl_check_batch(const xlstm_module *m, int streams, int time);
+/* Streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are size_t. */
+xlstm_status xl_check_streams(const xlstm_module *m, int streams);
 int xl_module_has_attention(const xlstm_module *m);
 /* A caller's configuration, of whatever age, as this library's. */
 xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given);

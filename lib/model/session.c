@@ -40,17 +40,18 @@ static xl_input input_of(const xlstm_session *s, int T) {
 
 static xlstm_status allocate(xlstm_session *s) {
     const xlstm_module *m = s->m;
-    size_t tokens = (size_t)s->B * (size_t)s->max;
+    uint64_t tokens = (uint64_t)s->B * (uint64_t)s->max;
     XL_TRY(xl_trace_create(&s->trace, m));
     xl_call plan = make_call(s, &xl_ops_null, s->max);
     xl_stack_forward(m, &plan, &s->trace, input_of(s, s->max));
-    size_t state = (size_t)s->B * m->state_size * sizeof(real), work = s->arena.peak;
+    uint64_t state = (uint64_t)s->B * m->state_size * sizeof(real);
+    size_t work = s->arena.peak;
     s->state = xl_alloc(state);
     s->tokens = xl_alloc(tokens * sizeof *s->tokens);
     s->lengths = xl_alloc((size_t)s->B * sizeof *s->lengths);
     s->resets = xl_alloc(tokens);
-    s->last = xl_alloc((size_t)s->B * (size_t)m->width * sizeof(real));
-    s->vectors = xl_alloc(tokens * (size_t)(m->in + 1) * sizeof(real));
+    s->last = xl_alloc((uint64_t)s->B * (uint64_t)m->width * sizeof(real));
+    s->vectors = xl_alloc(tokens * (uint64_t)(m->in + 1) * sizeof(real));
     s->arena = (xl_arena){.base = xl_alloc(work), .size = work};
     if (!s->state || !s->tokens || !s->vectors || !s->lengths || !s->resets || !s->last || !s->arena.base)
         return xl_no_memory(state + work, "a session");
@@ -73,7 +74,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "a session needs a module and positive sizes, whose product is 2^30 at most; got %d "
                        "streams of %d tokens at once",
                        streams, max_tokens);
-    XL_TRY(xl_check_batch(module, streams, max_tokens));
+    XL_TRY(xl_check_streams(module, streams));
     XL_TRY(xl_ops_ready());
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)

@@ -170,8 +170,8 @@ static void plan(xlstm_trainer *tr) {
 
 static xlstm_status allocate_batch(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
-    size_t B = (size_t)tr->config.batch, N = B * (size_t)tr->config.time;
-    size_t vectors = m->vocab ? 1 : N * (size_t)m->in, outputs = m->vocab ? 1 : N * (size_t)m->out;
+    uint64_t B = (uint64_t)tr->config.batch, N = B * (uint64_t)tr->config.time;
+    uint64_t vectors = m->vocab ? 1 : N * (uint64_t)m->in, outputs = m->vocab ? 1 : N * (uint64_t)m->out;
     tr->tokens = xl_alloc(N * sizeof(int32_t));
     tr->targets = xl_alloc(N * sizeof(int32_t));
     tr->lengths = xl_alloc(B * sizeof(int32_t));
@@ -191,8 +191,8 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     XL_TRY(xl_trace_create(&tr->trace, m));
     XL_TRY(allocate_batch(tr)); /* first: the plan takes places in these arrays */
     plan(tr);
-    size_t grad = tr->config.gradients ? m->params.size * sizeof(real) : 0;
-    size_t state = tr->config.carry_state ? (size_t)tr->config.batch * m->state_size * sizeof(real) : 0;
+    uint64_t grad = tr->config.gradients ? (uint64_t)m->params.size * sizeof(real) : 0;
+    uint64_t state = tr->config.carry_state ? (uint64_t)tr->config.batch * m->state_size * sizeof(real) : 0;
     size_t keep = tr->keep.peak, temp = tr->temp.peak;
     tr->keep = (xl_arena){.base = xl_alloc(keep), .size = keep};
     tr->temp = (xl_arena){.base = xl_alloc(temp), .size = temp};
@@ -216,7 +216,7 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
     if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
         return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product 2^30 at most",
                        c->batch, c->time);
-    XL_TRY(xl_check_batch(m, c->batch, c->time));
+    XL_TRY(xl_check_streams(m, c->batch));
     if (!(c->dropout < 1))
         return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
                        (double)c->dropout);

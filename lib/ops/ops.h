@@ -166,10 +166,10 @@ const xl_ops *xl_ops_bare(const xl_ops *op); /* what is to be kept from one call
 xlstm_status xl_ops_ready(void); /* creators of what runs ask first: fails when XLSTM_BACKEND names none */
 
 /* Reals of scratch that the ops may use: the same for every backend, for xl_threads() threads. */
-size_t xl_attention_scratch(xl_attention d, xl_seq seq);
-size_t xl_mlstm_scratch(xl_mlstm d, xl_seq seq);
-size_t xl_rnn_scratch(xl_rnn d, xl_seq seq);
-size_t xl_xent_linear_scratch(int rows, int classes, int width);
+uint64_t xl_attention_scratch(xl_attention d, xl_seq seq);
+uint64_t xl_mlstm_scratch(xl_mlstm d, xl_seq seq);
+uint64_t xl_rnn_scratch(xl_rnn d, xl_seq seq);
+uint64_t xl_xent_linear_scratch(int rows, int classes, int width);
 
 /* xent_linear by some rows after the other, with the other ops of a table. */
 void xl_xent_linear_by_rows(const xl_ops *op, real *each, xl_view dx, real *dW, xl_view x, const real *W,

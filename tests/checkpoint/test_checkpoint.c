@@ -451,7 +451,8 @@ static void test_peek(void **state) {
     damage("user");
     expect(xlstm_checkpoint_peek(path, &info, own, sizeof own), XLSTM_E_FORMAT, "user is damaged");
     assert_true(!own[0]);
-    const size_t impossible[] = {0, offsetof(xlstm_checkpoint_info, user_bytes), 1 << 16, SIZE_MAX};
+    const size_t impossible[] = {0, offsetof(xlstm_checkpoint_info, user_bytes) + sizeof info.user_bytes - 1,
+                                 1 << 16, SIZE_MAX};
     for (int i = 0; i < 4; i++) {
         info.struct_size = impossible[i];
         expect(xlstm_checkpoint_peek(path, &info, NULL, 0), XLSTM_E_ARGUMENT, "struct_size");

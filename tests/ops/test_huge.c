@@ -238,6 +238,42 @@ static void test_large_table(void **state) {
 
 /* ---- plans ---- */
 
+/* What is more than all addresses is refused, and not taken modulo 2^32. */
+static void test_beyond_32_bits(void **state) {
+    (void)state;
+    if (sizeof(void *) > 4)
+        skip(); /* much of it could be had */
+    xlstm_recurrence *r;
+    xlstm_recurrence_config c;
+    static const int shapes[][4] = {{950, 1, 1 << 17, 1}, {1, 2, 1, 1 << 15}, {1 << 15, 1 << 15, 1, 4}};
+    for (int kind = 0; kind < XLSTM_CELL_KINDS; kind++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            xlstm_recurrence_config_init(&c, (xlstm_cell_kind)kind);
+            c.batch = shapes[i][0];
+            c.time = shapes[i][1];
+            c.heads = shapes[i][2];
+            c.head_size = shapes[i][3];
+            c.gradients = kind == XLSTM_CELL_MLSTM; /* its scratch alone is small */
+            assert_int_equal(xlstm_recurrence_create(&r, &c), XLSTM_E_MEMORY);
+        }
+    static const int batches[][2] = {{1 << 15, 1 << 15}, {1 << 30, 1}, {1, 1 << 30}, {1 << 26, 1 << 4}};
+    for (int kind = 0; kind < TEST_KINDS; kind++)
+        for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+            char name[64];
+            xlstm_module *m;
+            xlstm_trainer *tr;
+            xlstm_session *s;
+            xlstm_trainer_config tc;
+            assert_int_equal(create_kind(&m, kind, name, 7), XLSTM_OK);
+            xlstm_trainer_config_init(&tc);
+            tc.batch = batches[i][0];
+            tc.time = batches[i][1];
+            assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_E_MEMORY);
+            assert_int_equal(xlstm_session_create(&s, m, batches[i][0], batches[i][1]), XLSTM_E_MEMORY);
+            xlstm_module_free(m);
+        }
+}
+
 /* What a further stream costs is the same for a thousand streams and for a million. */
 static void test_plans_of_a_billion_tokens(void **state) {
     enum { SOME = 1024, TWICE = 2048, MANY = 1 << 20, TIME = 1 << 10 };
@@ -299,6 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_far_apart),
         cmocka_unit_test(test_large_table),
+        cmocka_unit_test(test_beyond_32_bits),
         cmocka_unit_test(test_plans_of_a_billion_tokens),
         cmocka_unit_test(test_more_tasks_than_an_int_counts),
         cmocka_unit_test(test_measuring_does_not_wrap),

@@ -194,8 +194,8 @@ void xl_ref_attention_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view dy, xl_vie
 }
 
 /* Per thread a block of scores and one of their gradients. */
-size_t xl_attention_scratch(xl_attention d, xl_seq seq) {
-    size_t rows = seq.T < XL_ATTENTION_ROWS ? (size_t)seq.T : XL_ATTENTION_ROWS;
+uint64_t xl_attention_scratch(xl_attention d, xl_seq seq) {
+    uint64_t rows = seq.T < XL_ATTENTION_ROWS ? (uint64_t)seq.T : XL_ATTENTION_ROWS;
     (void)d;
-    return (size_t)xl_threads() * 2 * rows * XL_ATTENTION_COLS;
+    return (uint64_t)xl_threads() * 2 * rows * XL_ATTENTION_COLS;
 }

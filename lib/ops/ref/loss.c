@@ -75,12 +75,12 @@ xl_xent_cut xl_xent_cut_of(int rows, int classes, int width) {
     return c;
 }
 
-size_t xl_xent_linear_scratch(int rows, int classes, int width) {
+uint64_t xl_xent_linear_scratch(int rows, int classes, int width) {
     xl_xent_cut c = xl_xent_cut_of(rows, classes, width);
-    size_t R = (size_t)c.rows, D = (size_t)c.width, piece = (size_t)c.piece;
-    size_t whole = (size_t)xl_logit_rows(rows, classes) * (size_t)classes;
-    size_t packed = piece * (D + (XL_XENT_ROWS + XL_XENT_PANEL) / 2); /* by one thread */
-    size_t cut = R * D + XL_XENT_TASKS * R * (D + 2) + 2 * R + (size_t)xl_threads() * packed;
+    uint64_t R = (uint64_t)c.rows, D = (uint64_t)c.width, piece = (uint64_t)c.piece;
+    uint64_t whole = (uint64_t)xl_logit_rows(rows, classes) * (uint64_t)classes;
+    uint64_t packed = piece * (D + (XL_XENT_ROWS + XL_XENT_PANEL) / 2); /* by one thread */
+    uint64_t cut = R * D + XL_XENT_TASKS * R * (D + 2) + 2 * R + (uint64_t)xl_threads() * packed;
     return c.rows && cut > whole ? cut : whole;
 }
 

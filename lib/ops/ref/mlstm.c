@@ -3,11 +3,11 @@
 #include "base/parallel.h"
 #include "ops/ref/helpers.h"
 
-size_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
-    size_t L = (size_t)(d.L < s.T ? d.L : s.T), dk = (size_t)d.dk, dv = (size_t)d.dv;
-    size_t one = 3 * L * L + 4 * L * (dk + dv + 1) + 4 * dk * (dv + 1) + 16 * L + 256;
+uint64_t xl_mlstm_scratch(xl_mlstm d, xl_seq s) {
+    uint64_t L = (uint64_t)(d.L < s.T ? d.L : s.T), dk = (uint64_t)d.dk, dv = (uint64_t)d.dv;
+    uint64_t one = 3 * L * L + 4 * L * (dk + dv + 1) + 4 * dk * (dv + 1) + 16 * L + 256;
     one = (one + 15) / 16 * 16; /* every thread's begins aligned: the CPU backend keeps doubles in it */
-    return one * (size_t)xl_threads();
+    return one * (uint64_t)xl_threads();
 }
 
 static real log_forget(real x) {

@@ -1,11 +1,12 @@
 /* sLSTM and LSTM: the recurrence token by token and back-propagation through it. */
 #include "ops/ref/helpers.h"
 
-size_t xl_rnn_scratch(xl_rnn d, xl_seq s) {
-    size_t D = (size_t)(d.H * d.dh), B = (size_t)s.B, N = B * (size_t)s.T, filled = 16 * (size_t)d.H;
-    size_t states = 5 * B * D, products = B * (4 * D + filled), shifted = N * D;
-    size_t panels =
-        s.T > 1 ? 4 * (size_t)d.dh * (D + filled) : 0; /* R, packed; heads filled up by 16 units */
+uint64_t xl_rnn_scratch(xl_rnn d, xl_seq s) {
+    uint64_t D = (uint64_t)(d.H * d.dh), B = (uint64_t)s.B, N = B * (uint64_t)s.T,
+             filled = 16 * (uint64_t)d.H;
+    uint64_t states = 5 * B * D, products = B * (4 * D + filled), shifted = N * D;
+    uint64_t panels =
+        s.T > 1 ? 4 * (uint64_t)d.dh * (D + filled) : 0; /* R, packed; heads filled up by 16 units */
     return states + products + shifted + panels + 1024;
 }
 
