@@ -68,9 +68,9 @@ static int multiply(entry *e) {
     size_t limit = SIZE_MAX / 2 / dtype_sizes[e->dtype];
     e->count = 1;
     for (int i = 0; i < e->ndim; i++) {
-        if (e->shape[i] < 0 || (uint64_t)e->shape[i] > limit)
+        if (e->shape[i] < 0)
             return 0;
-        if (e->shape[i] > 0 && e->count > limit / (size_t)e->shape[i])
+        if (e->shape[i] > 0 && e->count > limit / (uint64_t)e->shape[i])
             return 0;
         e->count *= (size_t)e->shape[i];
     }

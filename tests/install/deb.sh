@@ -27,10 +27,7 @@ if command -v lintian >/dev/null; then
     lintian --fail-on error "$work/build/"*.deb
 fi
 
-# The mirror that this machine uses, or Debian's own.
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    sed -n 's/^URIs: *\([^ ]*debian\)\/* *$/\1/p; s/^deb  *\(\[[^]]*\] *\)*\([^ ]*\/debian\)\/* .*/\2/p' | head -1)
-debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 || {
+debootstrap --variant=minbase bookworm "$root" "$(sh "$source/tests/mirror.sh")" >"$work/log" 2>&1 || {
     tail "$work/log" >&2
     exit 1
 }
