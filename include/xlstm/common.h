@@ -56,7 +56,8 @@ typedef float xlstm_real;
     X(E_IO, -4, "file cannot be read or written")                                                            \
     X(E_FORMAT, -5, "file is malformed")                                                                     \
     X(E_NOT_FOUND, -6, "no such name")                                                                       \
-    X(E_NUMERIC, -7, "a value is not finite")
+    X(E_NUMERIC, -7, "a value is not finite")                                                                \
+    X(E_DEVICE, -8, "the device failed")
 
 /** What a call came to. Test for XLSTM_OK, or as a truth value: any failure is non-zero. */
 typedef enum xlstm_status {
@@ -83,6 +84,8 @@ typedef enum xlstm_status {
  * There is nothing of that name. */
 /** @var XLSTM_E_NUMERIC
  * A loss, gradient or logit is NaN or infinite. */
+/** @var XLSTM_E_DEVICE
+ * The device that a module lies on could not do what it was asked; the sentence has its own words. */
 
 /** The text of a status, for example "invalid argument".
  *  @param status any value, also one that is none
@@ -118,14 +121,15 @@ XLSTM_API int xlstm_get_threads(void);
  *  @param index 0, 1, ...
  *  @return the name, not to be freed; NULL behind the last */
 XLSTM_API const char *xlstm_backend_name(int index);
-/** What later calls compute with; for tests and measurements. Set it before other threads call the library.
- *  Before the first call of this, creating a session, a trainer, an optimizer or a recurrence looks at the
- * environment variable XLSTM_BACKEND for a name, and fails where this would.
+/** What sessions, trainers, optimizers and recurrences that are made from here on compute with; those that
+ * there are keep their kernels. For tests and measurements. Before the first call of this, creating a
+ * session, a trainer, an optimizer or a recurrence looks at the environment variable XLSTM_BACKEND for a
+ * name, and fails where this would.
  *  @param name one of the names, or "auto" or NULL: the best that this machine has
  *  @return XLSTM_E_ARGUMENT for an unknown name, or one that this machine does not have: nothing has changed
  * then */
 XLSTM_API xlstm_status xlstm_set_backend(const char *name);
-/** @return the name of what calls compute with, not to be freed */
+/** @return the name of what the next of them will compute with, not to be freed */
 XLSTM_API const char *xlstm_get_backend(void);
 
 /** Gives a block of memory, at any alignment and with any contents.

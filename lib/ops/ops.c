@@ -1,3 +1,4 @@
+/* ops.c - which kernels the host computes with: by name, by the environment, or the best that there are. */
 #include "ops/ops.h"
 #include "base/error.h"
 #include <stdatomic.h>
@@ -6,22 +7,6 @@
 #ifndef XLSTM_DOUBLE
 #include "ops/cpu/cpu.h"
 #endif
-
-/* The null backend: one empty function per op, generated from the list. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#define OP(name, args, ...)                                                                                  \
-    static void null_##name args {}
-#include "ops/ops.def"
-#undef OP
-
-const xl_ops xl_ops_null = {
-    .name = "null",
-#define OP(name, args, ...) .name = null_##name,
-#include "ops/ops.def"
-#undef OP
-};
-
-/* ---- which one is used ---- */
 
 static const xl_ops *_Atomic chosen; /* NULL: nobody chose yet */
 
@@ -90,15 +75,13 @@ xlstm_status xl_ops_ready(void) {
 }
 
 const xl_ops *xl_ops_best(void) {
-    return xl_ops_traced(in_use());
-}
-
-#ifndef XLSTM_DOUBLE
-const xl_ops *xl_ops_cpu(void) {
     return in_use();
 }
 
-const xl_ops *xl_ops_bf16(void) {
-    return xl_ops_traced(xl_cpu_bf16(in_use()));
-}
+const xl_ops *xl_ops_best_bf16(void) {
+#ifdef XLSTM_DOUBLE
+    return NULL;
+#else
+    return xl_cpu_bf16(in_use());
 #endif
+}

@@ -1,5 +1,5 @@
 /* trace.c - a backend around another: times every call and counts its work. Off, it is not there at all. */
-#include "ops/ops.h"
+#include "ops/trace.h"
 #include "base/error.h"
 #include "xlstm/profile.h"
 #include <stdatomic.h>
@@ -22,6 +22,7 @@ static const char *const names[OPS] = {
 static struct { atomic_llong calls, nanoseconds, flops, bytes; } notes[OPS];
 static atomic_int on;
 static _Thread_local const xl_ops *inner; /* of the call that this thread is in */
+static _Thread_local xl_memory *where;
 
 /* What ops.def counts with. */
 static double PRODUCT(double rows, double out, double in) {
@@ -36,12 +37,18 @@ static double MATRIX(double rows, double cols) {
 static double V(xl_view v) {
     return v.p ? MATRIX(v.rows, v.cols) : 0;
 }
+static double NUMBERS(xl_matrix m) {
+    return (double)xl_matrix_bytes(&m);
+}
 static double STATE(xl_state s, xl_seq seq, size_t size) {
     return s.in || s.out ? (double)seq.B * R(size) : 0;
 }
 /* Pairs of a token and one that it sees, if rows are whole and as the first one. */
 static double SEEN(xl_attention d, xl_seq seq, xl_state s) {
-    double cached = s.in ? xl_ring_of(s.in, d.window).visible : 0, pairs = 0;
+    real ring[2] = {0};
+    if (s.in)
+        where->get(where, ring, s.in, sizeof ring);
+    double cached = xl_ring_of(ring, d.window).visible, pairs = 0;
     for (int t = 0; t < seq.T; t++)
         pairs += cached + t + 1 < d.window ? cached + t + 1 : d.window;
     return seq.B * pairs;
@@ -60,13 +67,18 @@ static void note(int op, long long start, double flops, double bytes) {
     atomic_fetch_add_explicit(&notes[op].bytes, (long long)bytes, memory_order_relaxed);
 }
 
-/* Counted before the call, which may move the state on. */
+/* Counted before the call, which may move the state on. A device is waited for: the time is the work's. */
 #define OP(name, args, call, flops, bytes)                                                                   \
     static void trace_##name args {                                                                          \
         double work = flops, moved = bytes;                                                                  \
         long long start = nanoseconds();                                                                     \
         inner->name call;                                                                                    \
+        where->wait(where);                                                                                  \
         note(AT_##name, start, work, moved);                                                                 \
+    }
+#define SIZE(name, args, call)                                                                               \
+    static uint64_t trace_##name args {                                                                      \
+        return inner->name call;                                                                             \
     }
 #include "ops/ops.def"
 #undef OP
@@ -74,19 +86,17 @@ static void note(int op, long long start, double flops, double bytes) {
 static const xl_ops tracer = {
     .name = "trace",
 #define OP(name, ...) .name = trace_##name,
+#define SIZE(name, ...) .name = trace_##name,
 #include "ops/ops.def"
 #undef OP
 };
 
-const xl_ops *xl_ops_traced(const xl_ops *op) {
+const xl_ops *xl_traced(const xl_ops *op, xl_memory *memory) {
     if (!atomic_load(&on))
         return op;
     inner = op;
+    where = memory;
     return &tracer;
-}
-
-const xl_ops *xl_ops_bare(const xl_ops *op) {
-    return op == &tracer ? inner : op;
 }
 
 void xlstm_profile_start(void) {

@@ -1,0 +1,69 @@
+/* memory.h - where tensors live. Weights, gradients, moments, states, batches and everything that an op is
+ * given an address of lie in one memory; only ops and the functions of this table touch what is there. In the
+ * host's memory these are the heap and memcpy.
+ *
+ * Work in a memory goes on in streams: what is asked in one stream is done in that order, and may be done
+ * after the call that asked has returned. An object (session, trainer, optimizer) has a stream of its own;
+ * its public calls enter it, and before they leave they get or wait: so a failure of the device is told by
+ * the call in which it happened, and objects need not be ordered against each other. */
+#ifndef XL_MEMORY_H
+#define XL_MEMORY_H
+
+#include "ops/ops.h"
+
+typedef struct xl_stream xl_stream;
+
+/* What products are made of; a memory may lack some. The order is that of xlstm_products. */
+typedef enum { XL_PRODUCTS_REAL, XL_PRODUCTS_BF16, XL_PRODUCTS } xl_products;
+
+typedef struct xl_memory xl_memory;
+struct xl_memory {
+    const char *name; /* "host", "cuda:0" */
+    int is_host;      /* 1: a caller's array is a tensor too, and nothing is copied */
+    /* The kernels for tensors that lie here, NULL where it has none with such products. */
+    const xl_ops *(*ops)(xl_memory *, xl_products products);
+    void *(*take)(xl_memory *, uint64_t bytes); /* zeroed, aligned to 64 bytes; NULL: there is none */
+    void (*give)(xl_memory *, void *p);         /* p may be NULL */
+    xlstm_status (*open)(xl_memory *, xl_stream **out);
+    void (*close)(xl_memory *, xl_stream *);
+    /* Device and stream of this thread's calls from here on, and the end of that. */
+    void (*enter)(xl_memory *, xl_stream *);
+    void (*leave)(xl_memory *);
+    /* Into this memory, in order with the ops; `here` may be changed as soon as it returns. */
+    void (*put)(xl_memory *, void *there, const void *here, size_t bytes);
+    /* Out of it, after all that was asked before; fails with what failed first since enter(). */
+    xlstm_status (*get)(xl_memory *, void *here, const void *there, size_t bytes);
+    void (*copy)(xl_memory *, void *to, const void *from, size_t bytes); /* both there */
+    void (*clear)(xl_memory *, void *p, size_t bytes);
+    xlstm_status (*wait)(xl_memory *);
+};
+
+extern xl_memory xl_memory_host;
+
+/* Where modules are made on this thread: the host, until another one is set (NULL: the host again). */
+xl_memory *xl_memory_default(void);
+void xl_memory_set_default(xl_memory *memory);
+/* The same for threads that have set none. */
+void xl_memory_set_default_of_all(xl_memory *memory);
+
+/* Where an object computes: its kernels stay those that its memory was planned for. */
+typedef struct {
+    xl_memory *memory;
+    xl_stream *stream;
+    const xl_ops *op;
+} xl_place;
+
+/* XLSTM_E_CONFIG where the memory has no such products; `what` the object is. */
+xlstm_status xl_place_open(xl_place *place, xl_memory *memory, xl_products products, const char *what);
+void xl_place_close(xl_place *place);
+/* The first and last thing of a public call. xl_enter() gives the kernels, traced while a profile is taken;
+ * xl_leave() passes on `status`, or if that is XLSTM_OK and the call has not asked yet, what failed. */
+const xl_ops *xl_enter(const xl_place *place);
+xlstm_status xl_leave(const xl_place *place, xlstm_status status);
+
+/* A plan: on the table that begin returns, ops do nothing and scratch sizes are those of `target`. End fails
+ * with the name of the first op that was called and that the target lacks. One at a time on a thread. */
+const xl_ops *xl_plan_begin(const xl_ops *target);
+xlstm_status xl_plan_end(const char *what);
+
+#endif
