@@ -1,3 +1,4 @@
+/* arena.c - planned memory: places are handed out one behind the other, and counted even where there are none. */
 #include "base/arena.h"
 #include <assert.h>
 

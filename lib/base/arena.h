@@ -3,7 +3,7 @@
 #ifndef XL_ARENA_H
 #define XL_ARENA_H
 
-#include "base/real.h"
+#include "base/view.h"
 
 typedef struct {
     char *base;
