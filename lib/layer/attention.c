@@ -25,6 +25,10 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     layer->state_size = xl_attention_state(l->dims);
 }
 
+static xl_qkv thirds(xl_view qkv, int D) {
+    return (xl_qkv){xl_cols(qkv, 0, D), xl_cols(qkv, D, D), xl_cols(qkv, 2 * D, D)};
+}
+
 static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
     const attention *l = (const attention *)layer;
     attention_saved *s = saved;
@@ -32,14 +36,14 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     xl_state state = xl_layer_state(layer, c, 0);
     s->qkv = xl_arena_view(c->keep, N, 3 * D);
     xl_linear(c, s->qkv, x, l->qkv, XL_NONE);
-    xl_view q = xl_cols(s->qkv, 0, D), k = xl_cols(s->qkv, D, D), v = xl_cols(s->qkv, 2 * D, D);
-    c->op->rope(q, H, 1, c->seq, state);
-    c->op->rope(k, H, 1, c->seq, state);
+    xl_qkv in = thirds(s->qkv, D);
+    c->op->rope(in.q, H, 1, c->seq, state);
+    c->op->rope(in.k, H, 1, c->seq, state);
     s->y = xl_arena_view(c->keep, N, D);
     s->lse = c->train ? xl_arena_real(c->keep, (uint64_t)N * (uint64_t)H) : NULL;
     size_t mark = xl_arena_mark(c->temp);
-    real *scratch = xl_arena_real(c->temp, xl_attention_scratch(l->dims, c->seq));
-    c->op->attention(s->y, s->lse, q, k, v, l->dims, c->seq, state, scratch);
+    real *scratch = xl_arena_real(c->temp, c->op->attention_scratch(l->dims, c->seq));
+    c->op->attention(s->y, s->lse, in, l->dims, c->seq, state, scratch);
     xl_arena_release(c->temp, mark);
     xl_linear(c, y, s->y, l->out, XL_NONE);
     xl_layer_dropout(layer, c, y, 0);
@@ -50,16 +54,15 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     const attention *l = (const attention *)layer;
     const attention_saved *s = saved;
     int N = xl_tokens(c), D = layer->in, H = l->dims.H;
-    xl_view q = xl_cols(s->qkv, 0, D), k = xl_cols(s->qkv, D, D), v = xl_cols(s->qkv, 2 * D, D);
     xl_view d = xl_arena_view(c->temp, N, D), dqkv = xl_arena_view(c->temp, N, 3 * D);
-    xl_view dq = xl_cols(dqkv, 0, D), dk = xl_cols(dqkv, D, D), dv = xl_cols(dqkv, 2 * D, D);
+    xl_qkv din = thirds(dqkv, D);
     xl_layer_dropout(layer, c, dy, 0);
     c->op->linear_dw(c->dw + l->out, NULL, s->y, dy);
     c->op->linear_dx(d, dy, c->w + l->out, 0);
-    real *scratch = xl_arena_real(c->temp, xl_attention_scratch(l->dims, c->seq));
-    c->op->attention_bwd(dq, dk, dv, d, s->y, s->lse, q, k, v, l->dims, c->seq, scratch);
-    c->op->rope(dq, H, -1, c->seq, xl_layer_state(layer, c, 0));
-    c->op->rope(dk, H, -1, c->seq, xl_layer_state(layer, c, 0));
+    real *scratch = xl_arena_real(c->temp, c->op->attention_scratch(l->dims, c->seq));
+    c->op->attention_bwd(din, d, s->y, s->lse, thirds(s->qkv, D), l->dims, c->seq, scratch);
+    c->op->rope(din.q, H, -1, c->seq, xl_layer_state(layer, c, 0));
+    c->op->rope(din.k, H, -1, c->seq, xl_layer_state(layer, c, 0));
     c->op->linear_dw(c->dw + l->qkv, NULL, x, dqkv);
     c->op->linear_dx(dx, dqkv, c->w + l->qkv, 0);
 }

@@ -16,27 +16,25 @@ typedef struct {
     const xl_ops *op;
     xl_seq seq;
     const real *w;            /* all weights, but */
-    const xl_packing *packed; /* those that are kept in a smaller type */
+    const xl_packing *packed; /* those that are kept in a smaller type; NULL: none is */
     real *dw;                 /* all gradients; NULL outside backward */
     xl_state state;
     xl_arena *keep, *temp; /* keep: the tape in training, temp in inference */
     int train;             /* a backward pass will follow: keep what it needs */
     real dropout;          /* 0: none */
     int dropping;          /* something drops: dropout, or a layer's own */
-    uint64_t seed;         /* of this call's dropout masks, which are recomputed and never stored */
+    const uint64_t *seed;  /* of this call's dropout masks, which are recomputed and never stored */
 } xl_call;
 
 static inline int xl_tokens(const xl_call *c) {
     return c->seq.B * c->seq.T;
 }
 
-/* The products of the forward pass; W and b are offsets, b may be XL_NONE. y = x W' + b, and block by block.
- */
-void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b);
-void xl_heads_linear(const xl_call *c, xl_view y, xl_view x, size_t W, xl_heads s);
-/* For an op that takes a matrix of any type; the matrix is one parameter. */
+/* The matrix at an offset, of whatever type: as many of its rows as lie in one piece, which for a matrix that
+ * is one parameter are all. */
 xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols);
-void xl_embed(const xl_call *c, xl_view y, const int32_t *tokens, size_t E);
+/* The product of the forward pass; W and b are offsets, b may be XL_NONE. y = x W' + b */
+void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b);
 
 /* What a layer is made from. */
 typedef struct {
@@ -78,18 +76,10 @@ static inline xl_state xl_layer_state(const xl_layer *l, const xl_call *c, size_
 /* Dropout of a layer's output (which = 0, 1, ... where a layer has several) and the same on its gradient. */
 static inline void xl_layer_dropout(const xl_layer *l, const xl_call *c, xl_view y, int which) {
     if (c->dropout > 0)
-        c->op->dropout(y, y, c->dropout, xl_hash(c->seed, l->id * 4 + (uint64_t)which));
+        c->op->dropout(y, y, c->dropout, c->seed, l->id * 4 + (uint64_t)which);
 }
 
-/* What the mLSTM cell keeps for its backward pass, and its two calls, shared by both layers that have one.
- * gates, dgates: [N, 2*H] = i, f. */
-typedef struct {
-    real *m, *den; /* [N, H] */
-    real *borders; /* [B, H, chunks, dk*dv + dk + 1] */
-} xl_mlstm_tape;
-typedef struct {
-    xl_view q, k, v;
-} xl_qkv;
+/* The mLSTM cell's two calls, shared by both layers that have one. gates, dgates: [N, 2*H] = i, f. */
 xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qkv in, xl_view gates,
                                xl_state state);
 void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates, xl_view dh, xl_view h,

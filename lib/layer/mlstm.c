@@ -27,6 +27,10 @@ int xl_mlstm_inner(const xlstm_config *c) {
     return c->mlstm_inner > 0 ? c->mlstm_inner : xl_round_up(c->embedding_dim, c->mlstm_proj_factor, 64);
 }
 
+static xl_gates if_of(xl_view gates, int H) {
+    return (xl_gates){xl_cols(gates, 0, H), xl_cols(gates, H, H)};
+}
+
 xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qkv in, xl_view gates,
                                xl_state state) {
     xl_mlstm_tape tape = {0};
@@ -38,9 +42,8 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
         tape.borders = xl_arena_real(c->keep, (uint64_t)(c->seq.B * H) * chunks * xl_mlstm_state(cell));
     }
     size_t mark = xl_arena_mark(c->temp);
-    real *scratch = xl_arena_real(c->temp, xl_mlstm_scratch(cell, c->seq));
-    c->op->mlstm(h, tape.m, tape.den, tape.borders, in.q, in.k, in.v, xl_cols(gates, 0, H),
-                 xl_cols(gates, H, H), cell, c->seq, state, scratch);
+    real *scratch = xl_arena_real(c->temp, c->op->mlstm_scratch(cell, c->seq));
+    c->op->mlstm(h, tape, in, if_of(gates, H), cell, c->seq, state, scratch);
     xl_arena_release(c->temp, mark);
     return tape;
 }
@@ -49,10 +52,8 @@ void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates
                        xl_mlstm_tape tape, xl_qkv in, xl_view gates, xl_state state) {
     int H = cell.H;
     size_t mark = xl_arena_mark(c->temp);
-    real *scratch = xl_arena_real(c->temp, xl_mlstm_scratch(cell, c->seq));
-    c->op->mlstm_bwd(d.q, d.k, d.v, xl_cols(dgates, 0, H), xl_cols(dgates, H, H), dh, h, tape.m, tape.den,
-                     tape.borders, in.q, in.k, in.v, xl_cols(gates, 0, H), xl_cols(gates, H, H), cell, c->seq,
-                     state, scratch);
+    real *scratch = xl_arena_real(c->temp, c->op->mlstm_scratch(cell, c->seq));
+    c->op->mlstm_bwd(d, if_of(dgates, H), dh, h, tape, in, if_of(gates, H), cell, c->seq, state, scratch);
     xl_arena_release(c->temp, mark);
 }
 
@@ -103,6 +104,11 @@ static size_t part(const mlstm *l, int which) {
     return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + (size_t)(which * l->inner);
 }
 
+/* The blocks of one of q, k, v end to end. They are small beside the other matrices and never packed. */
+static xl_matrix blocks_at(const mlstm *l, const real *W) {
+    return xl_real_matrix(W, l->inner, l->blocks.in);
+}
+
 static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
     const mlstm *l = (const mlstm *)layer;
     mlstm_saved *s = saved;
@@ -119,9 +125,9 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
 
     s->qkv = xl_arena_view(c->keep, N, 3 * I);
     xl_view q = xl_cols(s->qkv, 0, I), k = xl_cols(s->qkv, I, I), v = xl_cols(s->qkv, 2 * I, I);
-    op->heads(q, s->c, w + l->q, xl_weight(w, part(l, 0)), l->blocks);
-    op->heads(k, s->c, w + l->k, xl_weight(w, part(l, 1)), l->blocks);
-    op->heads(v, a, w + l->v, xl_weight(w, part(l, 2)), l->blocks);
+    op->heads(q, s->c, blocks_at(l, w + l->q), xl_weight(w, part(l, 0)), l->blocks);
+    op->heads(k, s->c, blocks_at(l, w + l->k), xl_weight(w, part(l, 1)), l->blocks);
+    op->heads(v, a, blocks_at(l, w + l->v), xl_weight(w, part(l, 2)), l->blocks);
     s->gates = xl_arena_view(c->keep, N, 2 * H);
     xl_linear(c, s->gates, s->qkv, l->gates, l->gates_bias);
 

@@ -1,3 +1,4 @@
+/* params.c - the list of parameters as it is declared, and the values that they begin with. */
 #include "layer/params.h"
 #include "base/mem.h"
 #include <math.h>
@@ -43,13 +44,12 @@ static int grow(xl_layout *l) {
 }
 
 size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role, xl_shape shape) {
-    int packed = (role & XL_PACKABLE) && l->pack;
-    size_t *size = packed ? &l->packed_size : &l->size, offset = packed ? *size | XL_PACKED : *size,
-           count = 1;
-    int ndim = 0;
+    int packed = (role & XL_PACKABLE) && l->pack, ndim = 0;
+    size_t *size = packed ? &l->packed_size : &l->size, offset = packed ? l->first_packed + *size : *size;
+    size_t count = 1;
     for (; ndim < 3 && shape.n[ndim] > 0; ndim++) /* stops at more than any memory */
-        count = (uint64_t)shape.n[ndim] < XL_PACKED / count ? count * (size_t)shape.n[ndim] : XL_PACKED;
-    *size = *size < XL_PACKED && count < XL_PACKED - *size ? *size + count : XL_PACKED;
+        count = (uint64_t)shape.n[ndim] < XL_TOO_MANY / count ? count * (size_t)shape.n[ndim] : XL_TOO_MANY;
+    *size = *size < XL_TOO_MANY && count < XL_TOO_MANY - *size ? *size + count : XL_TOO_MANY;
     if (l->count == l->capacity && !grow(l))
         return offset;
     xl_param *p = &l->items[l->count++];

@@ -41,18 +41,20 @@ typedef struct {
     size_t offset, count; /* numbers */
     xl_init init;
     int decay;
-    int packed; /* kept in the module's smaller type: offset has XL_PACKED set */
+    int packed; /* kept in the module's smaller type: its offset is one of xl_packing's */
     int core;   /* not embedding, input projection or head */
 } xl_param;
 
 typedef struct {
     xl_param *items;
     int count, capacity;
-    size_t size;        /* numbers in the whole buffer */
-    int pack;           /* matrices are declared as packed */
-    size_t packed_size; /* numbers in those */
-    char prefix[80];    /* goes before every declared name */
-    int core;           /* given to what is declared from here on */
+    size_t size;         /* numbers in the whole buffer */
+    int pack;            /* matrices are declared as packed */
+    size_t first_packed; /* where their offsets begin: behind all that is not packed, which a first round of
+                            declarations counts */
+    size_t packed_size;  /* numbers in those */
+    char prefix[80];     /* goes before every declared name */
+    int core;            /* given to what is declared from here on */
     int out_of_memory;
 } xl_layout;
 
@@ -78,9 +80,8 @@ void xl_layout_free(xl_layout *l);
 
 /* Offsets of parameters that an option leaves out. */
 #define XL_NONE ((size_t)-1)
-/* Packed matrices are numbered on their own; this bit tells their offsets from the others. No layout has as
- * many numbers: its sizes stop there in place of wrapping around. */
-#define XL_PACKED ((size_t)1 << (sizeof(size_t) * 8 - 2))
+/* No layout has as many numbers: its sizes stop there in place of wrapping around. */
+#define XL_TOO_MANY ((size_t)1 << (sizeof(size_t) * 8 - 2))
 static inline const real *xl_weight(const real *w, size_t offset) {
     return offset == XL_NONE ? NULL : w + offset;
 }

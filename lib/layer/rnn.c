@@ -57,8 +57,8 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
     s->h = xl_arena_view(c->keep, N, D);
     size_t mark = xl_arena_mark(c->temp);
-    real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    c->op->rnn(s->h, s->gates.p, s->tape, xl_weight_matrix(c, l->R, 4 * D, l->cell.dh), w + l->bias, l->cell,
+    real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
+    c->op->rnn(s->h, s->gates, s->tape, xl_weight_matrix(c, l->R, 4 * D, l->cell.dh), w + l->bias, l->cell,
                c->seq, xl_layer_state(layer, c, 0), scratch);
     xl_arena_release(c->temp, mark);
     c->op->copy(y, s->h);
@@ -72,8 +72,8 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     const real *w = c->w;
     real *dw = c->dw;
     xl_layer_dropout(layer, c, dy, 0);
-    real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    c->op->rnn_bwd(s->gates.p, dw + l->R, dw + l->bias, dy, s->h, s->tape, w + l->R, l->cell, c->seq,
+    real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
+    c->op->rnn_bwd(s->gates, dw + l->R, dw + l->bias, dy, s->h, s->tape, w + l->R, l->cell, c->seq,
                    xl_layer_state(layer, c, 0), scratch);
     c->op->linear_dw(dw + l->W, xl_gradient(dw, l->W_bias), x, s->gates);
     c->op->linear_dx(dx, s->gates, w + l->W, 0);

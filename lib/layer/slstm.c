@@ -85,13 +85,14 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     }
     s->gates = xl_arena_view(c->keep, N, 4 * D);
     for (int g = 0; g < 4; g++)
-        xl_heads_linear(c, xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x, l->gates[g], l->gate);
+        op->heads(xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x,
+                  xl_weight_matrix(c, l->gates[g], D, dh), NULL, l->gate);
 
     s->h = xl_arena_view(c->keep, N, D);
     s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
     size_t mark = xl_arena_mark(c->temp);
-    real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    op->rnn(s->h, s->gates.p, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,
+    real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
+    op->rnn(s->h, s->gates, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,
             xl_layer_state(layer, c, past_inputs(l)), scratch);
     xl_arena_release(c->temp, mark);
 
@@ -116,8 +117,8 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     xl_view d = xl_arena_view(c->temp, N, D);
     op->norm_bwd(d, xl_gradient(dw, l->norm_w), NULL, dy, s->hd, xl_weight(w, l->norm_w), l->norm, 0);
     xl_layer_dropout(layer, c, d, 0);
-    real *scratch = xl_arena_real(c->temp, xl_rnn_scratch(l->cell, c->seq));
-    op->rnn_bwd(s->gates.p, dw + l->R, dw + l->bias, d, s->h, s->tape, w + l->R, l->cell, c->seq,
+    real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
+    op->rnn_bwd(s->gates, dw + l->R, dw + l->bias, d, s->h, s->tape, w + l->R, l->cell, c->seq,
                 xl_layer_state(layer, c, past_inputs(l)), scratch);
 
     xl_view dc = l->K > 0 ? xl_arena_view(c->temp, N, D) : dx;
