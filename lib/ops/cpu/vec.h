@@ -120,4 +120,18 @@ static inline float vec_largest(const float *x, int n) {
     return top;
 }
 
+static inline float vec_dot(const float *a, const float *b, int n) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* y += a x */
+static inline void vec_axpy(float *y, float a, const float *x, int n) {
+    for (int i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
 #endif
