@@ -11,14 +11,28 @@
 extern "C" {
 #endif
 
-/** What matrix products of training are computed with. Weights, activations, gradients and moments are
- * xlstm_real in any case. */
+/** What matrix products of training are computed with. On the CPU weights, activations, gradients and moments
+ * are stored as xlstm_real in any case; a device may store activations in the type of the products. */
 typedef enum xlstm_products {
     XLSTM_PRODUCTS_REAL, /**< xlstm_real, as everything else */
     XLSTM_PRODUCTS_BF16  /**< large products round their operands to bfloat16 and sum in float: faster where
                             the processor has AMX or AVX512-BF16, slower elsewhere; 8 bits of precision in a
-                            product's operands */
+                            product's operands. Kernels without them ("ref", the build with double) refuse */
 } xlstm_products;
+
+/** What a trainer makes small. */
+typedef enum xlstm_loss_kind {
+    XLSTM_LOSS_OF_MODEL,      /**< the first of these that fits what the model gives */
+    XLSTM_LOSS_CROSS_ENTROPY, /**< logits of tokens against targets, in nats; the mean is over tokens */
+    XLSTM_LOSS_SQUARED_ERROR, /**< vectors against outputs, weighted; the mean is over numbers */
+    XLSTM_LOSS_KINDS          /**< how many there are */
+} xlstm_loss_kind;
+
+/** Name of a loss.
+ *  @param kind any value
+ *  @return "cross_entropy", "squared_error", not to be freed; NULL for XLSTM_LOSS_OF_MODEL and what is none
+ */
+XLSTM_API const char *xlstm_loss_name(xlstm_loss_kind kind);
 
 /** Sizes and options of a trainer. */
 typedef struct xlstm_trainer_config {
@@ -32,6 +46,8 @@ typedef struct xlstm_trainer_config {
     uint64_t seed;      /**< of the dropout masks */
     int gradients;      /**< 0: only losses are computed (evaluation): no tape, no gradients */
     xlstm_products products; /**< of matrices; XLSTM_PRODUCTS_REAL by default */
+    xlstm_loss_kind loss;    /**< XLSTM_LOSS_OF_MODEL by default */
+    int reserved;            /**< 0 */
 } xlstm_trainer_config;
 
 /** As xlstm_trainer_config_init(), of a struct of this size: a later version of the library has more fields.

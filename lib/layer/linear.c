@@ -2,8 +2,7 @@
 #include "layer/layer.h"
 
 xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols) {
-    int packed = c->packed && c->packed->count && W >= c->packed->first;
-    return packed ? xl_packing_find(c->packed, W, rows, cols) : xl_real_matrix(c->w + W, rows, cols);
+    return xl_packing_has(c->packed, W) ? xl_packing_find(c->packed, W, rows, cols) : xl_real_matrix(c->w + W, rows, cols);
 }
 
 void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b) {

@@ -37,6 +37,10 @@ size_t xl_packed_room(const xl_packed *p);
 void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room);
 xlstm_status xl_unpack_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room);
 
+/* Whether the parameter at an offset is packed; k may be NULL. */
+static inline int xl_packing_has(const xl_packing *k, size_t offset) {
+    return k && k->count && offset >= k->first && offset != XL_NONE;
+}
 /* The longest run of rows of `cols` numbers that starts at the offset and lies in one piece, at most `rows`.
  */
 xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols);

@@ -23,6 +23,7 @@ struct xlstm_module {
     int first, width; /* width of the stream before and after the sublayers */
     int vocab;
     xl_layout params;
+    xl_memory *memory;     /* where all tensors of the module, its sessions and trainers lie */
     real *w;               /* all that is not packed */
     xl_packing packed;     /* matrices of an inference module in a smaller type */
     xlstm_tensors **files; /* that packed matrices are mapped from */
@@ -59,6 +60,8 @@ void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_i
 void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
                        xl_view d_in);
 
+/* Rows whose outputs are made at a time, so that those of a whole batch never exist. */
+int xl_head_rows(const xlstm_module *m, int rows);
 /* 1: tokens' logits are x W', of real numbers, and nothing more. */
 int xl_head_is_matrix(const xlstm_module *m);
 /* 1: a soft cap, whose backward needs the outputs. */

@@ -1,64 +1,119 @@
+/* session.c - one inference timeline: pieces of the caller's tokens go through the stack, the state goes on,
+ * and what comes out is delivered to the caller's arrays. */
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/structs.h"
-#include "model/module.h"
+#include "model/edge.h"
+#include "model/feed.h"
 #include "xlstm/session.h"
+#include <limits.h>
 #include <string.h>
 
 struct xlstm_session {
     const xlstm_module *m;
-    int B, max;       /* streams; tokens per piece */
-    int threads;      /* that memory is planned for */
-    real *state;      /* [B, state_size] */
-    int32_t *tokens;  /* [B * max], of one piece, with padding made harmless; as are */
-    real *vectors;    /* [B * max, in] */
-    int32_t *lengths; /* [B] */
-    uint8_t *resets;  /* [B * max] */
-    real *last;       /* [B, width], what the head is to read of each row's last token */
+    xl_place place;
+    int B, max;  /* streams; tokens per piece */
+    int threads; /* that memory is planned for */
+    real *state; /* [B, state_size] */
+    real *last;  /* [B, width], what the head is to read of each row's last token */
+    xl_feed feed;
     xl_arena arena;
     xl_trace trace;
 };
 
 XL_GROWING(xlstm_input, resets, resets)
 
-static xl_call make_call(xlstm_session *s, const xl_ops *op, int T) {
+static xl_call make_call(xlstm_session *s, const xl_ops *op, xl_seq seq) {
     s->arena.used = 0;
     return (xl_call){.op = op,
-                     .seq = {.B = s->B, .T = T},
+                     .seq = seq,
                      .w = s->m->w,
                      .packed = &s->m->packed,
-                     .state = {s->state, s->state, s->m->state_size},
+                     .state = {s->state, s->state, (ptrdiff_t)s->m->state_size},
                      .keep = &s->arena,
                      .temp = &s->arena};
 }
 
-static xl_input input_of(const xlstm_session *s, int T) {
-    return (xl_input){s->tokens, xl_rows(s->vectors, s->B * T, s->m->in)};
+/* ---- pieces ---- */
+
+/* The head over some rows, to the caller's array: as many rows at a time as a device has room for. */
+static xlstm_status write_rows(xlstm_session *s, const xl_call *c, real *out, xl_view x) {
+    int V = s->m->out, most = xl_edge_rows(s->m, x.rows);
+    for (int from = 0, rows; from < x.rows; from += rows) {
+        rows = x.rows - from < most ? x.rows - from : most;
+        size_t mark = xl_arena_mark(c->temp);
+        real *to = out ? out + (size_t)from * (size_t)V : NULL;
+        xl_view y = xl_edge_out(s->m, c->temp, to, rows, V);
+        xl_head_forward(s->m, c, y, xl_some_rows(x, from, rows));
+        if (out)
+            XL_TRY(xl_edge_deliver(s->m, to, y));
+        xl_arena_release(c->temp, mark);
+    }
+    return XLSTM_OK;
+}
+
+/* The piece's outputs into rows b*time + from + t of `out`. */
+static xlstm_status write_outputs(xlstm_session *s, const xl_call *c, const xl_given *in, real *out,
+                                  int from) {
+    int T = c->seq.T;
+    if (T == in->time)
+        return write_rows(s, c, out, s->trace.out);
+    for (int b = 0; b < s->B; b++) {
+        real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)s->m->out;
+        XL_TRY(write_rows(s, c, to, xl_some_rows(s->trace.out, b * T, T)));
+    }
+    return XLSTM_OK;
+}
+
+/* What the head will read of the rows whose last token is in the piece. */
+static void keep_last(const xlstm_session *s, const xl_call *c) {
+    xl_view x = s->trace.out;
+    c->op->embed(xl_rows(s->last, s->B, s->m->width), s->feed.fed.last,
+                 (xl_matrix){.type = x.type, .rows = x.rows, .cols = x.cols, .data = x.p});
+}
+
+/* The piece in hand through the stack. */
+static xl_call run_piece(xlstm_session *s, const xl_ops *op) {
+    xl_call c = make_call(s, op, xl_feed_seq(&s->feed));
+    xl_stack_forward(s->m, &c, &s->trace, xl_feed_input(&s->feed));
+    return c;
+}
+
+static xl_call last_call(xlstm_session *s, const xl_ops *op) {
+    return make_call(s, op, (xl_seq){.B = s->B, .T = 1});
+}
+
+/* A dry run of everything that will be run. */
+static xlstm_status plan(xlstm_session *s) {
+    const xl_ops *op = xl_plan_begin(s->place.op);
+    xl_call c = run_piece(s, op);
+    write_rows(s, &c, NULL, s->trace.out);
+    keep_last(s, &c);
+    c = last_call(s, op);
+    write_rows(s, &c, NULL, xl_rows(s->last, s->B, s->m->width));
+    return xl_plan_end("a session");
 }
 
 static xlstm_status allocate(xlstm_session *s) {
     const xlstm_module *m = s->m;
-    uint64_t tokens = (uint64_t)s->B * (uint64_t)s->max;
+    xl_memory *memory = m->memory;
+    XL_TRY(xl_place_open(&s->place, memory, XL_PRODUCTS_REAL, "a session"));
     XL_TRY(xl_trace_create(&s->trace, m));
-    xl_call plan = make_call(s, &xl_ops_null, s->max);
-    xl_stack_forward(m, &plan, &s->trace, input_of(s, s->max));
+    XL_TRY(xl_feed_create(&s->feed, m, s->B, s->max, 0));
+    XL_TRY(plan(s));
     uint64_t state = (uint64_t)s->B * m->state_size * sizeof(real);
     size_t work = s->arena.peak;
-    s->state = xl_alloc(state);
-    s->tokens = xl_alloc(tokens * sizeof *s->tokens);
-    s->lengths = xl_alloc((size_t)s->B * sizeof *s->lengths);
-    s->resets = xl_alloc(tokens);
-    s->last = xl_alloc((uint64_t)s->B * (uint64_t)m->width * sizeof(real));
-    s->vectors = xl_alloc(tokens * (uint64_t)(m->in + 1) * sizeof(real));
-    s->arena = (xl_arena){.base = xl_alloc(work), .size = work};
-    if (!s->state || !s->tokens || !s->vectors || !s->lengths || !s->resets || !s->last || !s->arena.base)
+    s->state = memory->take(memory, state);
+    s->last = memory->take(memory, (uint64_t)s->B * (uint64_t)m->width * sizeof(real));
+    s->arena = (xl_arena){.base = memory->take(memory, work), .size = work};
+    if (!s->state || !s->last || !s->arena.base)
         return xl_no_memory(state + work, "a session");
     xl_log(XLSTM_LOG_INFO,
            "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
            "threads %d",
-           s->B, s->max, xl_mib(state), xl_mib(work), xl_ops_bare(xl_ops_best())->name, xl_threads());
+           s->B, s->max, xl_mib(state), xl_mib(work), s->place.op->name, xl_threads());
     return XLSTM_OK;
 }
 
@@ -75,7 +130,6 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "streams of %d tokens at once",
                        streams, max_tokens);
     XL_TRY(xl_check_streams(module, streams));
-    XL_TRY(xl_ops_ready());
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a session");
@@ -94,135 +148,59 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
 void xlstm_session_free(xlstm_session *s) {
     if (!s)
         return;
+    xl_memory *memory = s->m->memory;
     xl_trace_free(&s->trace);
-    xl_free(s->state);
-    xl_free(s->tokens);
-    xl_free(s->vectors);
-    xl_free(s->lengths);
-    xl_free(s->resets);
-    xl_free(s->last);
-    xl_free(s->arena.base);
+    xl_feed_free(&s->feed);
+    memory->give(memory, s->state);
+    memory->give(memory, s->last);
+    memory->give(memory, s->arena.base);
+    xl_place_close(&s->place);
     xl_free(s);
 }
 
-/* Tokens of row b in this call, and of those the ones in a piece. */
-static int length_of(const xlstm_input *in, int b) {
-    return in->lengths ? in->lengths[b] : in->time;
-}
+/* ---- a call ---- */
 
-static int length_in_piece(const xlstm_input *in, int b, int from, int T) {
-    int left = length_of(in, b) - from;
-    return left < 0 ? 0 : left < T ? left : T;
-}
-
-static int longest(const xlstm_session *s, const xlstm_input *in) {
+static int longest(const xlstm_session *s, const xl_given *in) {
     int most = 0;
     for (int b = 0; b < s->B; b++)
-        most = length_of(in, b) > most ? length_of(in, b) : most;
+        most = xl_given_length(in, b) > most ? xl_given_length(in, b) : most;
     return most;
 }
 
-/* The piece's tokens or vectors of one row; padding becomes token 0 or zeros. */
-static void gather_row(xlstm_session *s, const xlstm_input *in, int b, int from, int T) {
-    size_t n = (size_t)s->m->in, row = (size_t)b * (size_t)in->time + (size_t)from,
-           to = (size_t)b * (size_t)T;
-    size_t length = (size_t)length_in_piece(in, b, from, T), rest = (size_t)T - length;
-    if (s->m->vocab) {
-        memcpy(s->tokens + to, in->tokens + row, length * sizeof *s->tokens);
-        memset(s->tokens + to + length, 0, rest * sizeof *s->tokens);
-    } else {
-        memcpy(s->vectors + to * n, in->inputs + row * n, length * n * sizeof *s->vectors);
-        memset(s->vectors + (to + length) * n, 0, rest * n * sizeof *s->vectors);
-    }
-    s->lengths[b] = (int32_t)length;
-    if (in->resets)
-        memcpy(s->resets + to, in->resets + row, (size_t)T);
-}
-
-/* The piece's outputs into rows b*time + from + t of `out`. */
-static void write_outputs(xlstm_session *s, const xl_call *c, const xlstm_input *in, real *out, int from) {
-    int T = c->seq.T, V = s->m->out;
-    xl_view x = s->trace.out;
-    if (T == in->time) {
-        xl_head_forward(s->m, c, xl_rows(out, s->B * T, V), x);
-        return;
-    }
-    for (int b = 0; b < s->B; b++) {
-        real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)V;
-        xl_head_forward(s->m, c, xl_rows(to, T, V), xl_some_rows(x, b * T, T));
-    }
-}
-
-/* What the head will read of the rows whose last token is in the piece. */
-static void keep_last(xlstm_session *s, const xlstm_input *in, int from, int T) {
-    xl_view x = s->trace.out;
-    size_t width = (size_t)s->m->width;
-    for (int b = 0; b < s->B; b++) {
-        int at = length_of(in, b) - 1 - from;
-        if (at >= 0 && at < T)
-            memcpy(s->last + (size_t)b * width, x.p + (size_t)(b * T + at) * x.ld, width * sizeof(real));
-    }
-}
-
-static void zero_padding(const xlstm_session *s, const xlstm_input *in, real *out) {
+/* Zeros where the caller's array has padding; pieces end where the longest row does. */
+static void zero_padding(const xlstm_session *s, const xl_given *in, real *out) {
     size_t V = (size_t)s->m->out, T = (size_t)in->time;
     for (int b = 0; b < s->B; b++) {
-        size_t length = (size_t)length_of(in, b);
+        size_t length = (size_t)xl_given_length(in, b);
         memset(out + ((size_t)b * T + length) * V, 0, (T - length) * V * sizeof *out);
     }
 }
 
-static void write_last(xlstm_session *s, const xlstm_input *in, real *last) {
-    xl_call c = make_call(s, xl_ops_best(), 1);
-    xl_head_forward(s->m, &c, xl_rows(last, s->B, s->m->out), xl_rows(s->last, s->B, s->m->width));
+static xlstm_status write_last(xlstm_session *s, const xl_ops *op, const xl_given *in, real *last) {
+    size_t V = (size_t)s->m->out;
+    xl_call c = last_call(s, op);
+    XL_TRY(write_rows(s, &c, last, xl_rows(s->last, s->B, s->m->width)));
     for (int b = 0; b < s->B; b++)
-        if (!length_of(in, b))
-            memset(last + (size_t)b * (size_t)s->m->out, 0, (size_t)s->m->out * sizeof *last);
-}
-
-static void run(xlstm_session *s, const xlstm_input *in, real *outputs, real *last) {
-    int end = longest(s, in);
-    for (int from = 0, T; from < end; from += T) {
-        T = end - from < s->max ? end - from : s->max;
-        for (int b = 0; b < s->B; b++)
-            gather_row(s, in, b, from, T);
-        xl_call c = make_call(s, xl_ops_best(), T);
-        c.seq.lengths = in->lengths ? s->lengths : NULL;
-        c.seq.resets = in->resets ? s->resets : NULL;
-        xl_stack_forward(s->m, &c, &s->trace, input_of(s, T));
-        if (outputs)
-            write_outputs(s, &c, in, outputs, from);
-        if (last)
-            keep_last(s, in, from, T);
-    }
-    if (outputs && in->lengths)
-        zero_padding(s, in, outputs);
-    if (last)
-        write_last(s, in, last);
-}
-
-static xlstm_status check_tokens(const xlstm_session *s, const xlstm_input *in) {
-    for (int b = 0; b < s->B; b++)
-        for (int t = 0; t < length_of(in, b); t++) {
-            int32_t token = in->tokens[(size_t)b * (size_t)in->time + (size_t)t];
-            if (token < 0 || token >= s->m->vocab)
-                return xl_fail(XLSTM_E_ARGUMENT, "token %d of row %d is %d; tokens must be 0 to %d", t, b,
-                               (int)token, s->m->vocab - 1);
-        }
+        if (!xl_given_length(in, b))
+            memset(last + (size_t)b * V, 0, V * sizeof *last);
     return XLSTM_OK;
 }
 
-static xlstm_status check_input(const xlstm_session *s, const xlstm_input *in) {
-    if (in->time < 1)
-        return xl_fail(XLSTM_E_ARGUMENT, "a session call needs time >= 1; got %d", in->time);
-    if (s->m->vocab ? !in->tokens : !in->inputs)
-        return xl_fail(XLSTM_E_ARGUMENT, "this module takes %s; give an array of them",
-                       s->m->vocab ? "tokens" : "vectors");
-    for (int b = 0; in->lengths && b < s->B; b++)
-        if (in->lengths[b] < 0 || in->lengths[b] > in->time)
-            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)in->lengths[b], b,
-                           in->time);
-    return s->m->vocab ? check_tokens(s, in) : XLSTM_OK;
+static xlstm_status run(xlstm_session *s, const xl_ops *op, const xl_given *in, real *outputs, real *last) {
+    int end = longest(s, in);
+    for (int from = 0, T; from < end; from += T) {
+        T = end - from < s->max ? end - from : s->max;
+        xl_feed_take(&s->feed, in, from, T);
+        xl_feed_put(&s->feed);
+        xl_call c = run_piece(s, op);
+        if (last)
+            keep_last(s, &c);
+        if (outputs)
+            XL_TRY(write_outputs(s, &c, in, outputs, from));
+    }
+    if (outputs && in->lengths)
+        zero_padding(s, in, outputs);
+    return last ? write_last(s, op, in, last) : XLSTM_OK;
 }
 
 xlstm_status xlstm_session_run(xlstm_session *s, const xlstm_input *input, xlstm_real *outputs,
@@ -232,9 +210,14 @@ xlstm_status xlstm_session_run(xlstm_session *s, const xlstm_input *input, xlstm
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_run: the session is NULL; create one");
     XL_TRY(xl_threads_planned(s->threads));
     XL_TRY(take_xlstm_input(&in, input));
-    XL_TRY(check_input(s, &in));
-    run(s, &in, outputs, last);
-    return XLSTM_OK;
+    xl_given given = {.time = in.time,
+                      .tokens = in.tokens,
+                      .vectors = in.inputs,
+                      .lengths = in.lengths,
+                      .resets = in.resets};
+    XL_TRY(xl_feed_check(&s->feed, &given, INT_MAX));
+    const xl_ops *op = xl_enter(&s->place);
+    return xl_leave(&s->place, run(s, op, &given, outputs, last));
 }
 
 static xlstm_input tokens_of(const int32_t *tokens, int time) {
@@ -275,14 +258,31 @@ static real *stream_state(const xlstm_session *s, int stream) {
     return s->state + (size_t)stream * s->m->state_size;
 }
 
+/* The states of `count` streams, from `from` or from the host, or zero. */
+typedef enum { CLEAR, COPY, PUT, GET } move;
+
+static xlstm_status move_state(const xlstm_session *s, move how, int stream, int count, void *other) {
+    xl_memory *memory = s->m->memory;
+    size_t bytes = (size_t)count * s->m->state_size * sizeof(real);
+    real *state = stream_state(s, stream);
+    xlstm_status status = XLSTM_OK;
+    xl_enter(&s->place);
+    if (how == CLEAR)
+        memory->clear(memory, state, bytes);
+    else if (how == COPY)
+        memory->copy(memory, state, other, bytes);
+    else if (how == PUT)
+        memory->put(memory, state, other, bytes);
+    else
+        status = memory->get(memory, other, state, bytes);
+    return xl_leave(&s->place, status);
+}
+
 xlstm_status xlstm_session_reset(xlstm_session *s, int stream) {
-    if (s && stream == -1) {
-        memset(s->state, 0, (size_t)s->B * s->m->state_size * sizeof(real));
-        return XLSTM_OK;
-    }
+    if (s && stream == -1)
+        return move_state(s, CLEAR, 0, s->B, NULL);
     XL_TRY(check_stream(s, stream));
-    memset(stream_state(s, stream), 0, s->m->state_size * sizeof(real));
-    return XLSTM_OK;
+    return move_state(s, CLEAR, stream, 1, NULL);
 }
 
 xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *s) {
@@ -291,8 +291,12 @@ xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *s) {
     if (!out || !s)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_fork needs an address for the copy and a session");
     XL_TRY(xlstm_session_create(out, s->m, s->B, s->max));
-    memcpy((*out)->state, s->state, (size_t)s->B * s->m->state_size * sizeof(real));
-    return XLSTM_OK;
+    xlstm_status status = move_state(*out, COPY, 0, s->B, s->state);
+    if (status != XLSTM_OK) {
+        xlstm_session_free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 size_t xlstm_session_state_size(const xlstm_session *s) {
@@ -303,14 +307,12 @@ xlstm_status xlstm_session_get_state(const xlstm_session *s, int stream, xlstm_r
     XL_TRY(check_stream(s, stream));
     if (!state)
         return xl_fail(XLSTM_E_ARGUMENT, "state is NULL; give room for xlstm_session_state_size() numbers");
-    memcpy(state, stream_state(s, stream), s->m->state_size * sizeof(real));
-    return XLSTM_OK;
+    return move_state(s, GET, stream, 1, state);
 }
 
 xlstm_status xlstm_session_set_state(xlstm_session *s, int stream, const xlstm_real *state) {
     XL_TRY(check_stream(s, stream));
     if (!state)
         return xl_fail(XLSTM_E_ARGUMENT, "state is NULL; give what xlstm_session_get_state() returned");
-    memcpy(stream_state(s, stream), state, s->m->state_size * sizeof(real));
-    return XLSTM_OK;
+    return move_state(s, PUT, stream, 1, (real *)(uintptr_t)state);
 }

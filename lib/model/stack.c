@@ -1,3 +1,4 @@
+/* stack.c - the one loop over sublayers, forward and backward, and the head behind it. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "model/module.h"
@@ -31,16 +32,19 @@ void xl_trace_free(xl_trace *t) {
     *t = (xl_trace){0};
 }
 
+/* Whose dropout: layers have four numbers each, from 4 on. */
+enum { EMBEDDING = 1 };
+
 static xl_view input_forward(const xlstm_module *m, const xl_call *c, xl_input in) {
     if (!m->is_model)
         return in.vectors;
     xl_view x = xl_arena_view(c->keep, xl_tokens(c), m->first);
     if (m->vocab)
-        xl_embed(c, x, in.tokens, m->embed);
+        c->op->embed(x, in.tokens, xl_weight_matrix(c, m->embed, m->vocab, m->first));
     else
         xl_linear(c, x, in.vectors, m->in_w, m->in_b);
     if (m->config.embedding_dropout && c->dropout > 0)
-        c->op->dropout(x, x, c->dropout, xl_hash(c->seed, 1));
+        c->op->dropout(x, x, c->dropout, c->seed, EMBEDDING);
     return x;
 }
 
@@ -48,10 +52,7 @@ static xl_view input_forward(const xlstm_module *m, const xl_call *c, xl_input i
 static xl_view stream_buffer(const xl_call *c, xl_view pair[2], int i, int cols) {
     if (c->train)
         return xl_arena_view(c->keep, xl_tokens(c), cols);
-    xl_view v = pair[i & 1];
-    v.cols = cols;
-    v.ld = (size_t)cols;
-    return v;
+    return xl_rows(pair[i & 1].p, xl_tokens(c), cols);
 }
 
 static int widest(const xlstm_module *m) {
@@ -126,7 +127,7 @@ static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in,
         return;
     }
     if (m->config.embedding_dropout && c->dropout > 0)
-        c->op->dropout(d, d, c->dropout, xl_hash(c->seed, 1));
+        c->op->dropout(d, d, c->dropout, c->seed, EMBEDDING);
     if (m->vocab) {
         c->op->embed_dw(c->dw + m->embed, d, in.tokens);
         return;
@@ -153,12 +154,18 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *
     xl_arena_release(c->temp, start);
 }
 
+int xl_head_rows(const xlstm_module *m, int rows) {
+    enum { NUMBERS = 1 << 24, LEAST = 32 };
+    int some = NUMBERS / m->out < LEAST ? LEAST : NUMBERS / m->out;
+    return some < rows ? some : rows;
+}
+
 int xl_head_is_capped(const xlstm_module *m) {
     return m->is_model && m->config.output_logit_soft_cap > 0;
 }
 
 int xl_head_is_matrix(const xlstm_module *m) {
-    return m->is_model && m->vocab && m->head_b == XL_NONE && !(m->head_w & XL_PACKED) &&
+    return m->is_model && m->vocab && m->head_b == XL_NONE && !xl_packing_has(&m->packed, m->head_w) &&
            !xl_head_is_capped(m);
 }
 

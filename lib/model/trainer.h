@@ -2,12 +2,15 @@
 #ifndef XL_TRAINER_H
 #define XL_TRAINER_H
 
-#include "model/module.h"
+#include "model/feed.h"
+#include "model/loss.h"
 #include "xlstm/train.h"
 
 struct xlstm_trainer {
     xlstm_module *m;
     xlstm_trainer_config config;
+    const xl_loss *loss;
+    xl_place place;
     real dropout;
     int dropping;
     int threads;    /* that memory is planned for */
@@ -17,14 +20,17 @@ struct xlstm_trainer {
     real *state[2]; /* [B, state_size]: before and after a call; NULL without carried state. Without gradients
                        one */
     int current;    /* which of them the next call starts from */
-    int32_t *tokens, *targets, *lengths; /* copies of the batch, with padding made harmless */
-    unsigned char *resets;
-    real *vectors, *outputs, *weights, *each;
-    int has_lengths, has_resets, has_weights, T; /* of the batch in hand */
-    int has_tape;                                /* a forward waits for its backward */
+    xl_feed feed;   /* the batch in hand */
+    double *sum;    /* [1], of losses or of the gradient's squares */
+    real *each;     /* [B, T], losses */
+    int has_tape;   /* a forward waits for its backward */
     xl_call call;
     xl_arena keep, temp;
     xl_trace trace;
 };
+
+/* The sum of the squares of `count` numbers of the gradient, from `from` on; inside a public call. */
+xlstm_status xl_trainer_sumsq(const xlstm_trainer *tr, const xl_ops *op, size_t from, size_t count,
+                              double *sum);
 
 #endif

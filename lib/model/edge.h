@@ -1,0 +1,16 @@
+/* edge.h - where a caller's arrays meet tensors. In the host's memory they are tensors themselves, and
+ * nothing is copied; elsewhere what is for the caller is made in planned memory and then brought. */
+#ifndef XL_EDGE_H
+#define XL_EDGE_H
+
+#include "model/module.h"
+
+/* How many of `rows` outputs of the module can be made at a time. */
+int xl_edge_rows(const xlstm_module *m, int rows);
+/* Where an op is to write rows for the caller; user: his array, NULL while memory is planned. */
+xl_view xl_edge_out(const xlstm_module *m, xl_arena *temp, real *user, int rows, int cols);
+xlstm_status xl_edge_deliver(const xlstm_module *m, real *user, xl_view made);
+/* y = the caller's rows. */
+void xl_edge_take(const xlstm_module *m, const xl_ops *op, xl_view y, const real *user);
+
+#endif
