@@ -54,7 +54,11 @@ void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float
                    const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
 void xl_blas_one_thread(void);
 
-/* The ops on matrices of reals by xl_gemm. */
+/* With so few rows, reading the matrix is all the time there is, and BLAS reads it at half the speed of
+ * memory: there linear has kernels of its own. */
+enum { XL_FEW_ROWS = 4 };
+
+/* The ops on matrices of reals by xl_gemm, for more rows than that. */
 void xl_gemm_linear(xl_view y, xl_view x, const float *W, const float *b);
 void xl_gemm_linear_dx(xl_view dx, xl_view dy, const float *W, int add);
 void xl_gemm_linear_dw(float *dW, float *db, xl_view x, xl_view dy);
@@ -66,7 +70,7 @@ void xl_column_sums(float *db, xl_view dy);
 
 /* The op xent_linear by other ops of a table: logits of some rows are made whole, then those of the next. */
 void xl_xent_linear_by_rows(const xl_ops *op, float *each, xl_view dx, float *dW, xl_view x, const float *W,
-                            int classes, const int32_t *targets, const float *scale, float *logits);
+                            int classes, const int32_t *targets, const float *scale, float *scratch);
 uint64_t xl_xent_linear_by_rows_scratch(int rows, int classes, int width);
 
 #endif

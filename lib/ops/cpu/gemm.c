@@ -1,116 +1,144 @@
-/* The products of the ops table. A product is cut into tiles whose number depends on its shape alone; BLAS
- * itself is held at one thread, so there is never a second thread pool and no result depends on the thread
- * count. */
+/* gemm.c - products with matrices of reals by xl_gemm. A product is cut into tiles whose number depends on
+ * its shape alone; BLAS itself is held at one thread, so there is never a second thread pool and no result
+ * depends on the thread count. */
 #include "ops/cpu/cpu.h"
 
 enum { TILE_ROWS = 256, TILE_WIDTH = 2048, ENOUGH_TILES = 8, SMALL_TILE = 1 << 22 };
-enum { TILE_COLS = 512, FEW_ROWS = 4, WORTH_A_TASK = 1 << 18 };
-
-typedef struct {
-    int tA, tB, M, N, K;
-    const float *A, *B;
-    size_t lda, ldb, ldc;
-    float beta, *C;
-    int rows, cols; /* of a tile */
-    int columns;    /* tiles across */
-} product;
+enum { TILE_COLS = 512, WORTH_A_TASK = 1 << 18 };
 
 static int tiles(int n, int size) {
     return (n + size - 1) / size;
 }
 
-static void product_tile(void *context, int index, int thread) {
+/* From `from` on, how many of n are in a tile of `size`. */
+static int part(int n, int from, int size) {
+    return n - from < size ? n - from : size;
+}
+
+/* ---- one product ---- */
+
+/* Number (i, k) lies at p[i*ld + k], or at p[k*ld + i] if it is transposed. */
+typedef struct {
+    const float *p;
+    ptrdiff_t ld;
+    int transposed;
+} operand;
+
+static operand of_view(xl_view v) {
+    return (operand){v.p, v.ld, 0};
+}
+
+static operand transposed(operand a) {
+    return (operand){a.p, a.ld, !a.transposed};
+}
+
+static const float *at(const operand *a, int row, int col) {
+    return a->transposed ? a->p + col * a->ld + row : a->p + row * a->ld + col;
+}
+
+/* C[M,N] = A[M,K] B[K,N], added to C where `add` */
+typedef struct {
+    xl_view C;
+    operand A, B;
+    int K, add;
+    int rows, cols; /* of a tile */
+    int across;     /* tiles side by side */
+} product;
+
+/* Rows m .. and columns n .. of C. */
+static void multiply_part(const product *p, int m, int n, int rows, int cols) {
+    xl_gemm(p->A.transposed, p->B.transposed, rows, cols, p->K, 1, at(&p->A, m, 0), p->A.ld, at(&p->B, 0, n),
+            p->B.ld, p->add ? 1 : 0, xl_row(p->C, m) + n, p->C.ld);
+}
+
+static void multiply_tile(void *context, int index, int thread) {
     const product *p = context;
+    int m = index / p->across * p->rows, n = index % p->across * p->cols;
     (void)thread;
-    int m = index / p->columns * p->rows, n = index % p->columns * p->cols;
-    int rows = p->M - m < p->rows ? p->M - m : p->rows, cols = p->N - n < p->cols ? p->N - n : p->cols;
-    const float *A = p->A + (p->tA ? (size_t)m : (size_t)m * p->lda);
-    const float *B = p->B + (p->tB ? (size_t)n * p->ldb : (size_t)n);
-    xl_gemm(p->tA, p->tB, rows, cols, p->K, 1, A, p->lda, B, p->ldb, p->beta, p->C + (size_t)m * p->ldc + n,
-            p->ldc);
+    multiply_part(p, m, n, part(p->C.rows, m, p->rows), part(p->C.cols, n, p->cols));
 }
 
 /* BLAS brings every tile's two sides into an order of its own first, so tiles are as large as leaves each
  * thread some; wide ones do better than high ones. */
 static void multiply(product p) {
-    if (p.M < 1 || p.N < 1 || p.K < 1)
+    int M = p.C.rows, N = p.C.cols;
+    if (M < 1 || N < 1 || p.K < 1)
         return;
-    p.rows = p.M < TILE_ROWS ? p.M : TILE_ROWS;
-    p.cols = p.N < TILE_WIDTH ? p.N : TILE_WIDTH;
-    while (tiles(p.M, p.rows) * tiles(p.N, p.cols) < ENOUGH_TILES &&
+    p.rows = part(M, 0, TILE_ROWS);
+    p.cols = part(N, 0, TILE_WIDTH);
+    while (tiles(M, p.rows) * tiles(N, p.cols) < ENOUGH_TILES &&
            (double)p.rows * p.cols * p.K > 2.0 * SMALL_TILE) {
         if (p.rows > TILE_ROWS / 2 || p.cols < TILE_ROWS)
             p.rows = (p.rows + 1) / 2;
         else
             p.cols = (p.cols + 1) / 2;
     }
-    p.columns = tiles(p.N, p.cols);
-    xl_parallel(tiles(p.M, p.rows) * p.columns, product_tile, &p);
+    p.across = tiles(N, p.cols);
+    xl_parallel(tiles(M, p.rows) * p.across, multiply_tile, &p);
 }
 
+/* ---- linear ---- */
+
 typedef struct {
-    xl_view v;
+    xl_view y;
     const float *b;
-    float *db;
 } bias;
+
+static void set_rows(xl_view y, const float *b) {
+    for (int n = 0; n < y.rows; n++)
+        for (int o = 0; o < y.cols; o++)
+            xl_row(y, n)[o] = b[o];
+}
 
 static void bias_rows(void *context, int index, int thread) {
     const bias *a = context;
+    int from = index * TILE_ROWS;
     (void)thread;
-    for (int n = index * TILE_ROWS; n < a->v.rows && n < (index + 1) * TILE_ROWS; n++) {
-        float *y = a->v.p + (size_t)n * a->v.ld;
-        for (int o = 0; o < a->v.cols; o++)
-            y[o] = a->b[o];
-    }
+    set_rows(xl_some_rows(a->y, from, part(a->y.rows, from, TILE_ROWS)), a->b);
 }
 
-static void linear(xl_view y, xl_view x, const float *W, const float *b) {
-    bias fill = {y, b, NULL};
-    if (y.rows <= FEW_ROWS) { /* BLAS reads the matrix at half the speed of memory */
-        xl_ops_cpu()->linear_packed(y, x, xl_real_matrix(W, y.cols, x.cols), b);
-        return;
-    }
+void xl_gemm_linear(xl_view y, xl_view x, const float *W, const float *b) {
+    operand w = {W, x.cols, 0};
     if (b)
-        xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &fill);
-    multiply((product){0, 1, y.rows, y.cols, x.cols, x.p, W, x.ld, (size_t)x.cols, y.ld, b ? 1.0f : 0.0f, y.p,
-                       0, 0, 0});
+        xl_parallel(tiles(y.rows, TILE_ROWS), bias_rows, &(bias){y, b});
+    multiply((product){.C = y, .A = of_view(x), .B = transposed(w), .K = x.cols, .add = b != NULL});
 }
 
-static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
-    multiply((product){0, 0, dx.rows, dx.cols, dy.cols, dy.p, W, dy.ld, (size_t)dx.cols, dx.ld,
-                       add ? 1.0f : 0.0f, dx.p, 0, 0, 0});
+void xl_gemm_linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
+    operand w = {W, dx.cols, 0};
+    multiply((product){.C = dx, .A = of_view(dy), .B = w, .K = dy.cols, .add = add});
 }
 
-static void column_sums(void *context, int index, int thread) {
-    const bias *a = context;
-    (void)thread;
-    int from = index * TILE_COLS, to = from + TILE_COLS < a->v.cols ? from + TILE_COLS : a->v.cols;
-    for (int n = 0; n < a->v.rows; n++) {
-        const float *dy = a->v.p + (size_t)n * a->v.ld;
-        for (int o = from; o < to; o++)
-            a->db[o] += dy[o];
-    }
-}
-
-void xl_column_sums(float *db, xl_view dy) {
-    bias sums = {dy, NULL, db};
-    xl_parallel(tiles(dy.cols, TILE_COLS), column_sums, &sums);
-}
-
-static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
-    multiply(
-        (product){1, 0, dy.cols, x.cols, x.rows, dy.p, x.p, dy.ld, x.ld, (size_t)x.cols, 1, dW, 0, 0, 0});
+void xl_gemm_linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
+    xl_view C = xl_rows(dW, dy.cols, x.cols);
+    multiply((product){.C = C, .A = transposed(of_view(dy)), .B = of_view(x), .K = x.rows, .add = 1});
     if (db)
         xl_column_sums(db, dy);
 }
 
-static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const float *W, int classes,
-                        const int32_t *targets, float scale, float *scratch) {
-    xl_xent_linear_by_rows(xl_ops_cpu(), each, dx, dW, x, W, classes, targets, scale, scratch);
+typedef struct {
+    float *db;
+    xl_view dy;
+} sums;
+
+static void add_rows(float *db, xl_view dy) {
+    for (int n = 0; n < dy.rows; n++)
+        for (int o = 0; o < dy.cols; o++)
+            db[o] += xl_row(dy, n)[o];
 }
 
-/* ---- block-diagonal
- * ------------------------------------------------------------------------------------------- */
+static void sum_columns(void *context, int index, int thread) {
+    const sums *a = context;
+    int from = index * TILE_COLS;
+    (void)thread;
+    add_rows(a->db + from, xl_cols(a->dy, from, part(a->dy.cols, from, TILE_COLS)));
+}
+
+void xl_column_sums(float *db, xl_view dy) {
+    xl_parallel(tiles(dy.cols, TILE_COLS), sum_columns, &(sums){db, dy});
+}
+
+/* ---- block-diagonal ---- */
 
 typedef struct {
     xl_view y, x; /* outputs' side and inputs' side */
@@ -121,48 +149,50 @@ typedef struct {
     xl_task *task; /* of one block and some rows */
 } blocks;
 
-/* One block over some rows. */
-static void heads_tile(void *context, int index, int thread) {
-    const blocks *a = context;
-    int j = index % a->s.n, from = index / a->s.n * TILE_ROWS;
-    int rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
-    float *y = a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep);
-    (void)thread;
-    for (int n = 0; a->b && n < rows; n++)
-        for (int o = 0; o < a->s.out; o++)
-            y[(size_t)n * a->y.ld + (size_t)o] = a->b[j * a->s.out + o];
-    xl_gemm(0, 1, rows, a->s.out, a->s.in, 1, a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in),
-            a->x.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->b ? 1 : 0, y,
-            a->y.ld);
+/* One block's share of a tile of rows, and where its matrix and its biases begin. */
+typedef struct {
+    xl_view y, x;
+    ptrdiff_t matrix;
+    int bias;
+} block;
+
+static block block_of(const blocks *a, int index, int tile_rows) {
+    xl_heads s = a->s;
+    int j = index % s.n, from = index / s.n * tile_rows, rows = part(a->y.rows, from, tile_rows);
+    return (block){xl_cols(xl_some_rows(a->y, from, rows), j * s.ystep, s.out),
+                   xl_cols(xl_some_rows(a->x, from, rows), j * s.in, s.in), (ptrdiff_t)j * s.out * s.in,
+                   j * s.out};
 }
 
-/* One block: with few rows reading it is all the time there is. */
-static void heads_few(void *context, int j, int thread) {
+static void heads_tile(void *context, int index, int thread) {
     const blocks *a = context;
+    block k = block_of(a, index, TILE_ROWS);
     (void)thread;
-    linear(xl_cols(a->y, j * a->s.ystep, a->s.out), xl_cols(a->x, j * a->s.in, a->s.in),
-           a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, a->b ? a->b + j * a->s.out : NULL);
+    if (a->b)
+        set_rows(k.y, a->b + k.bias);
+    product p = {
+        .C = k.y, .A = of_view(k.x), .B = {a->W + k.matrix, a->s.in, 1}, .K = a->s.in, .add = a->b != NULL};
+    multiply_part(&p, 0, 0, p.C.rows, p.C.cols);
 }
 
 static void heads_dx_tile(void *context, int index, int thread) {
     const blocks *a = context;
-    int j = index % a->s.n, from = index / a->s.n * TILE_ROWS;
-    int rows = a->y.rows - from < TILE_ROWS ? a->y.rows - from : TILE_ROWS;
+    block k = block_of(a, index, TILE_ROWS);
+    product p = {
+        .C = k.x, .A = of_view(k.y), .B = {a->W + k.matrix, a->s.in, 0}, .K = a->s.out, .add = a->add};
     (void)thread;
-    xl_gemm(0, 0, rows, a->s.in, a->s.out, 1, a->y.p + (size_t)from * a->y.ld + (size_t)(j * a->s.ystep),
-            a->y.ld, a->W + (size_t)j * (size_t)a->s.out * (size_t)a->s.in, (size_t)a->s.in, a->add ? 1 : 0,
-            a->x.p + (size_t)from * a->x.ld + (size_t)(j * a->s.in), a->x.ld);
+    multiply_part(&p, 0, 0, p.C.rows, p.C.cols);
 }
 
 static void heads_dw_block(void *context, int j, int thread) {
     const blocks *a = context;
-    size_t size = (size_t)a->s.out * (size_t)a->s.in;
+    block k = block_of(a, j, a->y.rows);
+    xl_view C = xl_rows(a->dW + k.matrix, a->s.out, a->s.in);
+    product p = {.C = C, .A = transposed(of_view(k.y)), .B = of_view(k.x), .K = a->y.rows, .add = 1};
     (void)thread;
-    xl_gemm(1, 0, a->s.out, a->s.in, a->y.rows, 1, a->y.p + (size_t)(j * a->s.ystep), a->y.ld,
-            a->x.p + (size_t)(j * a->s.in), a->x.ld, 1, a->dW + (size_t)j * size, (size_t)a->s.in);
-    for (int n = 0; a->db && n < a->y.rows; n++)
-        for (int o = 0; o < a->s.out; o++)
-            a->db[j * a->s.out + o] += a->y.p[(size_t)n * a->y.ld + (size_t)(j * a->s.ystep + o)];
+    multiply_part(&p, 0, 0, p.C.rows, p.C.cols);
+    if (a->db)
+        add_rows(a->db + k.bias, k.y);
 }
 
 static void every_block(void *context, int tile, int thread) {
@@ -179,32 +209,17 @@ static void by_tiles(blocks a, int rows, int count) {
         xl_parallel(count * a.s.n, a.task, &a);
 }
 
-static int tile_rows(int rows) {
-    return rows < TILE_ROWS ? rows : TILE_ROWS;
-}
-
 void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s, .task = heads_tile};
-    if (y.rows <= FEW_ROWS)
-        xl_parallel(s.n, heads_few, &a);
-    else
-        by_tiles(a, tile_rows(y.rows), tiles(y.rows, TILE_ROWS));
+    by_tiles(a, part(y.rows, 0, TILE_ROWS), tiles(y.rows, TILE_ROWS));
 }
 
 void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
     blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .task = heads_dx_tile};
-    by_tiles(a, tile_rows(dy.rows), tiles(dy.rows, TILE_ROWS));
+    by_tiles(a, part(dy.rows, 0, TILE_ROWS), tiles(dy.rows, TILE_ROWS));
 }
 
 void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
     blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s, .task = heads_dw_block};
     by_tiles(a, x.rows, 1); /* sums are over all rows */
-}
-
-void xl_install_gemm(xl_ops *t) {
-    xl_blas_one_thread();
-    t->linear = linear;
-    t->linear_dx = linear_dx;
-    t->linear_dw = linear_dw;
-    t->xent_linear = xent_linear;
 }

@@ -1,12 +1,14 @@
-/* Block-diagonal products with small blocks. Of few numbers BLAS would spend its time on being called. Blocks
- * of 4 x 4, which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap c of each is
- * one multiplication of its weights by the vector in which every block's number c stands in all its four
- * places. */
+/* isa_heads.c - block-diagonal products with small blocks. Of few numbers BLAS would spend its time on being
+ * called. Blocks of 4 x 4, which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap
+ * c of each is one multiplication of its weights by the vector in which every block's number c stands in all
+ * its four places. */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
 enum { ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
 enum { SMALL_BLOCK = 16, FEW_ROWS = 8, FEW_NUMBERS = 64 };
+
+static const xl_ops *own; /* the table these kernels are in */
 
 typedef struct {
     xl_view y, x; /* outputs' side and inputs' side */
@@ -20,17 +22,15 @@ static int pieces(int n, int size) {
     return (n + size - 1) / size;
 }
 
-/* ---- any small block
- * ------------------------------------------------------------------------------------------- */
+/* ---- any small block ---- */
 
 static void any_rows(const blocks *a) {
     int in = a->s.in, out = a->s.out;
     for (int n = 0; n < a->y.rows; n++) {
-        const float *x = a->x.p + (size_t)n * a->x.ld;
-        float *y = a->y.p + (size_t)n * a->y.ld;
+        const float *x = xl_row(a->x, n), *w = a->W;
+        float *y = xl_row(a->y, n);
         for (int j = 0; j < a->s.n; j++)
-            for (int o = 0; o < out; o++) {
-                const float *w = a->W + ((size_t)j * (size_t)out + (size_t)o) * (size_t)in;
+            for (int o = 0; o < out; o++, w += in) {
                 float sum = a->b ? a->b[j * out + o] : 0;
                 for (int c = 0; c < in; c++)
                     sum += w[c] * x[j * in + c];
@@ -39,10 +39,10 @@ static void any_rows(const blocks *a) {
     }
 }
 
-/* ---- blocks of 4 x 4
- * ------------------------------------------------------------------------------------------- */
+/* ---- blocks of 4 x 4 ---- */
 
-#define SPREAD(x, c)                                                                                         \
+/* Number c of each of the four blocks in x, in all its block's places. */
+#define EACH_BLOCKS(x, c)                                                                                    \
     __builtin_shufflevector(x, x, c, c, c, c, 4 + c, 4 + c, 4 + c, 4 + c, 8 + c, 8 + c, 8 + c, 8 + c,        \
                             12 + c, 12 + c, 12 + c, 12 + c)
 
@@ -63,7 +63,10 @@ static inline void store(float *p, const floats *v, int n) {
         memcpy(p, v, (size_t)n * sizeof *p);
 }
 
-/* The four taps of every 16 columns; of the last columns those that are there. */
+/* The four taps of every 16 columns; of the last columns those that are there:
+ *
+ *     | 16 columns: W(i, 0) x 16, W(i, 1) x 16, W(i, 2) x 16, W(i, 3) x 16 | the next 16 | ... |
+ */
 static void taps_of(float *taps, const float *W, int cols, int back) {
     for (int i = 0; i < cols; i++)
         for (int c = 0; c < B; c++)
@@ -80,10 +83,10 @@ static void four_rows(void *context, int index, int thread) {
     (void)thread;
     for (int at = 0; at < cols; at += SLICE) {
         int width = cols - at < SLICE ? cols - at : SLICE;
-        taps_of(taps, a->W + (size_t)at * B, width, a->back);
+        taps_of(taps, a->W + (ptrdiff_t)at * B, width, a->back);
         for (int n = index * ROWS; n < last; n++) {
-            const float *x = from.p + (size_t)n * from.ld + at;
-            float *y = to.p + (size_t)n * to.ld + at;
+            const float *x = xl_row(from, n) + at;
+            float *y = xl_row(to, n) + at;
             for (int i = 0; i < width; i += LANES) {
                 const float *w = taps + i * B;
                 floats v, sum = {0};
@@ -92,10 +95,10 @@ static void four_rows(void *context, int index, int thread) {
                     load(&sum, y + i, width - i);
                 else if (a->b)
                     load(&sum, a->b + at + i, width - i);
-                sum += FLOATS(w) * SPREAD(v, 0);
-                sum += FLOATS(w + LANES) * SPREAD(v, 1);
-                sum += FLOATS(w + 2 * LANES) * SPREAD(v, 2);
-                sum += FLOATS(w + 3 * LANES) * SPREAD(v, 3);
+                sum += FLOATS(w) * EACH_BLOCKS(v, 0);
+                sum += FLOATS(w + LANES) * EACH_BLOCKS(v, 1);
+                sum += FLOATS(w + 2 * LANES) * EACH_BLOCKS(v, 2);
+                sum += FLOATS(w + 3 * LANES) * EACH_BLOCKS(v, 3);
                 store(y + i, &sum, width - i);
             }
         }
@@ -121,14 +124,14 @@ static void few_rows(const blocks *a) {
     int cols = a->s.n * B, whole = cols / LANES * LANES;
     blocks rest = *a; /* the last columns */
     rest.s.n = (cols - whole) / B;
-    rest.x.p += whole;
-    rest.y.p += whole;
-    rest.W = a->W + (size_t)whole * B;
+    rest.x = xl_cols(a->x, whole, cols - whole);
+    rest.y = xl_cols(a->y, whole, cols - whole);
+    rest.W = a->W + (ptrdiff_t)whole * B;
     rest.b = a->b ? a->b + whole : NULL;
     for (int n = 0; n < a->y.rows; n++)
         for (int i = 0; i < whole; i += LANES)
-            four_blocks(a->y.p + (size_t)n * a->y.ld + i, a->x.p + (size_t)n * a->x.ld + i,
-                        a->W + (size_t)i * B, a->b ? a->b + i : NULL);
+            four_blocks(xl_row(a->y, n) + i, xl_row(a->x, n) + i, a->W + (ptrdiff_t)i * B,
+                        a->b ? a->b + i : NULL);
     any_rows(&rest);
 }
 
@@ -136,21 +139,22 @@ static void few_rows(const blocks *a) {
 static inline void four_dw(const blocks *a, int at, int width) {
     floats sums[GROUPS][B] = {{{0}}}, bias[GROUPS] = {{0}};
     for (int n = 0; n < a->y.rows; n++) {
-        const float *x = a->x.p + (size_t)n * a->x.ld + at, *dy = a->y.p + (size_t)n * a->y.ld + at;
+        const float *x = xl_row(a->x, n) + at, *dy = xl_row(a->y, n) + at;
         for (int g = 0; g < GROUPS && g * LANES < width; g++) {
             floats d, v;
             load(&d, dy + g * LANES, width - g * LANES);
             load(&v, x + g * LANES, width - g * LANES);
-            sums[g][0] += SPREAD(d, 0) * v;
-            sums[g][1] += SPREAD(d, 1) * v;
-            sums[g][2] += SPREAD(d, 2) * v;
-            sums[g][3] += SPREAD(d, 3) * v;
+            sums[g][0] += EACH_BLOCKS(d, 0) * v;
+            sums[g][1] += EACH_BLOCKS(d, 1) * v;
+            sums[g][2] += EACH_BLOCKS(d, 2) * v;
+            sums[g][3] += EACH_BLOCKS(d, 3) * v;
             bias[g] += d;
         }
     }
     for (int i = 0; i < width; i++) {
+        float *dW = a->dW + (ptrdiff_t)((at + i) / B) * B * B;
         for (int o = 0; o < B; o++)
-            a->dW[(size_t)(at + i) / B * B * B + (size_t)(o * B + i % B)] += sums[i / LANES][o][i % LANES];
+            dW[o * B + i % B] += sums[i / LANES][o][i % LANES];
         if (a->db)
             a->db[at + i] += bias[i / LANES][i % LANES];
     }
@@ -166,8 +170,24 @@ static void four_dw_columns(void *context, int index, int thread) {
         four_dw(a, at, width);
 }
 
-/* ---- the ops
- * --------------------------------------------------------------------------------------------------- */
+/* ---- any matrix ---- */
+
+typedef struct {
+    xl_view y, x;
+    xl_matrix W;
+    const float *b;
+    xl_heads s;
+} products;
+
+static void one_product(void *context, int j, int thread) {
+    const products *p = context;
+    xl_heads s = p->s;
+    (void)thread;
+    own->linear(xl_cols(p->y, j * s.ystep, s.out), xl_cols(p->x, j * s.in, s.in),
+                xl_matrix_rows(p->W, j * s.out, s.out), p->b ? p->b + j * s.out : NULL);
+}
+
+/* ---- the ops ---- */
 
 static int four(xl_heads s) {
     return s.in == B && s.out == B && s.ystep == B;
@@ -177,16 +197,25 @@ static int few(xl_heads s, int rows) {
     return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK && (rows < FEW_ROWS || rows * s.in < FEW_NUMBERS);
 }
 
-static void heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
-    blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s};
+static void heads_real(xl_view y, xl_view x, xl_matrix W, const float *b, xl_heads s) {
+    blocks a = {.y = y, .x = x, .W = W.data, .b = b, .s = s};
     if (four(s) && y.rows < FEW_ROWS)
         few_rows(&a);
     else if (four(s))
         xl_parallel(pieces(y.rows, ROWS), four_rows, &a);
     else if (few(s, y.rows))
         any_rows(&a);
+    else if (y.rows <= XL_FEW_ROWS)
+        xl_parallel(s.n, one_product, &(products){y, x, W, b, s});
     else
-        xl_gemm_heads(y, x, W, b, s);
+        xl_gemm_heads(y, x, W.data, b, s);
+}
+
+static void heads(xl_view y, xl_view x, xl_matrix W, const float *b, xl_heads s) {
+    if (W.type == XL_REAL)
+        heads_real(y, x, W, b, s);
+    else
+        xl_parallel(s.n, one_product, &(products){y, x, W, b, s});
 }
 
 static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
@@ -205,8 +234,9 @@ static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
         xl_gemm_heads_dw(dW, db, x, dy, s);
 }
 
-void XL_ISA_NAME(xl_install_heads)(xl_ops *t) {
-    t->heads = heads;
-    t->heads_dx = heads_dx;
-    t->heads_dw = heads_dw;
+void XL_ISA_NAME(xl_install_heads)(xl_ops *table) {
+    own = table;
+    table->heads = heads;
+    table->heads_dx = heads_dx;
+    table->heads_dw = heads_dw;
 }
