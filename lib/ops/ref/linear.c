@@ -1,38 +1,55 @@
+/* linear.c - products with a matrix of weights. A product is a sum over inputs in their order, and only then
+ * the bias: every kernel is held against that. docs/math/blocks.md */
 #include "ops/ref/helpers.h"
 
-void xl_ref_linear(xl_view y, xl_view x, const real *W, const real *b) {
+/* y = x W' + b. x [N, I], y [N, O], W [O, I], b [O] or NULL:
+ *
+ *     y_no = sum_i x_ni W_oi + b_o
+ *
+ * W may be of any type of number; gradients are of reals. */
+void xl_ref_linear(xl_view y, xl_view x, xl_matrix W, const real *b) {
     for (int n = 0; n < y.rows; n++)
         for (int o = 0; o < y.cols; o++)
-            row(y, n)[o] = dot(row(x, n), W + (size_t)o * x.cols, x.cols) + (b ? b[o] : 0);
+            xl_row(y, n)[o] = dot_row(0, xl_row(x, n), &W, o) + (b ? b[o] : 0);
 }
 
+/* y is linear in x, W and b, so each has the other as its gradient:
+ *
+ *     dx = dy W        dW += dy' x        db += sum over n of dy_n
+ */
 void xl_ref_linear_dx(xl_view dx, xl_view dy, const real *W, int add) {
-    for (int n = 0; n < dx.rows; n++) {
-        if (!add)
-            clear(row(dx, n), dx.cols);
+    xl_view w = xl_const_rows(W, dy.cols, dx.cols);
+    if (!add)
+        clear(dx);
+    for (int n = 0; n < dx.rows; n++)
         for (int o = 0; o < dy.cols; o++)
-            axpy(row(dx, n), row(dy, n)[o], W + (size_t)o * dx.cols, dx.cols);
-    }
+            axpy(xl_row(dx, n), xl_row(dy, n)[o], xl_row(w, o), dx.cols);
 }
 
 void xl_ref_linear_dw(real *dW, real *db, xl_view x, xl_view dy) {
+    xl_view dw = xl_rows(dW, dy.cols, x.cols);
     for (int n = 0; n < dy.rows; n++) {
         for (int o = 0; o < dy.cols; o++)
-            axpy(dW + (size_t)o * x.cols, row(dy, n)[o], row(x, n), x.cols);
+            axpy(xl_row(dw, o), xl_row(dy, n)[o], xl_row(x, n), x.cols);
         if (db)
-            axpy(db, 1, row(dy, n), dy.cols);
+            axpy(db, 1, xl_row(dy, n), dy.cols);
     }
 }
 
-/* Each block is a linear layer between slices of columns. */
-static size_t block(xl_heads s, int j) {
-    return (size_t)j * (size_t)s.out * (size_t)s.in;
+/* A block-diagonal matrix: each of n blocks is a linear layer between slices of columns.
+ *
+ *     W: | block 0: out x in | block 1 | ... | block n-1 |        b: | out | out | ... |
+ *     x: block j reads columns j in ...        y: and writes columns j ystep ...
+ *
+ * ystep > out leaves room for what other matrices write: four of them make the sLSTM's [H, 4, dh]. */
+static ptrdiff_t block(xl_heads s, int j) {
+    return (ptrdiff_t)j * s.out * s.in;
 }
 
-void xl_ref_heads(xl_view y, xl_view x, const real *W, const real *b, xl_heads s) {
+void xl_ref_heads(xl_view y, xl_view x, xl_matrix W, const real *b, xl_heads s) {
     for (int j = 0; j < s.n; j++)
-        xl_ref_linear(xl_cols(y, j * s.ystep, s.out), xl_cols(x, j * s.in, s.in), W + block(s, j),
-                      b ? b + j * s.out : NULL);
+        xl_ref_linear(xl_cols(y, j * s.ystep, s.out), xl_cols(x, j * s.in, s.in),
+                      xl_matrix_rows(W, j * s.out, s.out), b ? b + j * s.out : NULL);
 }
 
 void xl_ref_heads_dx(xl_view dx, xl_view dy, const real *W, xl_heads s, int add) {

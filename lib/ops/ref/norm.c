@@ -1,5 +1,11 @@
+/* norm.c - LayerNorm (arXiv 1607.06450), RMSNorm (1910.07467) and, over several slices of the columns,
+ * GroupNorm (1803.08494). docs/math/blocks.md derives the gradient. */
 #include "ops/ref/helpers.h"
 
+/* x, y [N, D]; w, b [D]. With n = D / groups and x_c any number of a slice:
+ *
+ *     mean = sum x_c / n (RMSNorm: 0)        rstd = 1 / sqrt(sum (x_c - mean)^2 / n + eps)
+ *     x^_c = (x_c - mean) rstd               y_c = w_c x^_c + b_c */
 typedef struct {
     real mean, rstd;
 } moments;
@@ -15,6 +21,7 @@ static moments measure(const real *x, int n, xl_norm norm) {
     return (moments){mean, 1 / sqrt(square / n + norm.eps)};
 }
 
+/* The paper's family stores w - 1. */
 static real weight(const real *w, int c, xl_norm norm) {
     return w ? w[c] + (norm.plus_one ? 1 : 0) : 1;
 }
@@ -23,12 +30,13 @@ void xl_ref_norm(xl_view y, xl_view x, const real *w, const real *b, xl_norm nor
     int size = x.cols / norm.groups;
     for (int n = 0; n < x.rows; n++)
         for (int first = 0; first < x.cols; first += size) {
-            moments s = measure(row(x, n) + first, size, norm);
+            moments s = measure(xl_row(x, n) + first, size, norm);
             for (int c = first; c < first + size; c++)
-                row(y, n)[c] = (row(x, n)[c] - s.mean) * s.rstd * weight(w, c, norm) + (b ? b[c] : 0);
+                xl_row(y, n)[c] = (xl_row(x, n)[c] - s.mean) * s.rstd * weight(w, c, norm) + (b ? b[c] : 0);
         }
 }
 
+/* Backward. dw_c += dy_c x^_c and db_c += dy_c, summed over rows. */
 static void norm_dw(real *dw, real *db, const real *dy, const real *x, moments s, int first, int size) {
     for (int c = first; c < first + size; c++) {
         if (dw)
@@ -38,8 +46,9 @@ static void norm_dw(real *dw, real *db, const real *dy, const real *x, moments s
     }
 }
 
-/* With g = w dy and x' the normalised input: dx = rstd (g - mean(g) - x' mean(g x')); RMSNorm has no mean(g).
- */
+/* x^ depends on x directly, through the mean and through rstd. With g = w dy, over a slice:
+ *
+ *     dx = rstd (g - mean(g) - x^ mean(g x^))        RMSNorm: without mean(g) */
 static void norm_dx(real *dx, const real *dy, const real *x, const real *w, moments s, xl_norm norm,
                     int first, int size, int add) {
     real g_mean = 0, gx_mean = 0;
@@ -60,8 +69,8 @@ void xl_ref_norm_bwd(xl_view dx, real *dw, real *db, xl_view dy, xl_view x, cons
     int size = x.cols / norm.groups;
     for (int n = 0; n < x.rows; n++)
         for (int first = 0; first < x.cols; first += size) {
-            moments s = measure(row(x, n) + first, size, norm);
-            norm_dw(dw, db, row(dy, n), row(x, n), s, first, size);
-            norm_dx(row(dx, n), row(dy, n), row(x, n), w, s, norm, first, size, add);
+            moments s = measure(xl_row(x, n) + first, size, norm);
+            norm_dw(dw, db, xl_row(dy, n), xl_row(x, n), s, first, size);
+            norm_dx(xl_row(dx, n), xl_row(dy, n), xl_row(x, n), w, s, norm, first, size, add);
         }
 }
