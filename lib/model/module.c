@@ -193,7 +193,7 @@ static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
     return add_sublayer(m, cells[c->kind], (xl_layer_spec){&m->config, 0, c->input_size, c->hidden_size}, &s);
 }
 
-static xlstm_status allocate(xlstm_module **out, const xlstm_config *c) {
+static xlstm_status allocate(xlstm_module **out, const xlstm_config *c, xl_memory *memory) {
     xlstm_module *m = xl_alloc(sizeof *m);
     xl_sublayer *sub = xl_alloc(2 * (size_t)c->num_blocks * sizeof *sub);
     if (!m || !sub) {
@@ -202,40 +202,36 @@ static xlstm_status allocate(xlstm_module **out, const xlstm_config *c) {
         return xl_no_memory(sizeof *m, "a module");
     }
     m->config = *c;
+    m->memory = memory;
     m->params.pack = c->weights != XLSTM_WEIGHTS_REAL;
     m->sub = sub;
     *out = m;
     return XLSTM_OK;
 }
 
-static xlstm_status take_memory(xlstm_module *m) {
-    uint64_t bytes = ((uint64_t)m->params.size + 16) * sizeof(real);
-    if (m->params.out_of_memory)
-        return xl_no_memory(0, "the list of parameters");
-    if (m->params.size >= XL_PACKED || m->params.packed_size >= XL_PACKED)
-        return xl_no_memory(XL_PACKED, "the weights");
-    if (!(m->w = xl_alloc(bytes)))
-        return xl_no_memory(bytes, "the weights");
-    xl_number type = m->config.weights == XLSTM_WEIGHTS_INT8 ? XL_INT8 : XL_BFLOAT16;
-    if (m->params.pack && !xl_packing_create(&m->packed, &m->params, type))
-        return xl_no_memory(0, "the list of matrices");
-    return XLSTM_OK;
+static void forget_layers(xlstm_module *m) {
+    for (int i = 0; i < m->subs; i++)
+        xl_free(m->sub[i].layer);
+    m->subs = 0;
+    m->state_size = 0;
 }
 
-xlstm_status xl_module_take_packed(xlstm_module *m) {
-    for (int i = 0; i < m->packed.count; i++) {
-        xl_packed *p = &m->packed.items[i];
-        if (!xl_packed_reserve(p))
-            return xl_no_memory(xl_matrix_bytes(&p->matrix), "a matrix");
-        xl_packed_use_own(p);
-    }
-    return XLSTM_OK;
+/* The offsets of packed matrices begin behind all others, which the first of two rounds counts. */
+static xlstm_status declare(xlstm_module *m, xlstm_status (*parts)(xlstm_module *)) {
+    XL_TRY(parts(m));
+    if (!m->params.pack)
+        return XLSTM_OK;
+    m->params.first_packed = m->params.size;
+    forget_layers(m);
+    m->params.count = 0;
+    m->params.size = m->params.packed_size = 0;
+    return parts(m);
 }
 
 /* What follows the declarations: memory, or nothing at all if `status` is already bad. */
 static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status) {
     if (status == XLSTM_OK)
-        status = take_memory(m);
+        status = xl_module_take_memory(m);
     if (status == XLSTM_OK) {
         *out = m;
         xl_log(XLSTM_LOG_INFO, "module: %zu parameters, %.1f MiB", xlstm_module_size(m),
@@ -246,55 +242,11 @@ static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status sta
     return status;
 }
 
-/* A parameter's values do not depend on the others. */
-static void draw_packed(xlstm_module *m, const xl_param *p, xl_rng rng, real *row) {
-    xl_packed *k = xl_packing_of(&m->packed, p);
-    size_t cols = (size_t)k->matrix.cols;
-    for (int r = 0; r < k->matrix.rows; r++) {
-        xl_param_draw(p, (size_t)r * cols, cols, row, &rng);
-        xl_pack_row(k, r, row);
-    }
-}
-
-static int widest_packed(const xlstm_module *m) {
-    int cols = 0;
-    for (int i = 0; i < m->packed.count; i++)
-        cols = m->packed.items[i].matrix.cols > cols ? m->packed.items[i].matrix.cols : cols;
-    return cols;
-}
-
-typedef struct {
-    xlstm_module *m;
-    uint64_t seed;
-    real *rows; /* one per thread */
-    size_t cols;
-} drawing;
-
-static void draw_task(void *context, int i, int thread) {
-    drawing *d = context;
-    const xl_param *p = &d->m->params.items[i];
-    xl_rng rng = {xl_hash(d->seed, (uint64_t)i), 0};
-    if (p->packed)
-        draw_packed(d->m, p, rng, d->rows + (size_t)thread * d->cols);
-    else
-        xl_param_draw(p, 0, p->count, d->m->w + p->offset, &rng);
-}
-
-static xlstm_status draw_weights(xlstm_module *m, uint64_t seed) {
-    drawing d = {m, seed, NULL, (size_t)widest_packed(m)};
-    d.rows = xl_alloc((uint64_t)xl_threads_now() * d.cols * sizeof(real));
-    if (!d.rows)
-        return xl_no_memory(0, "drawing weights");
-    xl_parallel(m->params.count, draw_task, &d);
-    xl_free(d.rows);
-    return XLSTM_OK;
-}
-
 static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
     XL_TRY(finish(out, m, status));
     status = xl_module_take_packed(m);
     if (status == XLSTM_OK)
-        status = draw_weights(m, seed);
+        status = xl_module_draw(m, seed);
     if (status != XLSTM_OK) {
         xlstm_module_free(m);
         *out = NULL;
@@ -306,19 +258,19 @@ static xlstm_status no_out(const char *function) {
     return xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
 }
 
-static xlstm_status start_model(xlstm_module **m, const xlstm_config *config) {
+static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl_memory *memory) {
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
     XL_TRY(xlstm_config_check(&own));
-    XL_TRY(allocate(m, &own));
+    XL_TRY(allocate(m, &own, memory));
     (*m)->is_model = 1;
     return XLSTM_OK;
 }
 
-xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config) {
+xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
     xlstm_module *m = NULL;
-    XL_TRY(start_model(&m, config));
-    return finish(out, m, declare_model(m));
+    XL_TRY(start_model(&m, config, memory));
+    return finish(out, m, declare(m, declare_model));
 }
 
 xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
@@ -326,8 +278,8 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
         return no_out("xlstm_model_create");
     *out = NULL;
     xlstm_module *m = NULL;
-    XL_TRY(start_model(&m, config));
-    return finish_drawn(out, m, declare_model(m), seed);
+    XL_TRY(start_model(&m, config, xl_memory_default()));
+    return finish_drawn(out, m, declare(m, declare_model), seed);
 }
 
 xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
@@ -338,8 +290,8 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
     XL_TRY(xl_config_take(&own, config));
     XL_TRY(xl_config_check_blocks(&own));
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, &own));
-    return finish_drawn(out, m, declare_block(m), seed);
+    XL_TRY(allocate(&m, &own, xl_memory_default()));
+    return finish_drawn(out, m, declare(m, declare_block), seed);
 }
 
 XL_GROWING(xlstm_cell_config, chunk_size, reserved)
@@ -377,28 +329,21 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     c.num_heads = config->num_heads;
     c.chunk_size = config->chunk_size;
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, &c));
+    XL_TRY(allocate(&m, &c, xl_memory_default()));
     return finish_drawn(out, m, declare_cell(m, config), seed);
 }
 
 void xlstm_module_free(xlstm_module *m) {
     if (!m)
         return;
-    for (int i = 0; i < m->subs; i++)
-        xl_free(m->sub[i].layer);
+    forget_layers(m);
     xl_free(m->sub);
     xl_layout_free(&m->params);
-    xl_packing_free(&m->packed);
+    xl_module_give_memory(m);
     for (int i = 0; i < m->file_count; i++)
         xlstm_tensors_close(m->files[i]);
     xl_free(m->files);
-    xl_free(m->w);
     xl_free(m);
-}
-
-xlstm_status xlstm_module_init(xlstm_module *m, uint64_t seed) {
-    XL_TRY(xl_module_needs_reals(m, "xlstm_module_init"));
-    return draw_weights(m, seed);
 }
 
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
@@ -426,7 +371,7 @@ int xlstm_module_parameter_count(const xlstm_module *m) {
     return m ? m->params.count : 0;
 }
 
-static xlstm_status check_parameter(const xlstm_module *m, int index, const void *out, const char *function) {
+xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *out, const char *function) {
     if (m && out && index >= 0 && index < m->params.count)
         return XLSTM_OK;
     return xl_fail(XLSTM_E_ARGUMENT,
@@ -435,7 +380,7 @@ static xlstm_status check_parameter(const xlstm_module *m, int index, const void
 }
 
 xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
-    XL_TRY(check_parameter(m, index, out, "xlstm_module_parameter"));
+    XL_TRY(xl_module_check_index(m, index, out, "xlstm_module_parameter"));
     const xl_param *p = &m->params.items[index];
     *out = (xlstm_parameter){.name = p->name,
                              .ndim = p->ndim,
@@ -444,19 +389,6 @@ xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_para
                              .data = p->packed ? NULL : m->w + p->offset,
                              .decay = p->decay,
                              .offset = p->packed ? 0 : p->offset};
-    return XLSTM_OK;
-}
-
-xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out) {
-    XL_TRY(check_parameter(m, index, out, "xlstm_module_read"));
-    const xl_param *p = &m->params.items[index];
-    if (!p->packed) {
-        memcpy(out, m->w + p->offset, p->count * sizeof *out);
-        return XLSTM_OK;
-    }
-    xl_matrix k = xl_packing_of(&m->packed, p)->matrix;
-    for (int32_t r = 0; r < k.rows; r++)
-        xl_ops_ref.embed_packed(xl_rows(out + (size_t)r * (size_t)k.cols, 1, k.cols), &r, k);
     return XLSTM_OK;
 }
 

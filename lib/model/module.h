@@ -72,9 +72,15 @@ void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view
 void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy);
 
 /* A model whose weights are all zero, and whose packed matrices have no data yet. */
-xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config);
-/* Room for all packed matrices. */
+xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory);
+/* Memory of all that is not packed, and the list of what is; room for that, unless it is borrowed from files;
+ * the end of all. */
+xlstm_status xl_module_take_memory(xlstm_module *m);
 xlstm_status xl_module_take_packed(xlstm_module *m);
+void xl_module_give_memory(xlstm_module *m);
+/* First values for all parameters. */
+xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed);
+xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *p, const char *function);
 /* For what only works on real numbers: training, above all. */
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 

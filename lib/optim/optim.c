@@ -1,3 +1,5 @@
+/* optim.c - a step is the same ops every time: the gradient's length, what clips it, the update; what they
+ * need to know of this step lies in tensor memory, and the host reads back once, when all is done. */
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -5,11 +7,33 @@
 #include "base/structs.h"
 #include "optim/optimizer.h"
 
-static const char *const kind_names[XLSTM_OPTIMIZER_KINDS] = {"adamw", "sgd"};
+/* ---- rules ---- */
+
+typedef struct xl_rule {
+    const char *name;
+    int moments;        /* 1 or 2 */
+    float weight_decay; /* by default */
+    void (*update)(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range range, xl_update s);
+} rule;
+
+static void adamw(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range r, xl_update s) {
+    op->adamw(o->m->w + r.from, grad + r.from, o->first + r.from, o->second + r.from, r.count, s, o->now);
+}
+
+static void sgd(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range r, xl_update s) {
+    op->sgd(o->m->w + r.from, grad + r.from, o->first + r.from, r.count, s, o->now);
+}
+
+static const rule rules[XLSTM_OPTIMIZER_KINDS] = {
+    [XLSTM_ADAMW] = {"adamw", 2, 0.1f, adamw},
+    [XLSTM_SGD] = {"sgd", 1, 0, sgd},
+};
 
 const char *xl_optimizer_name(const xlstm_optimizer *o) {
-    return o ? kind_names[o->config.kind] : "none";
+    return o ? o->rule->name : "none";
 }
+
+/* ---- making one ---- */
 
 XL_GROWING(xlstm_optimizer_config, clip, reserved)
 
@@ -20,7 +44,8 @@ void xlstm_optimizer_config_init_sized(xlstm_optimizer_config *config, size_t si
                                 .beta2 = 0.95f,
                                 .eps = 1e-8f,
                                 .momentum = 0.9f,
-                                .weight_decay = kind == XLSTM_ADAMW ? 0.1f : 0,
+                                .weight_decay =
+                                    (unsigned)kind < XLSTM_OPTIMIZER_KINDS ? rules[kind].weight_decay : 0,
                                 .clip = 1};
     xl_struct_init(config, size, &c, sizeof c);
 }
@@ -38,15 +63,35 @@ static void find_ranges(xlstm_optimizer *o) {
     }
 }
 
+static void update(const xl_ops *op, const xlstm_optimizer *o, const real *grad) {
+    const xlstm_optimizer_config *c = &o->config;
+    xl_update s = {
+        .b1 = (real)c->beta1, .b2 = (real)c->beta2, .eps = (real)c->eps, .momentum = (real)c->momentum};
+    op->sumsq(o->sum, grad, o->m->params.size);
+    op->clip(o->now, o->sum, (real)c->clip);
+    for (int i = 0; i < o->range_count; i++) {
+        s.decay = o->ranges[i].decay ? (real)c->weight_decay : 0;
+        o->rule->update(op, o, grad, o->ranges[i], s);
+    }
+}
+
 static xlstm_status allocate(xlstm_optimizer *o) {
+    xl_memory *memory = o->m->memory;
     size_t bytes = o->m->params.size * sizeof(real), count = (size_t)o->m->params.count;
-    int two = o->config.kind == XLSTM_ADAMW;
+    int two = o->rule->moments == 2;
+    XL_TRY(xl_place_open(&o->place, memory, XL_PRODUCTS_REAL, "an optimizer"));
     o->ranges = xl_alloc(count * sizeof *o->ranges);
-    o->first = xl_alloc(bytes);
-    o->second = two ? xl_alloc(bytes) : NULL;
-    if (!o->ranges || !o->first || (two && !o->second))
+    o->first = memory->take(memory, bytes);
+    o->second = two ? memory->take(memory, bytes) : NULL;
+    o->sum = memory->take(memory, sizeof *o->sum);
+    o->now = memory->take(memory, sizeof *o->now);
+    if (!o->ranges || !o->first || (two && !o->second) || !o->sum || !o->now)
         return xl_no_memory(2 * bytes, "the optimizer's moments");
     find_ranges(o);
+    const xl_ops *op = xl_plan_begin(o->place.op);
+    update(op, o, o->first);
+    op->fill(o->first, 1, 0);
+    XL_TRY(xl_plan_end("an optimizer"));
     xl_log(XLSTM_LOG_INFO, "optimizer: %.1f MiB moments", xl_mib(two ? 2 * bytes : bytes));
     return XLSTM_OK;
 }
@@ -76,12 +121,12 @@ xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
     XL_TRY(take_xlstm_optimizer_config(&own, config));
     XL_TRY(check(module, config = &own));
     XL_TRY(xl_module_needs_reals(module, "xlstm_optimizer_create"));
-    XL_TRY(xl_ops_ready());
     xlstm_optimizer *o = xl_alloc(sizeof *o);
     if (!o)
         return xl_no_memory(sizeof *o, "an optimizer");
     o->m = module;
     o->config = *config;
+    o->rule = &rules[config->kind];
     xlstm_status status = allocate(o);
     if (status != XLSTM_OK)
         xlstm_optimizer_free(o);
@@ -93,79 +138,73 @@ xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
 void xlstm_optimizer_free(xlstm_optimizer *o) {
     if (!o)
         return;
-    xl_free(o->first);
-    xl_free(o->second);
+    xl_memory *memory = o->m->memory;
+    memory->give(memory, o->first);
+    memory->give(memory, o->second);
+    memory->give(memory, o->sum);
+    memory->give(memory, o->now);
     xl_free(o->ranges);
+    xl_place_close(&o->place);
     xl_free(o);
 }
 
-static void update(xlstm_optimizer *o, const real *grad, real lr, real gscale) {
-    const xl_ops *op = xl_ops_best();
-    const xlstm_optimizer_config *c = &o->config;
-    double t = (double)++o->steps;
-    xl_update u = {.lr = lr,
-                   .b1 = (real)c->beta1,
-                   .b2 = (real)c->beta2,
-                   .eps = (real)c->eps,
-                   .c1 = (real)(1 - pow((double)c->beta1, t)),
-                   .c2 = (real)(1 - pow((double)c->beta2, t)),
-                   .momentum = (real)c->momentum,
-                   .gscale = gscale};
-    for (int i = 0; i < o->range_count; i++) {
-        size_t at = o->ranges[i].from, n = o->ranges[i].count;
-        u.decay = o->ranges[i].decay ? (real)c->weight_decay : 0;
-        if (c->kind == XLSTM_ADAMW)
-            op->adamw(o->m->w + at, grad + at, o->first + at, o->second + at, n, u);
-        else
-            op->sgd(o->m->w + at, grad + at, o->first + at, n, u);
-    }
-}
+/* ---- a step ---- */
 
 /* The first parameter whose gradient is to blame. */
-static const char *not_finite(const xlstm_optimizer *o, const real *grad) {
-    for (int i = 0; i < o->m->params.count; i++) {
+static xlstm_status refuse_gradient(const xlstm_optimizer *o, const xlstm_trainer *tr, const xl_ops *op) {
+    const char *name = "all parameters together";
+    double sum = 0;
+    for (int i = 0; i < o->m->params.count && isfinite(sum); i++) {
         const xl_param *p = &o->m->params.items[i];
-        double sum = 0;
-        xl_ops_best()->sumsq(&sum, grad + p->offset, p->count);
-        if (!isfinite(sum))
-            return p->name;
+        XL_TRY(xl_trainer_sumsq(tr, op, p->offset, p->count, &sum));
+        name = isfinite(sum) ? name : p->name;
     }
-    return "all parameters together";
+    return xl_fail(XLSTM_E_NUMERIC,
+                   "the gradient of %s is not finite at update %lld; weights and moments are unchanged", name,
+                   (long long)o->steps);
 }
 
-/* *length: the gradient's. */
-static xlstm_status check_gradient(const xlstm_optimizer *o, xlstm_trainer *trainer, double *length) {
-    *length = xlstm_trainer_gradient_norm(trainer);
-    if (trainer->bad_loss)
+/* Weights and moments change unless the gradient or the loss is not finite; then the gradients are cleared.
+ */
+static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op, real rate, double *norm) {
+    xl_memory *memory = o->m->memory;
+    double t = (double)o->steps + 1, sum = 0;
+    xl_now now = {.rate = rate,
+                  .c1 = (real)(1 - pow((double)o->config.beta1, t)),
+                  .c2 = (real)(1 - pow((double)o->config.beta2, t))};
+    if (tr->bad_loss) {
+        XL_TRY(xl_trainer_sumsq(tr, op, 0, o->m->params.size, &sum));
+        *norm = sqrt(sum);
         return xl_fail(XLSTM_E_NUMERIC,
                        "the loss was not finite at update %lld; weights and moments are unchanged",
                        (long long)o->steps);
-    if (!isfinite(*length))
-        return xl_fail(XLSTM_E_NUMERIC,
-                       "the gradient of %s is not finite at update %lld; weights and moments are unchanged",
-                       not_finite(o, trainer->grad), (long long)o->steps);
+    }
+    memory->put(memory, o->now, &now, sizeof now);
+    update(op, o, tr->grad);
+    XL_TRY(memory->get(memory, &sum, o->sum, sizeof sum));
+    *norm = sqrt(sum);
+    if (!isfinite(sum))
+        return refuse_gradient(o, tr, op);
+    o->steps++;
+    op->fill(tr->grad, o->m->params.size, 0);
     return XLSTM_OK;
 }
 
 xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, float learning_rate,
                                   double *norm) {
+    double length = NAN;
     if (!o || !trainer || !trainer->grad || trainer->m != o->m)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "an optimizer step needs a trainer of the same module, made with gradients");
     if (!(learning_rate >= 0 && isfinite(learning_rate)))
         return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative",
                        (double)learning_rate);
-    double length;
     xl_threads_now();
-    xlstm_status status = check_gradient(o, trainer, &length);
+    const xl_ops *op = xl_enter(&o->place);
+    xlstm_status status = xl_leave(&o->place, step(o, trainer, op, (real)learning_rate, &length));
     if (norm)
         *norm = length;
-    XL_TRY(status);
-    double clip = (double)o->config.clip;
-    double scale = clip > 0 ? clip / (length + 1e-6) : 1; /* as PyTorch's clip_grad_norm_ */
-    update(o, trainer->grad, (real)learning_rate, scale < 1 ? (real)scale : 1);
-    xlstm_trainer_zero_gradients(trainer);
-    return XLSTM_OK;
+    return status;
 }
 
 int64_t xlstm_optimizer_steps(const xlstm_optimizer *o) {

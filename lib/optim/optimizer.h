@@ -14,7 +14,11 @@ typedef struct {
 struct xlstm_optimizer {
     xlstm_module *m;
     xlstm_optimizer_config config;
-    real *first, *second; /* moments at the parameters' offsets; SGD has no second */
+    const struct xl_rule *rule;
+    xl_place place;
+    real *first, *second; /* moments at the parameters' offsets; NULL: the rule has none */
+    double *sum;          /* [1], of the gradient's squares */
+    xl_now *now;          /* [1], what changes from step to step */
     xl_range *ranges;
     int range_count;
     int64_t steps;

@@ -1,4 +1,5 @@
-/* cell.c - the recurrences on a caller's arrays: checks, and room for what the ops need. */
+/* recurrence.c - the recurrences on a caller's arrays, which are the host's: checks, and room for what the
+ * ops need. */
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -15,6 +16,7 @@ struct xlstm_recurrence {
     xl_rnn rnn;
     uint64_t state_size; /* until it is known to fit */
     int threads;         /* that there is scratch for */
+    xl_place place;      /* on the host */
     void *memory;
     real *scratch;
     /* Of the last forward pass, for the backward pass: */
@@ -22,9 +24,9 @@ struct xlstm_recurrence {
     xl_seq seq; /* its lengths and resets are these: */
     int32_t *lengths;
     uint8_t *resets;
-    real *m, *den, *borders; /* mLSTM: see ops.h */
-    real *gates, *tape;      /* the others; the gates are also where forward computes */
-    real *state_in;          /* [B, state_size] */
+    xl_mlstm_tape mlstm_tape;
+    real *gates, *tape; /* the others; the gates are also where forward computes */
+    real *state_in;     /* [B, state_size] */
     int has_state_in;
 };
 
@@ -68,8 +70,9 @@ static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     uint64_t B = (uint64_t)c->batch, N = B * (uint64_t)c->time, H = (uint64_t)c->heads;
     uint64_t D = H * (uint64_t)c->head_size;
     uint64_t chunks = ((uint64_t)c->time + (uint64_t)c->chunk_size - 1) / (uint64_t)c->chunk_size;
+    const xl_ops *op = r->place.op;
     r->scratch =
-        xl_arena_real(a, is_mlstm(r) ? xl_mlstm_scratch(r->mlstm, seq) : xl_rnn_scratch(r->rnn, seq));
+        xl_arena_real(a, is_mlstm(r) ? op->mlstm_scratch(r->mlstm, seq) : op->rnn_scratch(r->rnn, seq));
     r->lengths = (int32_t *)(void *)xl_arena_real(a, B); /* a real is no smaller than what these hold */
     r->resets = (uint8_t *)xl_arena_real(a, N);
     if (!is_mlstm(r))
@@ -77,9 +80,9 @@ static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     if (!c->gradients)
         return;
     if (is_mlstm(r)) {
-        r->m = xl_arena_real(a, N * H);
-        r->den = xl_arena_real(a, N * H);
-        r->borders = xl_arena_real(a, B * chunks * r->state_size);
+        r->mlstm_tape.m = xl_arena_real(a, N * H);
+        r->mlstm_tape.den = xl_arena_real(a, N * H);
+        r->mlstm_tape.borders = xl_arena_real(a, B * chunks * r->state_size);
     } else {
         r->tape = xl_arena_real(a, N * 3 * D);
         r->state_in = xl_arena_real(a, B * r->state_size);
@@ -104,6 +107,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     xl_arena a = {0};
     set_sizes(r);
     r->threads = xl_threads_now();
+    XL_TRY(xl_place_open(&r->place, &xl_memory_host, XL_PRODUCTS_REAL, "a recurrence"));
     double chunks =
         (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
     if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)
@@ -112,7 +116,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     if (!(r->memory = xl_alloc(a.peak)))
         return xl_no_memory(a.peak, "a recurrence");
     xl_log(XLSTM_LOG_INFO, "recurrence: %d x %d tokens, %.1f MiB; kernels %s, threads %d", c->batch, c->time,
-           xl_mib(a.peak), xl_ops_bare(xl_ops_best())->name, r->threads);
+           xl_mib(a.peak), r->place.op->name, r->threads);
     a = (xl_arena){.base = r->memory, .size = a.peak};
     lay_out(r, &a);
     return XLSTM_OK;
@@ -126,7 +130,6 @@ xlstm_status xlstm_recurrence_create(xlstm_recurrence **out, const xlstm_recurre
     *out = NULL;
     XL_TRY(take_xlstm_recurrence_config(&c, config));
     XL_TRY(check_config(&c));
-    XL_TRY(xl_ops_ready());
     xlstm_recurrence *r = xl_alloc(sizeof *r);
     if (!r)
         return xl_no_memory(sizeof *r, "a recurrence");
@@ -143,6 +146,7 @@ void xlstm_recurrence_free(xlstm_recurrence *r) {
     if (!r)
         return;
     xl_free(r->memory);
+    xl_place_close(&r->place);
     xl_free(r);
 }
 
@@ -188,18 +192,20 @@ static xlstm_status take_span(xlstm_recurrence *r, xlstm_span *own, const xlstm_
 
 /* A caller's array as rows of tokens. */
 static xl_view rows(const xlstm_recurrence *r, const real *p, int cols) {
-    return xl_rows((real *)(uintptr_t)p, r->seq.B * r->seq.T, cols);
+    return xl_const_rows(p, r->seq.B * r->seq.T, cols);
 }
 
-typedef struct {
-    xl_view q, k, v, i, f;
-} mlstm_views;
+static xl_qkv qkv(const xlstm_recurrence *r, const real *q, const real *k, const real *v) {
+    int K = r->mlstm.H * r->mlstm.dk;
+    return (xl_qkv){rows(r, q, K), rows(r, k, K), rows(r, v, r->mlstm.H * r->mlstm.dv)};
+}
 
-static mlstm_views views(const xlstm_recurrence *r, const real *q, const real *k, const real *v,
-                         const real *i, const real *f) {
-    int H = r->mlstm.H, K = H * r->mlstm.dk;
-    return (mlstm_views){rows(r, q, K), rows(r, k, K), rows(r, v, H * r->mlstm.dv), rows(r, i, H),
-                         rows(r, f, H)};
+static xl_gates gates_of(const xlstm_recurrence *r, const real *i, const real *f) {
+    return (xl_gates){rows(r, i, r->mlstm.H), rows(r, f, r->mlstm.H)};
+}
+
+static xl_state state_of(const xlstm_recurrence *r, const real *in, real *out) {
+    return (xl_state){in, out, (ptrdiff_t)r->state_size};
 }
 
 xlstm_status xlstm_mlstm_forward(xlstm_recurrence *r, const xlstm_span *span, const xlstm_mlstm_inputs *in,
@@ -209,11 +215,11 @@ xlstm_status xlstm_mlstm_forward(xlstm_recurrence *r, const xlstm_span *span, co
     if (!in || !in->q || !in->k || !in->v || !in->i || !in->f || !h)
         return no_array("xlstm_mlstm_forward");
     XL_TRY(take_span(r, &own, span));
-    mlstm_views x = views(r, in->q, in->k, in->v, in->i, in->f);
-    xl_ops_best()->mlstm(rows(r, h, r->mlstm.H * r->mlstm.dv), r->m, r->den, r->borders, x.q, x.k, x.v, x.i,
-                         x.f, r->mlstm, r->seq, (xl_state){own.state_in, own.state_out, r->state_size},
-                         r->scratch);
-    return XLSTM_OK;
+    const xl_ops *op = xl_enter(&r->place);
+    op->mlstm(rows(r, h, r->mlstm.H * r->mlstm.dv), r->mlstm_tape, qkv(r, in->q, in->k, in->v),
+              gates_of(r, in->i, in->f), r->mlstm, r->seq, state_of(r, own.state_in, own.state_out),
+              r->scratch);
+    return xl_leave(&r->place, XLSTM_OK);
 }
 
 /* Whether a forward pass waits; it does no longer. */
@@ -234,12 +240,12 @@ xlstm_status xlstm_mlstm_backward(xlstm_recurrence *r, const xlstm_mlstm_inputs 
         return no_array("xlstm_mlstm_backward");
     XL_TRY(use_tape(r, "xlstm_mlstm_backward"));
     int V = r->mlstm.H * r->mlstm.dv;
-    mlstm_views x = views(r, in->q, in->k, in->v, in->i, in->f), dx = views(r, d->q, d->k, d->v, d->i, d->f);
+    const xl_ops *op = xl_enter(&r->place);
     /* (the borders hold the state that came in) */
-    xl_ops_best()->mlstm_bwd(dx.q, dx.k, dx.v, dx.i, dx.f, rows(r, d_h, V), rows(r, h, V), r->m, r->den,
-                             r->borders, x.q, x.k, x.v, x.i, x.f, r->mlstm, r->seq, (xl_state){0},
-                             r->scratch);
-    return XLSTM_OK;
+    op->mlstm_bwd(qkv(r, d->q, d->k, d->v), gates_of(r, d->i, d->f), rows(r, d_h, V), rows(r, h, V),
+                  r->mlstm_tape, qkv(r, in->q, in->k, in->v), gates_of(r, in->i, in->f), r->mlstm, r->seq,
+                  (xl_state){0}, r->scratch);
+    return xl_leave(&r->place, XLSTM_OK);
 }
 
 /* What the backward pass needs of the state that came in; the caller's array may be overwritten by then. */
@@ -256,13 +262,14 @@ xlstm_status xlstm_rnn_forward(xlstm_recurrence *r, const xlstm_span *span, cons
     if (!gates || !R || !h)
         return no_array("xlstm_rnn_forward");
     XL_TRY(take_span(r, &own, span));
-    const xl_ops *op = xl_ops_best();
     int D = r->rnn.H * r->rnn.dh;
+    xl_view own_gates = rows(r, r->gates, 4 * D);
     keep_state_in(r, own.state_in);
-    op->copy(rows(r, r->gates, 4 * D), rows(r, gates, 4 * D));
-    op->rnn(rows(r, h, D), r->gates, r->tape, xl_real_matrix(R, 4 * D, r->rnn.dh), NULL, r->rnn, r->seq,
-            (xl_state){own.state_in, own.state_out, r->state_size}, r->scratch);
-    return XLSTM_OK;
+    const xl_ops *op = xl_enter(&r->place);
+    op->copy(own_gates, rows(r, gates, 4 * D));
+    op->rnn(rows(r, h, D), own_gates, r->tape, xl_real_matrix(R, 4 * D, r->rnn.dh), NULL, r->rnn, r->seq,
+            state_of(r, own.state_in, own.state_out), r->scratch);
+    return xl_leave(&r->place, XLSTM_OK);
 }
 
 xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const xlstm_real *h,
@@ -271,10 +278,11 @@ xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const 
     if (!R || !h || !d_h || !d_gates || !d_R)
         return no_array("xlstm_rnn_backward");
     XL_TRY(use_tape(r, "xlstm_rnn_backward"));
-    const xl_ops *op = xl_ops_best();
     int D = r->rnn.H * r->rnn.dh;
-    op->rnn_bwd(r->gates, d_R, NULL, rows(r, d_h, D), rows(r, h, D), r->tape, R, r->rnn, r->seq,
-                (xl_state){r->has_state_in ? r->state_in : NULL, NULL, r->state_size}, r->scratch);
-    op->copy(rows(r, d_gates, 4 * D), rows(r, r->gates, 4 * D));
-    return XLSTM_OK;
+    xl_view gates = rows(r, r->gates, 4 * D);
+    const xl_ops *op = xl_enter(&r->place);
+    op->rnn_bwd(gates, d_R, NULL, rows(r, d_h, D), rows(r, h, D), r->tape, R, r->rnn, r->seq,
+                state_of(r, r->has_state_in ? r->state_in : NULL, NULL), r->scratch);
+    op->copy(rows(r, d_gates, 4 * D), gates);
+    return xl_leave(&r->place, XLSTM_OK);
 }
