@@ -1,8 +1,13 @@
 /* bf16.h - products of float matrices whose numbers are rounded to bfloat16 first and summed in float.
  *
- * Both operands are packed into tiles of 16 x 32 numbers (1 KiB), which is what AMX multiplies at once. A
- * tile of the left operand holds 16 of its rows, row by row; one of the right operand holds 16 of its
- * columns, and the pair k, k+1 of all of them lies together: each is the other, transposed as 16 x 16 pairs.
+ * Both operands are packed into tiles of 16 x 32 numbers (1 KiB), which is what AMX multiplies at once; of a
+ * left operand 16 rows, of a right one 16 columns, whose numbers k and k+1 lie together: each is the other,
+ * transposed as 16 x 16 pairs. A panel is 32 rows or columns, all of their k; panels lie one behind the
+ * other.
+ *
+ *     left tile:  | row 0: k 0 .. 31 | row 1 | ... | row 15 |
+ *     right tile: | k 0, 1 of column 0, of column 1, ... of column 15 | k 2, 3 | ... | k 30, 31 |
+ *     panel:      | k 0 .. 31: tile of 0 .. 15, tile of 16 .. 31 | k 32 .. 63: tile, tile | ... |
  */
 #ifndef XL_BF16_H
 #define XL_BF16_H
@@ -13,8 +18,8 @@ enum { BF16_SIDE = 16, BF16_DEPTH = 32, BF16_TILE = BF16_SIDE * BF16_DEPTH, BF16
 
 /* C[32][32] = A B over `depth` tiles; A and B: two tiles side by side for each of them. */
 typedef void xl_bf16_multiply(int depth, const uint16_t *A, const uint16_t *B, float *C);
-/* One whole tile: number (i, k) of the operand is at p[i*ld + k], or at p[k*ld + i] if `turned`. */
-typedef void xl_bf16_pack(uint16_t *tile, const float *p, size_t ld, int turned, int right);
+/* One whole tile: number (i, k) of the operand is at p[i*ld + k], or at p[k*ld + i] if `transposed`. */
+typedef void xl_bf16_pack(uint16_t *tile, const float *p, ptrdiff_t ld, int transposed, int right);
 
 typedef struct {
     const char *name;
@@ -37,27 +42,42 @@ static inline int xl_bf16_parts(int n, int size) {
 }
 
 /* Number (i, k) of an operand, i a row of the left one or a column of the right one, is at p[i*ld + k], or at
- * p[k*ld + i] if turned. */
+ * p[k*ld + i] if transposed. */
 typedef struct {
     const float *p;
-    size_t ld;
-    int turned, right;
+    ptrdiff_t ld;
+    int transposed, right;
 } xl_bf16_operand;
-/* i from .. end, k .. k + deep, as panels of 32 one behind the other, filled up with zeros. */
-void xl_bf16_pack_panels(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operand o, int from, int end,
-                         int k, int deep);
+/* Rows of a left operand, or columns of a right one, as panels: all of their `deep` numbers. */
+typedef struct {
+    uint16_t *p;
+    int from, end, deep;
+} xl_bf16_panels;
+/* From the operand's number k on; filled up with zeros. */
+void xl_bf16_pack_panels(const xl_bf16_kernel *kernel, xl_bf16_panels to, xl_bf16_operand o, int k);
 
 /* C[M,N] = op(A) op(B) + (add ? C : bias), bias NULL: zero. tA, tB: 1 = transposed, as in BLAS. */
 typedef struct {
     int tA, tB, M, N, K, add;
     const float *A, *B, *bias;
     float *C;
-    size_t lda, ldb, ldc;
+    ptrdiff_t lda, ldb, ldc;
 } xl_bf16_product;
 void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p);
-/* Rows m0 .. m1 and columns n0 .. n1 of C from packed panels, which begin there and are so many tiles deep.
- * Not the first part of a sum: it is added. */
-void xl_bf16_multiply_panels(const xl_bf16_kernel *kernel, const xl_bf16_product *p, const uint16_t *left,
-                             int m0, int m1, const uint16_t *right, int n0, int n1, int tiles, int first);
+/* Those rows and columns of C. Not the first part of a sum: it is added. */
+void xl_bf16_multiply_panels(const xl_bf16_kernel *kernel, const xl_bf16_product *p, xl_bf16_panels left,
+                             xl_bf16_panels right, int first);
+
+/* ---- a head with its loss ---- */
+
+/* xent_linear where there are many classes: each of XL_XENT_TASKS tasks has some of them and takes these in
+ * so many pieces, of which what belongs to one stays in the cache. `rows` rows go through all of that before
+ * the next; 0: there are few classes, and logits of some rows are made whole. */
+enum { XL_XENT_TASKS = 32, XL_XENT_PANEL = 32, XL_XENT_ROWS = 256 /* of a sum of products */ };
+typedef struct {
+    int rows, width, pieces;
+    int piece; /* classes of one, at most; as rows and width, a multiple of XL_XENT_PANEL */
+} xl_xent_cut;
+xl_xent_cut xl_xent_cut_of(int rows, int classes, int width);
 
 #endif

@@ -1,4 +1,5 @@
-/* Products in bfloat16 by AMX: four tiles of sums, two of each operand, all eight that there are. */
+/* bf16_amx.c - products in bfloat16 by AMX: four tiles of sums, two of each operand, all eight that there
+ * are. */
 #define _DEFAULT_SOURCE /* syscall() */
 #include "ops/cpu/bf16.h"
 #include <cpuid.h>
@@ -57,8 +58,8 @@ int xl_bf16_amx_there(void) {
     return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
 }
 
-static void pack(uint16_t *tile, const float *p, size_t ld, int turned, int right) {
-    xl_bf16_avx512.pack(tile, p, ld, turned, right);
+static void pack(uint16_t *tile, const float *p, ptrdiff_t ld, int transposed, int right) {
+    xl_bf16_avx512.pack(tile, p, ld, transposed, right);
 }
 
 const xl_bf16_kernel xl_bf16_amx = {"amx", multiply, pack, begin, end};

@@ -1,4 +1,4 @@
-/* Products in bfloat16 by AVX512-BF16; its packing serves AMX too. */
+/* bf16_avx512.c - products in bfloat16 by AVX512-BF16; its packing serves AMX too. */
 #include "ops/cpu/bf16.h"
 #include <immintrin.h>
 
@@ -43,12 +43,12 @@ static inline __m512i of_two(const float *p, const float *q, __m512i order) {
 static const _Alignas(64) uint16_t zip[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                               8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
-static void pack(uint16_t *tile, const float *p, size_t ld, int turned, int right) {
+static void pack(uint16_t *tile, const float *p, ptrdiff_t ld, int transposed, int right) {
     rows16 r;
     __m512i order = _mm512_load_si512(zip);
-    for (size_t i = 0; i < BF16_SIDE; i++)
-        r[i] = turned ? of_two(p + 2 * i * ld, p + (2 * i + 1) * ld, order) : of_run(p + i * ld);
-    if (turned != right)
+    for (int i = 0; i < BF16_SIDE; i++)
+        r[i] = transposed ? of_two(p + 2 * i * ld, p + (2 * i + 1) * ld, order) : of_run(p + i * ld);
+    if (transposed != right)
         transpose(r);
     for (int i = 0; i < BF16_SIDE; i++)
         _mm512_store_si512(tile + i * BF16_DEPTH, r[i]);

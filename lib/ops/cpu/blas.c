@@ -1,4 +1,4 @@
-/* One matrix product on one thread by CBLAS. */
+/* blas.c - one matrix product on one thread by CBLAS. */
 #include "ops/cpu/cpu.h"
 #include <cblas.h>
 #include <limits.h>
@@ -14,12 +14,12 @@ enum { BUILT_ON_OPENMP = 2 };
 static int limit_each_call;
 
 /* BLAS counts in int. A stride can be longer: the sLSTM's gates of one token lie T*4*D numbers apart. */
-static int fits(size_t ld) {
+static int fits(ptrdiff_t ld) {
     return ld <= INT_MAX;
 }
 
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
-             size_t ldb, float beta, float *C, size_t ldc) {
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda, const float *B,
+             ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
     int own = limit_each_call ? xl_openmp_limit(1) : 0;
     if (fits(lda) && fits(ldb) && fits(ldc))
         cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K,

@@ -1,8 +1,8 @@
-/* In place of blas.c in builds without BLAS. */
+/* no_blas.c - in place of blas.c in builds without BLAS. */
 #include "ops/cpu/cpu.h"
 
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda, const float *B,
-             size_t ldb, float beta, float *C, size_t ldc) {
+void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda, const float *B,
+             ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
     xl_plain_gemm(tA, tB, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 

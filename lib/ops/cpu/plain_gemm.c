@@ -1,7 +1,7 @@
-/* Matrix products in plain C, for builds without BLAS and for strides that are too long for it. Some columns
- * of op(B) are packed side by side, so that the inner loop runs along memory whatever is transposed; a few
- * rows of C wait in registers. Every sum runs over k in order, so it does not depend on how the caller cuts M
- * and N. */
+/* plain_gemm.c - matrix products in plain C, for builds without BLAS and for strides that are too long for
+ * it. Some columns of op(B) are packed side by side, so that the inner loop runs along memory whatever is
+ * transposed; a few rows of C wait in registers. Every sum runs over k in order, so it does not depend on how
+ * the caller cuts M and N. */
 #include "ops/cpu/cpu.h"
 #include <string.h>
 
@@ -10,15 +10,15 @@ enum { ROWS = 2, COLS = 16, DEPTH = 256 };
 /* Element (i, j) lies at p[i * down + j * along]. */
 typedef struct {
     const float *p;
-    size_t down, along;
+    ptrdiff_t down, along;
 } matrix;
 
-static matrix matrix_of(const float *p, size_t ld, int transposed) {
+static matrix matrix_of(const float *p, ptrdiff_t ld, int transposed) {
     return transposed ? (matrix){p, 1, ld} : (matrix){p, ld, 1};
 }
 
 static matrix from(matrix m, int row, int col) {
-    m.p += (size_t)row * m.down + (size_t)col * m.along;
+    m.p += row * m.down + col * m.along;
     return m;
 }
 
@@ -26,7 +26,7 @@ static matrix from(matrix m, int row, int col) {
 static void pack(float panel[][COLS], matrix B, int depth, int cols) {
     for (int k = 0; k < depth; k++)
         for (int n = 0; n < COLS; n++)
-            panel[k][n] = n < cols ? B.p[(size_t)k * B.down + (size_t)n * B.along] : 0;
+            panel[k][n] = n < cols ? B.p[k * B.down + n * B.along] : 0;
 }
 
 /* One row of a tile. The compiler cuts it into the registers that the machine has. */
@@ -40,37 +40,37 @@ static inline void multiply_panel(float sums[][COLS], matrix A, const float pane
         lanes b;
         memcpy(&b, panel[k], sizeof b);
         for (int m = 0; m < rows; m++)
-            sum[m] += A.p[(size_t)m * A.down + (size_t)k * A.along] * b;
+            sum[m] += A.p[m * A.down + k * A.along] * b;
     }
     memcpy(sums, sum, (size_t)rows * sizeof *sum);
 }
 
-static void add_sums(float *C, size_t ldc, float alpha, const float sums[][COLS], float beta, int rows,
+static void add_sums(float *C, ptrdiff_t ldc, float alpha, const float sums[][COLS], float beta, int rows,
                      int cols) {
     for (int m = 0; m < rows; m++)
         for (int n = 0; n < cols; n++) {
-            float *c = &C[(size_t)m * ldc + (size_t)n];
+            float *c = &C[m * ldc + n];
             *c = (beta != 0 ? beta * *c : 0) + alpha * sums[m][n]; /* with beta 0 C may hold anything */
         }
 }
 
 /* All rows of C against one panel. */
 static void panel_rows(int M, int depth, int cols, float alpha, matrix A, const float panel[][COLS],
-                       float beta, float *C, size_t ldc) {
+                       float beta, float *C, ptrdiff_t ldc) {
     float sums[ROWS][COLS];
     int m = 0;
     for (; m + ROWS <= M; m += ROWS) {
         multiply_panel(sums, from(A, m, 0), panel, depth, ROWS);
-        add_sums(C + (size_t)m * ldc, ldc, alpha, (const float(*)[COLS])sums, beta, ROWS, cols);
+        add_sums(C + m * ldc, ldc, alpha, (const float(*)[COLS])sums, beta, ROWS, cols);
     }
     for (; m < M; m++) {
         multiply_panel(sums, from(A, m, 0), panel, depth, 1);
-        add_sums(C + (size_t)m * ldc, ldc, alpha, (const float(*)[COLS])sums, beta, 1, cols);
+        add_sums(C + m * ldc, ldc, alpha, (const float(*)[COLS])sums, beta, 1, cols);
     }
 }
 
-void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, size_t lda,
-                   const float *B, size_t ldb, float beta, float *C, size_t ldc) {
+void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
+                   const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
     float panel[DEPTH][COLS];
     matrix a = matrix_of(A, lda, tA), b = matrix_of(B, ldb, tB);
     for (int n = 0; n < N; n += COLS)
