@@ -135,8 +135,9 @@ XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const
                                                    xlstm_real *d_inputs);
 
 /** Sets all gradients to zero.
- *  @param trainer may be NULL */
-XLSTM_API void xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
+ *  @param trainer may be NULL
+ *  @return XLSTM_OK, or XLSTM_E_DEVICE: of a trainer on the host it need not be looked at */
+XLSTM_API xlstm_status xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
 /** Gradients of all parameters, at the offsets of xlstm_parameter; between parameters there may be gaps.
  *  @param trainer may be NULL
  *  @return borrowed, to read and to write; NULL if made without gradients */

@@ -403,14 +403,15 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
     return xl_leave(&tr->place, run_backward_from(tr, &tr->call, d_outputs, d_inputs));
 }
 
-void xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
+xlstm_status xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
     if (!tr || !tr->grad)
-        return;
+        return XLSTM_OK;
     xl_threads_now();
     const xl_ops *op = xl_enter(&tr->place);
     op->fill(tr->grad, tr->m->params.size, 0);
-    xl_leave(&tr->place, XLSTM_OK);
+    XL_TRY(xl_leave(&tr->place, XLSTM_OK));
     tr->bad_loss = 0;
+    return XLSTM_OK;
 }
 
 static xlstm_status check_range(const xlstm_trainer *tr, size_t from, size_t count, const real *values,
