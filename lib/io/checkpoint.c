@@ -5,6 +5,7 @@
 #include "base/structs.h"
 #include "base/parallel.h"
 #include "io/config_json.h"
+#include "io/fetch.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "optim/optimizer.h"
@@ -25,6 +26,8 @@ typedef struct {
     xlstm_tensor *t;
     char (*names)[128];
     int count;
+    int there; /* the first of them lie in the trainer's memory, the others on the host */
+    xl_fetch fetch;
 } tensor_list;
 
 static void list_add(tensor_list *l, const char *prefix, const char *name, xlstm_tensor t) {
@@ -54,7 +57,7 @@ static xlstm_status list_run(tensor_list *l, const xlstm_trainer *tr, const xlst
                              int gradients) {
     const xl_layout *params = &tr->m->params;
     size_t most = 4 * (size_t)params->count + 3;
-    *l = (tensor_list){xl_alloc(most * sizeof *l->t), xl_alloc(most * sizeof *l->names), 0};
+    *l = (tensor_list){.t = xl_alloc(most * sizeof *l->t), .names = xl_alloc(most * sizeof *l->names)};
     if (!l->t || !l->names)
         return xl_no_memory(most * sizeof *l->names, "a list of tensors");
     list_group(l, "weights.", params, tr->m->w);
@@ -67,6 +70,7 @@ static xlstm_status list_run(tensor_list *l, const xlstm_trainer *tr, const xlst
                                 .ndim = 2,
                                 .shape = {tr->config.batch, (int64_t)tr->m->state_size},
                                 .data = tr->state[tr->current]});
+    l->there = l->count;
     return XLSTM_OK;
 }
 
@@ -76,37 +80,60 @@ static void list_user(tensor_list *l, const void *user, size_t bytes) {
 }
 
 static void list_free(tensor_list *l) {
+    xl_fetch_close(&l->fetch);
     xl_free(l->t);
     xl_free(l->names);
 }
-
-/* ---- checksums ---- */
 
 static size_t bytes_of(const xlstm_tensor *t) {
     return t->count * xlstm_dtype_size(t->dtype);
 }
 
+static xlstm_status read_listed(void *context, int i, size_t at, const void **data, size_t *bytes) {
+    const tensor_list *l = context;
+    *data = (const char *)l->t[i].data + at;
+    *bytes = bytes_of(&l->t[i]) - at;
+    return i < l->there ? xl_fetch_piece(&l->fetch, data, bytes) : XLSTM_OK;
+}
+
+/* ---- checksums ---- */
+
 static uint32_t crc_of(const void *data, size_t bytes) {
     return bytes ? (uint32_t)crc32_z(crc32(0, NULL, 0), data, bytes) : 0;
 }
 
+static xlstm_status crc_listed(tensor_list *l, int i, uint32_t *crc) {
+    const void *data;
+    *crc = crc_of(NULL, 0);
+    for (size_t at = 0, bytes; at < bytes_of(&l->t[i]); at += bytes) {
+        XL_TRY(read_listed(l, i, at, &data, &bytes));
+        *crc = (uint32_t)crc32_z(*crc, data, bytes);
+    }
+    return XLSTM_OK;
+}
+
 typedef struct {
-    const xlstm_tensor *t;
+    tensor_list *l;
     uint32_t *crc; /* [count] */
 } crc_job;
 
 static void crc_task(void *context, int index, int thread) {
-    crc_job *job = context;
+    const crc_job *job = context;
     (void)thread;
-    job->crc[index] = crc_of(job->t[index].data, bytes_of(&job->t[index]));
+    crc_listed(job->l, index, &job->crc[index]); /* on the host: cannot fail */
 }
 
-/* *crc is new: one per tensor. */
-static xlstm_status crc_all(uint32_t **crc, const xlstm_tensor *t, int count) {
-    *crc = xl_alloc((size_t)count * sizeof **crc);
+/* *crc is new: one per tensor. Only the thread that entered a memory may fetch from it. */
+static xlstm_status crc_all(uint32_t **crc, tensor_list *l) {
+    *crc = xl_alloc((size_t)l->count * sizeof **crc);
     if (!*crc)
-        return xl_no_memory((size_t)count * sizeof **crc, "checksums");
-    xl_parallel(count, crc_task, &(crc_job){t, *crc});
+        return xl_no_memory((size_t)l->count * sizeof **crc, "checksums");
+    if (!l->fetch.room) {
+        xl_parallel(l->count, crc_task, &(crc_job){l, *crc});
+        return XLSTM_OK;
+    }
+    for (int i = 0; i < l->count; i++)
+        XL_TRY(crc_listed(l, i, &(*crc)[i]));
     return XLSTM_OK;
 }
 
@@ -164,25 +191,32 @@ static json_t *describe(const tensor_list *l, const uint32_t *crc, const xlstm_t
     return NULL;
 }
 
-static xlstm_status write_run(const char *path, tensor_list *l, const xlstm_trainer *tr,
-                              const xlstm_optimizer *o) {
-    uint32_t *crc = NULL, crc_of_head = 0;
+static xlstm_status write_listed(const char *path, tensor_list *l, json_t *about) {
+    uint32_t crc_of_head = 0;
     char *head = NULL;
     size_t bytes = 0;
-    XL_TRY(crc_all(&crc, l->t, l->count));
-    json_t *about = describe(l, crc, tr, o);
-    xl_free(crc);
-    if (!about)
-        return xl_no_memory(0, "a header");
     list_add(l, "", header_sum,
              (xlstm_tensor){.dtype = XLSTM_U32, .ndim = 1, .shape = {1}, .data = &crc_of_head});
     xlstm_status status = xl_tensors_head(&head, &bytes, l->t, l->count, about);
-    json_decref(about);
     if (status == XLSTM_OK) {
         crc_of_head = crc_of(head, bytes);
-        status = xl_tensors_put(path, head, bytes, l->t, l->count);
+        status = xl_tensors_put(path, head, bytes, l->t, l->count, &(xl_source){read_listed, l});
     }
     xl_free(head);
+    return status;
+}
+
+static xlstm_status write_run(const char *path, tensor_list *l, const xlstm_trainer *tr,
+                              const xlstm_optimizer *o) {
+    uint32_t *crc = NULL;
+    xlstm_status status = crc_all(&crc, l);
+    json_t *about = status == XLSTM_OK ? describe(l, crc, tr, o) : NULL;
+    xl_free(crc);
+    XL_TRY(status);
+    if (!about)
+        return xl_no_memory(0, "a header");
+    status = write_listed(path, l, about);
+    json_decref(about);
     return status;
 }
 
@@ -260,18 +294,18 @@ static xlstm_status check_user(const opened *f, xlstm_tensor *t, size_t bytes) {
 
 static xlstm_status check_all_crcs(const opened *f) {
     int count = xlstm_tensors_count(f->file);
-    xlstm_tensor *t = xl_alloc((size_t)count * sizeof *t);
+    tensor_list l = {.t = xl_alloc((size_t)count * sizeof *l.t), .count = count};
     uint32_t *crc = NULL;
-    if (!t)
-        return xl_no_memory((size_t)count * sizeof *t, "a list of tensors");
+    if (!l.t)
+        return xl_no_memory((size_t)count * sizeof *l.t, "a list of tensors");
     for (int i = 0; i < count; i++)
-        xlstm_tensors_get(f->file, i, &t[i]);
-    xlstm_status status = crc_all(&crc, t, count);
+        xlstm_tensors_get(f->file, i, &l.t[i]);
+    xlstm_status status = crc_all(&crc, &l);
     for (int i = 0; status == XLSTM_OK && i < count; i++)
-        if (strcmp(t[i].name, header_sum))
-            status = check_crc(f, &t[i], crc[i]);
+        if (strcmp(l.t[i].name, header_sum))
+            status = check_crc(f, &l.t[i], crc[i]);
     xl_free(crc);
-    xl_free(t);
+    list_free(&l);
     return status;
 }
 
@@ -396,15 +430,18 @@ static int has_gradients(const opened *f, const xl_layout *params) {
     return xlstm_tensors_find(f->file, name, &t) == XLSTM_OK;
 }
 
-static void copy_tensors(const opened *f, const tensor_list *l) {
+static xlstm_status put_tensors(const opened *f, const tensor_list *l, const xlstm_trainer *tr) {
+    xl_memory *memory = tr->m->memory;
+    xl_enter(&tr->place);
     for (int i = 0; i < l->count; i++) {
         xlstm_tensor t;
         if (xlstm_tensors_find(f->file, l->t[i].name, &t) == XLSTM_OK)
-            memcpy((void *)(uintptr_t)l->t[i].data, t.data, bytes_of(&t));
+            memory->put(memory, (void *)(uintptr_t)l->t[i].data, t.data, bytes_of(&t));
     }
+    return xl_leave(&tr->place, XLSTM_OK);
 }
 
-/* Everything that can fail comes before the first number that changes. */
+/* Everything that can fail comes before the first number that changes, but for a device. */
 static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
                          void *user, size_t user_bytes) {
     uint64_t steps, calls, seed, bad = 0;
@@ -419,7 +456,7 @@ static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *t
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
     xlstm_trainer_zero_gradients(tr);
-    copy_tensors(f, l);
+    XL_TRY(put_tensors(f, l, tr));
     tr->calls = calls;
     tr->config.seed = seed;
     tr->bad_loss = (int)bad;
@@ -452,6 +489,23 @@ static xlstm_status check_replaceable(const char *path) {
     return xl_fail(status, "%.400s; it is not written over: move it away first", said);
 }
 
+static xlstm_status save_run(const char *path, const xlstm_trainer *tr, const xlstm_optimizer *o,
+                             const xl_ops *op, const void *user, size_t user_bytes) {
+    tensor_list l;
+    double sum = 0;
+    if (tr->grad)
+        XL_TRY(xl_trainer_sumsq(tr, op, 0, tr->m->params.size, &sum));
+    xlstm_status status = list_run(&l, tr, o, sum != 0);
+    if (status == XLSTM_OK)
+        status = xl_fetch_open(&l.fetch, tr->m->memory);
+    if (status == XLSTM_OK) {
+        list_user(&l, user, user_bytes);
+        status = write_run(path, &l, tr, o);
+    }
+    list_free(&l);
+    return status;
+}
+
 xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_trainer *tr, const xlstm_optimizer *o,
                                    const void *user, size_t user_bytes) {
     XL_TRY(check_arguments(path, tr, o));
@@ -460,17 +514,8 @@ xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_trainer *tr, co
                        "xlstm_checkpoint_save: user is NULL, but %zu bytes of it are to be saved",
                        user_bytes);
     XL_TRY(check_replaceable(path));
-    tensor_list l;
-    double sum = 0;
-    if (tr->grad)
-        xl_ops_best()->sumsq(&sum, tr->grad, tr->m->params.size);
-    xlstm_status status = list_run(&l, tr, o, sum != 0);
-    if (status == XLSTM_OK) {
-        list_user(&l, user, user_bytes);
-        status = write_run(path, &l, tr, o);
-    }
-    list_free(&l);
-    return status;
+    const xl_ops *op = xl_enter(&tr->place);
+    return xl_leave(&tr->place, save_run(path, tr, o, op, user, user_bytes));
 }
 
 xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_optimizer *o, void *user,

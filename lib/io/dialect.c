@@ -160,28 +160,15 @@ static size_t turned(const xl_binding *b, size_t i) {
     return i;
 }
 
-void xl_dialect_scatter(const xl_binding *b, const xlstm_real *from, xlstm_real *to) {
-    for (int p = 0; p < b->parts; p++) {
-        const xlstm_parameter *x = &b->part[p];
-        if (b->turn == XL_AS_IS)
-            memcpy(to + x->offset, from, x->count * sizeof *to);
-        else
-            for (size_t i = 0; i < x->count; i++)
-                to[x->offset + i] = from[turned(b, i)];
-        from += x->count;
-    }
+void xl_dialect_scatter(const xl_binding *b, size_t size, const void *file, void *own) {
+    for (size_t i = 0; i < b->part[0].count; i++)
+        memcpy((char *)own + i * size, (const char *)file + turned(b, i) * size, size);
 }
 
-void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real *out) {
-    for (int p = 0; p < b->parts; p++) {
-        const xlstm_parameter *x = &b->part[p];
-        if (b->turn == XL_AS_IS)
-            memcpy(out, values + x->offset, x->count * sizeof *out);
-        else
-            for (size_t i = 0; i < x->count; i++)
-                out[turned(b, i)] = values[x->offset + i];
-        out += x->count;
-    }
+void xl_dialect_gather(const xl_binding *b, size_t size, const void *own, size_t first, size_t count,
+                       void *file) {
+    for (size_t i = 0; i < count; i++)
+        memcpy((char *)file + turned(b, first + i) * size, (const char *)own + i * size, size);
 }
 
 /* ---- what a file of this module holds ---- */

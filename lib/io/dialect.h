@@ -29,9 +29,11 @@ xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_t
 /* The shape says it of a recurrent matrix: 1 CUDA, 0 vanilla, -1 not such a tensor. */
 int xl_dialect_is_cuda(const xlstm_tensor *t);
 
-/* File numbers to parameters (to = values at parameters' offsets), and back. */
-void xl_dialect_scatter(const xl_binding *b, const xlstm_real *from, xlstm_real *to);
-void xl_dialect_gather(const xl_binding *b, const xlstm_real *values, xlstm_real *out);
+/* Numbers of `size` bytes each: all of the file's in the order of the one parameter; and of a parameter, from
+ * number `first` on, to their places among all of the file's. */
+void xl_dialect_scatter(const xl_binding *b, size_t size, const void *file, void *own);
+void xl_dialect_gather(const xl_binding *b, size_t size, const void *own, size_t first, size_t count,
+                       void *file);
 
 /* The tensors that a file of this module has, in the module's spelling: name i and shape; 0 after the last.
  * `name` has room for 128 characters. */

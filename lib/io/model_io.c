@@ -1,7 +1,7 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
-#include "base/half.h"
 #include "base/mem.h"
 #include "io/dialect.h"
+#include "io/fetch.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -142,6 +142,8 @@ static xlstm_status open_directory(shards *s, const char *dir) {
 
 /* ---- loading ---- */
 
+enum { PIECE = 1 << 16 }; /* numbers: what a level of cache holds */
+
 typedef struct {
     xlstm_module *m;
     const char *where;   /* the file or the directory of the files */
@@ -149,8 +151,10 @@ typedef struct {
     int borrow;          /* the files stay open: packed matrices may point into them */
     int borrowed;
     int cuda, tied_twice;
-    size_t widest, longest; /* row of a packed matrix; tensor to be turned */
-    real *row, *turning;    /* [widest], [2, longest] */
+    size_t widest, room, longest; /* a packed matrix' row; bytes of it on its way; of a tensor to be turned */
+    void *packing;                /* [room] */
+    real *numbers;                /* [widest], and outside the host's memory [PIECE] */
+    char *turned;                 /* [longest] */
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
 
@@ -234,10 +238,17 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+static int has_type_of(const xlstm_tensor *t, const xl_packed *k) {
+    return t->dtype == XLSTM_BF16 && k->matrix.type == XL_BFLOAT16;
+}
+
 /* Where the file has the type that the module keeps the matrix in, the file's own bytes will do. */
 static int can_borrow(const load *l, const xl_packed *k, const xlstm_tensor *t, const xl_binding *b) {
-    return l->borrow && b->turn == XL_AS_IS && t->dtype == XLSTM_BF16 && k->matrix.type == XL_BFLOAT16 &&
-           (uintptr_t)t->data % 2 == 0;
+    return l->borrow && b->turn == XL_AS_IS && has_type_of(t, k) && (uintptr_t)t->data % 2 == 0;
+}
+
+static size_t bytes_of(const xlstm_tensor *t) {
+    return t->count * xlstm_dtype_size(t->dtype);
 }
 
 /* All memory that taking it will need: that cannot fail then, when others have been changed. */
@@ -245,14 +256,15 @@ static xlstm_status reserve(load *l, const xlstm_tensor *t) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
     if (b.turn != XL_AS_IS)
-        l->longest = larger(l->longest, t->count);
+        l->longest = larger(l->longest, bytes_of(t));
     for (int p = 0; p < b.parts && !b.tied; p++) {
         const xl_param *param = &l->m->params.items[b.index[p]];
         xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
         if (!k || can_borrow(l, k, t, &b))
             continue;
         l->widest = larger(l->widest, (size_t)k->matrix.cols);
-        if (!xl_packed_reserve(k))
+        l->room = larger(l->room, xl_packed_room(k));
+        if (!xl_packed_reserve(k, l->m->memory))
             return xl_no_memory(xl_matrix_bytes(&k->matrix), "a matrix");
     }
     return XLSTM_OK;
@@ -260,70 +272,97 @@ static xlstm_status reserve(load *l, const xlstm_tensor *t) {
 
 static xlstm_status reserve_all(load *l, const shards *s) {
     XL_TRY(each(l, s, reserve));
-    size_t count = l->widest + 2 * l->longest;
-    l->row = xl_alloc(count * sizeof *l->row);
-    if (!l->row)
-        return xl_no_memory(count * sizeof *l->row, "turning weights");
-    l->turning = l->row + l->widest;
+    size_t count = l->m->memory->is_host ? l->widest : larger(l->widest, PIECE);
+    uint64_t room = ((uint64_t)l->room + 63) / 64 * 64, numbers = (uint64_t)count * sizeof *l->numbers;
+    l->packing = xl_alloc(room + numbers + l->longest);
+    if (!l->packing)
+        return xl_no_memory(room + numbers + l->longest, "weights on their way");
+    l->numbers = (real *)(void *)((char *)l->packing + room);
+    l->turned = (char *)(l->numbers + count);
     return XLSTM_OK;
 }
 
-/* A matrix that the module keeps in a smaller type, row by row. */
-static void take_packed(load *l, xl_packed *k, const xlstm_tensor *piece) {
-    xlstm_tensor row = *piece;
-    row.count = (size_t)k->matrix.cols;
+/* A matrix that the module keeps in a smaller type: as it is, or row by row. */
+static void take_packed(const load *l, xl_packed *k, const xlstm_tensor *t) {
+    xl_memory *memory = l->m->memory;
+    xlstm_tensor row = *t;
     xl_packed_use_own(k);
+    if (has_type_of(t, k)) {
+        memory->put(memory, k->own, t->data, xl_matrix_bytes(&k->matrix));
+        return;
+    }
+    row.count = (size_t)k->matrix.cols;
     for (int r = 0; r < k->matrix.rows; r++) {
-        xlstm_tensor_reals(&row, l->row);
-        xl_pack_row(k, r, l->row);
-        row.data = (const char *)row.data + row.count * xlstm_dtype_size(row.dtype);
+        xlstm_tensor_reals(&row, l->numbers);
+        xl_pack_row(k, memory, r, l->numbers, l->packing);
+        row.data = (const char *)row.data + bytes_of(&row);
     }
 }
 
-/* An sLSTM tensor in the other layout. */
-static void take_turned(load *l, const xl_binding *b, const xlstm_tensor *t) {
-    const xl_param *param = &l->m->params.items[b->index[0]];
-    real *turned = l->turning + t->count;
-    xlstm_tensor own = {.dtype = XL_REAL_DTYPE, .count = t->count, .data = turned};
-    xlstm_tensor_reals(t, l->turning);
-    xl_dialect_scatter(b, l->turning, param->packed ? turned : l->m->w); /* a packed one's offset is 0 */
-    if (param->packed)
-        take_packed(l, xl_packing_of(&l->m->packed, param), &own);
+/* Where `count` numbers for a place in the module's memory are made: in the host's memory there, and all at
+ * once, so that putting them there has nothing to do. */
+static real *make_at(const load *l, real *place, size_t *count) {
+    if (l->m->memory->is_host)
+        return place;
+    *count = *count < PIECE ? *count : PIECE;
+    return l->numbers;
 }
 
-/* The parts of a fused tensor lie end to end, so each converts straight to its place. */
+static void take_reals(const load *l, const xl_param *p, const xlstm_tensor *t) {
+    xl_memory *memory = l->m->memory;
+    xlstm_tensor piece = *t;
+    for (size_t at = 0; at < t->count; at += piece.count) {
+        real *place = l->m->w + p->offset + at;
+        piece.count = t->count - at;
+        real *made = make_at(l, place, &piece.count);
+        xlstm_tensor_reals(&piece, made);
+        memory->put(memory, place, made, piece.count * sizeof *made);
+        piece.data = (const char *)piece.data + bytes_of(&piece);
+    }
+}
+
+/* The parts of a fused tensor lie end to end; one that is turned is a part in the parameter's order then. */
 static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
     if (b.tied)
         return XLSTM_OK;
+    xlstm_tensor part = *t;
     if (b.turn != XL_AS_IS) {
-        take_turned(l, &b, t);
-        return XLSTM_OK;
+        xl_dialect_scatter(&b, xlstm_dtype_size(t->dtype), t->data, l->turned);
+        part.data = l->turned;
     }
-    xlstm_tensor piece = *t;
     for (int p = 0; p < b.parts; p++) {
-        piece.count = b.part[p].count;
+        part.count = b.part[p].count;
         const xl_param *param = &l->m->params.items[b.index[p]];
         xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
         if (!k)
-            xlstm_tensor_reals(&piece, b.part[p].data);
-        else if (can_borrow(l, k, &piece, &b))
-            k->matrix.data = piece.data, l->borrowed = 1;
+            take_reals(l, param, &part);
+        else if (can_borrow(l, k, &part, &b))
+            k->matrix.data = part.data, l->borrowed = 1;
         else
-            take_packed(l, k, &piece);
-        piece.data = (const char *)piece.data + piece.count * xlstm_dtype_size(t->dtype);
+            take_packed(l, k, &part);
+        part.data = (const char *)part.data + bytes_of(&part);
     }
     return XLSTM_OK;
 }
 
-static void fill_absent(const load *l) {
+static void draw_absent(const load *l, const xl_param *p) {
+    xl_memory *memory = l->m->memory;
     xl_rng none = {0, 0}; /* such values are not drawn */
-    for (int i = 0; i < l->m->params.count; i++) {
-        const xl_param *p = &l->m->params.items[i];
-        if (!l->seen[i] && xl_dialect_may_lack(l->m, p->name))
-            xl_param_draw(p, 0, p->count, l->m->w + p->offset, &none);
+    for (size_t at = 0, count; at < p->count; at += count) {
+        real *place = l->m->w + p->offset + at;
+        count = p->count - at;
+        real *made = make_at(l, place, &count);
+        xl_param_draw(p, at, count, made, &none);
+        memory->put(memory, place, made, count * sizeof *made);
     }
+}
+
+static void fill_absent(const load *l) {
+    for (int i = 0; i < l->m->params.count; i++)
+        if (!l->seen[i] && xl_dialect_may_lack(l->m, l->m->params.items[i].name))
+            draw_absent(l, &l->m->params.items[i]);
 }
 
 /* Everything is checked before the first number is changed. */
@@ -341,15 +380,27 @@ static xlstm_status take_all(load *l, const shards *s) {
     return XLSTM_OK;
 }
 
-/* With `borrow`, the module takes over the open files if it points into them. */
+static xlstm_status take_there(load *l, const shards *s) {
+    xl_place place;
+    XL_TRY(xl_place_open(&place, l->m->memory, XL_PRODUCTS_REAL, "a module to be loaded"));
+    xl_enter(&place);
+    xlstm_status status = xl_leave(&place, take_all(l, s));
+    xl_place_close(&place);
+    return status;
+}
+
+/* With `borrow`, the module takes over the open files if it points into them, which only the host can. */
 static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
-    load l = {
-        .m = m, .where = where, .cuda = -1, .seen = xl_alloc((size_t)m->params.count), .borrow = borrow};
+    load l = {.m = m,
+              .where = where,
+              .cuda = -1,
+              .seen = xl_alloc((size_t)m->params.count),
+              .borrow = borrow && m->memory->is_host};
     if (!l.seen)
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
-    xlstm_status status = take_all(&l, s);
+    xlstm_status status = take_there(&l, s);
     xl_free(l.seen);
-    xl_free(l.row);
+    xl_free(l.packing);
     if (l.borrowed) {
         m->files = s->files;
         m->file_count = s->count;
@@ -390,7 +441,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
         config.tie_weights = 0;
     if (status == XLSTM_OK)
-        status = xl_model_declare(&m, &config);
+        status = xl_model_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)
         status = load_shards(m, directory, &s, 1);
     close_shards(&s);
@@ -403,33 +454,47 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
 
 /* ---- saving ---- */
 
-/* What a spelling leaves out must be what a load would put there. */
-static xlstm_status check_absent(const xlstm_module *m) {
+typedef struct {
+    char name[128];
+    xl_binding b;
+} saved;
+
+typedef struct {
+    const xlstm_module *m;
+    xlstm_tensor *t;
+    saved *s; /* as many */
+    int count;
+    xl_fetch fetch;
+    char *turned; /* a tensor whose numbers lie in another order in the file */
+} saving;
+
+static xlstm_status check_initial(const xl_param *p, size_t first, size_t count, const real *held) {
     xl_rng none = {0, 0};
-    for (int i = 0; i < m->params.count; i++) {
-        const xl_param *p = &m->params.items[i];
-        size_t count = xl_dialect_may_lack(m, p->name) ? p->count : 0;
-        for (size_t k = 0; k < count; k++) {
-            real initial;
-            xl_param_draw(p, k, 1, &initial, &none);
-            if (m->w[p->offset + k] != initial)
-                return xl_fail(
-                    XLSTM_E_ARGUMENT,
-                    "parameter %.100s was trained, but the format it came from has no place for it; "
-                    "set file_spelling to 0 in a configuration of your own",
-                    p->name);
-        }
+    for (size_t k = 0; k < count; k++) {
+        real initial;
+        xl_param_draw(p, first + k, 1, &initial, &none);
+        if (held[k] != initial)
+            return xl_fail(XLSTM_E_ARGUMENT,
+                           "parameter %.100s was trained, but the format it came from has no place for it; "
+                           "set file_spelling to 0 in a configuration of your own",
+                           p->name);
     }
     return XLSTM_OK;
 }
 
-static int count_tensors(const xlstm_module *m) {
-    char name[128];
-    xlstm_tensor t;
-    int next = 0, count = 0;
-    while (xl_dialect_tensor(m, &next, name, &t))
-        count++;
-    return count;
+/* What a spelling leaves out must be what a load would put there. */
+static xlstm_status check_absent(const saving *w) {
+    for (int i = 0; i < w->m->params.count; i++) {
+        const xl_param *p = &w->m->params.items[i];
+        size_t count = xl_dialect_may_lack(w->m, p->name) ? p->count : 0;
+        for (size_t at = 0, bytes; at < count; at += bytes / sizeof(real)) {
+            const void *held = w->m->w + p->offset + at;
+            bytes = (count - at) * sizeof(real);
+            XL_TRY(xl_fetch_piece(&w->fetch, &held, &bytes));
+            XL_TRY(check_initial(p, at, bytes / sizeof(real), held));
+        }
+    }
+    return XLSTM_OK;
 }
 
 static const xl_matrix *packed_part(const xlstm_module *m, const xl_binding *b, int part) {
@@ -437,64 +502,77 @@ static const xl_matrix *packed_part(const xlstm_module *m, const xl_binding *b, 
     return p->packed ? &xl_packing_of(&m->packed, p)->matrix : NULL;
 }
 
-static void gather_packed(const xlstm_module *m, const xl_binding *b, char *to) {
-    for (int p = 0; p < b->parts; p++) {
-        const xl_matrix *k = packed_part(m, b, p);
-        size_t bytes = xl_matrix_bytes(k);
-        memcpy(to, k->data, bytes);
-        to += bytes;
-    }
+static const void *place_of(const xlstm_module *m, const xl_binding *b, int part) {
+    const xl_matrix *packed = packed_part(m, b, part);
+    return packed ? packed->data : m->w + b->part[part].offset;
 }
 
-/* The numbers are bfloat16 ones already, so nothing is rounded. */
-static xlstm_status gather_turned(const xlstm_module *m, const xl_binding *b, size_t count, char *to) {
-    xlstm_real *values = xl_alloc(2 * count * sizeof *values), *turned = values + count;
-    if (!values)
-        return xl_no_memory(2 * count * sizeof *values, "turning weights");
-    xlstm_status status = xlstm_module_read(m, b->index[0], values);
-    xl_dialect_gather(b, values, turned);
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half = xl_to_bf16((float)turned[i]);
-        memcpy(to + i * sizeof half, &half, sizeof half);
+/* `data` is where the first part lies; read_tensor() knows the others, and the order. */
+static xlstm_status list_tensors(saving *w) {
+    int next = 0, cuda = (w->m->config.file_spelling & XLSTM_SPELL_CUDA) != 0;
+    size_t longest = 0;
+    for (; xl_dialect_tensor(w->m, &next, w->s[w->count].name, &w->t[w->count]); w->count++) {
+        xlstm_tensor *t = &w->t[w->count];
+        xl_binding *b = &w->s[w->count].b;
+        XL_TRY(xl_dialect_bind(b, w->m, t, cuda));
+        t->dtype = packed_part(w->m, b, 0) ? XLSTM_BF16 : XL_REAL_DTYPE;
+        t->data = place_of(w->m, b, 0);
+        if (b->turn != XL_AS_IS)
+            longest = larger(longest, bytes_of(t));
     }
-    xl_free(values);
-    return status;
+    w->turned = xl_alloc(longest);
+    return w->turned ? XLSTM_OK : xl_no_memory(longest, "turning weights");
 }
 
-/* Tensors that are parameters as they lie are written from the module; others are gathered first. */
-static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **gathered) {
-    xl_binding b;
-    XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
-    const xl_matrix *packed = packed_part(m, &b, 0);
-    t->dtype = packed ? XLSTM_BF16 : XL_REAL_DTYPE;
-    t->data = packed ? packed->data : b.part[0].data;
-    if (b.parts == 1 && b.turn == XL_AS_IS)
-        return XLSTM_OK;
-    size_t bytes = t->count * xlstm_dtype_size(t->dtype);
-    t->data = *gathered = xl_alloc(bytes);
-    if (!*gathered)
-        return xl_no_memory(bytes, "gathering weights");
-    if (packed && b.turn != XL_AS_IS)
-        return gather_turned(m, &b, t->count, *gathered);
-    if (packed)
-        gather_packed(m, &b, *gathered);
-    else
-        xl_dialect_gather(&b, m->w, *gathered);
+/* At most to the end of the part in which byte `at` lies. */
+static xlstm_status read_part(const saving *w, int i, size_t at, const void **data, size_t *bytes) {
+    const xl_binding *b = &w->s[i].b;
+    size_t size = xlstm_dtype_size(w->t[i].dtype);
+    int p = 0;
+    for (; at >= b->part[p].count * size; p++)
+        at -= b->part[p].count * size;
+    *data = (const char *)place_of(w->m, b, p) + at;
+    *bytes = b->part[p].count * size - at;
+    return xl_fetch_piece(&w->fetch, data, bytes);
+}
+
+static xlstm_status turn(const saving *w, int i) {
+    size_t size = xlstm_dtype_size(w->t[i].dtype);
+    for (size_t at = 0, bytes; at < bytes_of(&w->t[i]); at += bytes) {
+        const void *own;
+        XL_TRY(read_part(w, i, at, &own, &bytes));
+        xl_dialect_gather(&w->s[i].b, size, own, at / size, bytes / size, w->turned);
+    }
     return XLSTM_OK;
 }
 
-typedef struct {
-    char name[128];
-    void *gathered;
-} saved;
+/* One that is turned is given as a whole, so `at` is 0. */
+static xlstm_status read_tensor(void *context, int i, size_t at, const void **data, size_t *bytes) {
+    const saving *w = context;
+    if (w->s[i].b.turn == XL_AS_IS)
+        return read_part(w, i, at, data, bytes);
+    *data = w->turned;
+    *bytes = bytes_of(&w->t[i]);
+    return turn(w, i);
+}
 
-static xlstm_status save_tensors(const xlstm_module *m, const char *path, xlstm_tensor *t, saved *s) {
-    int next = 0, count = 0;
-    while (xl_dialect_tensor(m, &next, s[count].name, &t[count])) {
-        XL_TRY(fill_tensor(m, &t[count], &s[count].gathered));
-        count++;
-    }
-    return xlstm_tensors_write(path, t, count);
+static xlstm_status save_tensors(saving *w, const char *path) {
+    XL_TRY(xl_fetch_open(&w->fetch, w->m->memory));
+    XL_TRY(check_absent(w));
+    XL_TRY(list_tensors(w));
+    return xl_tensors_write(path, w->t, w->count, &(xl_source){read_tensor, w});
+}
+
+static xlstm_status save_from(const xlstm_module *m, const char *path) {
+    size_t most = (size_t)m->params.count + 2; /* a second embedding; the last call finds the end */
+    saving w = {.m = m, .t = xl_alloc(most * sizeof *w.t), .s = xl_alloc(most * sizeof *w.s)};
+    xlstm_status status =
+        w.t && w.s ? save_tensors(&w, path) : xl_no_memory(most * sizeof *w.s, "a list of tensors");
+    xl_fetch_close(&w.fetch);
+    xl_free(w.turned);
+    xl_free(w.t);
+    xl_free(w.s);
+    return status;
 }
 
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
@@ -504,16 +582,11 @@ xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) 
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save_weights: no file format here has this module's 8-bit "
                        "matrices; save the module that it was made from");
-    XL_TRY(check_absent(m));
-    size_t count = (size_t)count_tensors(m) + 1; /* the last call finds the end */
-    xlstm_tensor *t = xl_alloc(count * sizeof *t);
-    saved *s = xl_alloc(count * sizeof *s);
-    xlstm_status status =
-        t && s ? save_tensors(m, path, t, s) : xl_no_memory(count * sizeof *s, "a list of tensors");
-    for (size_t i = 0; s && i < count; i++)
-        xl_free(s[i].gathered);
-    xl_free(t);
-    xl_free(s);
+    xl_place place;
+    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module to be saved"));
+    xl_enter(&place);
+    xlstm_status status = xl_leave(&place, save_from(m, path));
+    xl_place_close(&place);
     return status;
 }
 
@@ -564,6 +637,7 @@ xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like
     XL_TRY(xl_module_needs_reals(m, "xlstm_module_gather"));
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, m, like, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
-    xl_dialect_gather(&b, values, out);
+    for (int p = 0; p < b.parts; out += b.part[p++].count)
+        xl_dialect_gather(&b, sizeof *out, values + b.part[p].offset, 0, b.part[p].count, out);
     return XLSTM_OK;
 }

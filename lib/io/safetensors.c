@@ -446,26 +446,51 @@ static size_t tensor_bytes(const xlstm_tensor *t) {
     return bytes;
 }
 
-xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                            int count) {
-    xl_replace file;
+static xlstm_status put_tensor(xl_replace *file, const xlstm_tensor *t, int i, const xl_source *source) {
+    size_t size = tensor_bytes(t), bytes = size;
+    for (size_t at = 0; at < size; at += bytes) {
+        const void *data = t->data;
+        if (source)
+            XL_TRY(source->read(source->context, i, at, &data, &bytes));
+        xl_replace_put(file, data, bytes);
+    }
+    return XLSTM_OK;
+}
+
+static xlstm_status put_tensors(xl_replace *file, const xlstm_tensor *tensors, int count,
+                                const xl_source *source) {
     size_t size = 8;
     int i = 0;
+    for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
+        XL_TRY(put_tensor(file, t, (int)(t - tensors), source));
+    return XLSTM_OK;
+}
+
+xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
+                            int count, const xl_source *source) {
+    xl_replace file;
     XL_TRY(xl_replace_open(&file, path));
     xl_replace_put(&file, head, bytes);
-    for (const xlstm_tensor *t; (t = next_in_file(tensors, count, &size, &i));)
-        xl_replace_put(&file, t->data, tensor_bytes(t));
-    return xl_replace_commit(&file);
+    xlstm_status status = put_tensors(&file, tensors, count, source);
+    if (status == XLSTM_OK)
+        return xl_replace_commit(&file);
+    xl_replace_drop(&file);
+    return status;
+}
+
+xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int count,
+                              const xl_source *source) {
+    char *head = NULL;
+    size_t bytes = 0;
+    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
+    if (status == XLSTM_OK)
+        status = xl_tensors_put(path, head, bytes, tensors, count, source);
+    xl_free(head);
+    return status;
 }
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
-    char *head = NULL;
-    size_t bytes = 0;
     if (!path || count < 0 || (count && !tensors))
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_write: NULL argument or negative count");
-    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
-    if (status == XLSTM_OK)
-        status = xl_tensors_put(path, head, bytes, tensors, count);
-    xl_free(head);
-    return status;
+    return xl_tensors_write(path, tensors, count, NULL);
 }

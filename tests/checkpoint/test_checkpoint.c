@@ -178,7 +178,7 @@ static void forge(const char *key, const char *value) {
         json_object_del(about, key);
     assert_int_equal(xl_tensors_head(&head, &bytes, t, count, about), XLSTM_OK);
     crc = (uint32_t)crc32_z(0, (const unsigned char *)head, bytes);
-    assert_int_equal(xl_tensors_put(path, head, bytes, t, count), XLSTM_OK);
+    assert_int_equal(xl_tensors_put(path, head, bytes, t, count, NULL), XLSTM_OK);
     json_decref(about);
     xl_free(head);
     xlstm_tensors_close(file);
