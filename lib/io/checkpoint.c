@@ -455,7 +455,7 @@ static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *t
         XL_TRY(read_number(f, bad_loss, 1, &bad));
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
-    xlstm_trainer_zero_gradients(tr);
+    XL_TRY(xlstm_trainer_zero_gradients(tr));
     XL_TRY(put_tensors(f, l, tr));
     tr->calls = calls;
     tr->config.seed = seed;
