@@ -307,7 +307,7 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
         const xl_param *param = &l->m->params.items[b.index[p]];
         xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
         if (!k)
-            xlstm_tensor_reals(&piece, b.part[p].data);
+            xlstm_tensor_reals(&piece, l->m->w + param->offset);
         else if (can_borrow(l, k, &piece, &b))
             k->matrix.data = piece.data, l->borrowed = 1;
         else
@@ -467,7 +467,7 @@ static xlstm_status fill_tensor(const xlstm_module *m, xlstm_tensor *t, void **g
     XL_TRY(xl_dialect_bind(&b, m, t, (m->config.file_spelling & XLSTM_SPELL_CUDA) != 0));
     const xl_matrix *packed = packed_part(m, &b, 0);
     t->dtype = packed ? XLSTM_BF16 : XL_REAL_DTYPE;
-    t->data = packed ? packed->data : b.part[0].data;
+    t->data = packed ? packed->data : m->w + b.part[0].offset;
     if (b.parts == 1 && b.turn == XL_AS_IS)
         return XLSTM_OK;
     size_t bytes = t->count * xlstm_dtype_size(t->dtype);

@@ -475,8 +475,51 @@ void xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
     tr->bad_loss = 0;
 }
 
-xlstm_real *xlstm_trainer_gradients(xlstm_trainer *tr) {
-    return tr ? tr->grad : NULL;
+static xlstm_status check_range(const xlstm_trainer *tr, size_t from, size_t count, const real *values,
+                                const char *function) {
+    if (!tr || !values)
+        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a trainer and an array of %zu numbers", function, count);
+    XL_TRY(need_gradients(tr));
+    size_t size = tr->m->params.size;
+    if (from > size || count > size - from)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "%s: %zu numbers from number %zu on do not lie in the layout of %zu; see "
+                       "xlstm_module_layout_size()",
+                       function, count, from, size);
+    return XLSTM_OK;
+}
+
+/* Norms, updates and moments run across the gaps between parameters and count on the zeros there. */
+static xlstm_status check_gaps(const xl_layout *l, size_t from, size_t count, const real *values) {
+    size_t at = from, end = from + count;
+    for (int i = 0; i < l->count && at < end; i++) {
+        const xl_param *p = &l->items[i];
+        for (; at < p->offset && at < end; at++)
+            if (values[at - from] != 0)
+                return xl_fail(
+                    XLSTM_E_ARGUMENT,
+                    "xlstm_trainer_write_gradients: number %zu lies in the gap before \"%s\" and is "
+                    "%g; give 0, as it is read",
+                    at, p->name, (double)values[at - from]);
+        if (at < p->offset + p->count)
+            at = p->offset + p->count;
+    }
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_read_gradients(const xlstm_trainer *tr, size_t from, size_t count,
+                                          xlstm_real *out) {
+    XL_TRY(check_range(tr, from, count, out, "xlstm_trainer_read_gradients"));
+    memcpy(out, tr->grad + from, count * sizeof *out);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_trainer_write_gradients(xlstm_trainer *tr, size_t from, size_t count,
+                                           const xlstm_real *values) {
+    XL_TRY(check_range(tr, from, count, values, "xlstm_trainer_write_gradients"));
+    XL_TRY(check_gaps(&tr->m->params, from, count, values));
+    memcpy(tr->grad + from, values, count * sizeof *values);
+    return XLSTM_OK;
 }
 
 double xlstm_trainer_gradient_norm(const xlstm_trainer *tr) {
