@@ -294,7 +294,7 @@ static void copy_weights(xlstm_module *m, xlstm_real *copy, int back) {
     xlstm_parameter p;
     for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
         check(xlstm_module_parameter(m, i, &p));
-        memcpy(back ? p.data : copy, back ? copy : p.data, p.count * sizeof *copy);
+        check(back ? xlstm_module_write(m, i, copy) : xlstm_module_read(m, i, copy));
         copy += p.count;
     }
 }

@@ -172,14 +172,10 @@ static int run_steps(check *c) {
 }
 
 /* Copies the gradients, at the offsets of the parameters. */
-static void keep_gradients(check *c, xlstm_trainer *trainer) {
-    size_t count = 0;
-    xlstm_parameter p;
-    for (int i = 0; i < xlstm_module_parameter_count(c->module); i++)
-        if (xlstm_module_parameter(c->module, i, &p) == XLSTM_OK && p.offset + p.count > count)
-            count = p.offset + p.count;
+static xlstm_status keep_gradients(check *c, const xlstm_trainer *trainer) {
+    size_t count = xlstm_module_layout_size(c->module);
     c->gradients = take(count, sizeof *c->gradients);
-    memcpy(c->gradients, xlstm_trainer_gradients(trainer), count * sizeof *c->gradients);
+    return xlstm_trainer_read_gradients(trainer, 0, count, c->gradients);
 }
 
 /* Logits come from the trainer's forward pass, which like the package's works on all tokens at once: a
@@ -200,11 +196,10 @@ static xlstm_status train(check *c, xlstm_trainer *trainer, int logits, int grad
     if (status || !gradients)
         return status;
     status = xlstm_trainer_backward(trainer, &batch, &loss);
-    if (status == XLSTM_OK) {
-        c->loss = (xlstm_real)loss.mean;
-        keep_gradients(c, trainer);
-    }
-    return status;
+    if (status)
+        return status;
+    c->loss = (xlstm_real)loss.mean;
+    return keep_gradients(c, trainer);
 }
 
 static int run_trainer(check *c, int logits, int gradients) {

@@ -88,11 +88,12 @@ XLSTM_API xlstm_status xlstm_module_save(const xlstm_module *module, const char 
  * no place for; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, const char *path);
 
-/** What tensor `like` of a weights file holds when the parameters hold `values`, for instance a trainer's
- *  gradients: gathers fused rows and turns layouts.
+/** What tensor `like` of a weights file holds when the parameters hold `values`, for instance the gradients
+ *  that xlstm_trainer_read_gradients() copied out of a trainer: gathers fused rows and turns layouts.
  *  @param module whose parameters
  *  @param like its name and shape say which tensor; its data is not looked at
- *  @param values numbers at the offsets of xlstm_parameter
+ *  @param values [xlstm_module_layout_size()] numbers, each parameter's at its offset; an array of the
+ * caller's. What lies in the gaps is not looked at
  *  @param out [like->count]
  *  @return XLSTM_OK; XLSTM_E_NOT_FOUND for a name that no parameter answers to; XLSTM_E_FORMAT for another
  * shape; XLSTM_E_ARGUMENT for NULL, or for a module with matrices in a smaller type, which have no offsets */

@@ -1,8 +1,7 @@
 /** @file
  * Weights: cells, blocks and models are all an xlstm_module. Read-only while sessions use it, so that many
- * threads can serve one module; only a trainer's optimizer, a load, xlstm_module_init() or the pointer that
- * xlstm_module_parameter() hands out write to it, and then no session or trainer of the module may be
- * running.
+ * threads can serve one module; only a trainer's optimizer, a load, xlstm_module_init() and
+ * xlstm_module_write() write to it, and then no session or trainer of the module may be running.
  */
 #ifndef XLSTM_MODULE_H
 #define XLSTM_MODULE_H
@@ -72,15 +71,17 @@ XLSTM_API int xlstm_module_output_dim(const xlstm_module *module);
  *  @return borrowed from the module; NULL for a cell */
 XLSTM_API const xlstm_config *xlstm_module_config(const xlstm_module *module);
 
-/** One named parameter. All pointers are borrowed from the module. */
+/** One named parameter. Its numbers are copied out by xlstm_module_read() and in by xlstm_module_write(). */
 typedef struct xlstm_parameter {
-    const char *name; /**< official PyTorch name, such as "xlstm_block_stack.blocks.0.xlstm.proj_up.weight" */
+    const char *name; /**< official PyTorch name, such as "xlstm_block_stack.blocks.0.xlstm.proj_up.weight";
+                         borrowed from the module */
+    int index;        /**< its place in the list of parameters, by which it is read and written */
     int ndim;         /**< 1 to 3 */
     int64_t shape[3]; /**< row-major; matrices are [out, in], as PyTorch's */
     size_t count;     /**< numbers in it */
-    xlstm_real *data; /**< [count]; NULL for a matrix kept in a smaller type: xlstm_module_read() copies it */
     int decay;        /**< 1: gets weight decay */
-    size_t offset;    /**< its place in gradients and moments, in numbers */
+    size_t offset;    /**< its place in the layout, in numbers: in gradients and moments; 0 for a matrix kept
+                         in a smaller type, which has neither */
 } xlstm_parameter;
 
 /** How many parameters there are.
@@ -106,6 +107,13 @@ XLSTM_API xlstm_status xlstm_module_find(const xlstm_module *module, const char 
  *  @param out [parameter's count]
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_module_read(const xlstm_module *module, int index, xlstm_real *out);
+/** Gives a parameter other numbers.
+ *  @param module whose; no session or trainer of it may be running
+ *  @param index 0 to count - 1
+ *  @param values [parameter's count], any numbers
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count, and for a matrix kept in a smaller type
+ */
+XLSTM_API xlstm_status xlstm_module_write(xlstm_module *module, int index, const xlstm_real *values);
 /** Memory of all weights as they are kept: what one pass over the model reads (but for the embedding).
  *  @param module may be NULL
  *  @return bytes */
@@ -115,6 +123,11 @@ XLSTM_API size_t xlstm_module_bytes(const xlstm_module *module);
  *  @param module may be NULL
  *  @return count */
 XLSTM_API size_t xlstm_module_size(const xlstm_module *module);
+/** Numbers in the layout of the parameters, which gradients and moments have: every xlstm_parameter at its
+ * offset, with gaps between some of them. Nothing is kept in the gaps: there gradients are zero.
+ *  @param module may be NULL
+ *  @return count: the end of the last parameter, of those in real numbers */
+XLSTM_API size_t xlstm_module_layout_size(const xlstm_module *module);
 /** Numbers in the parameters that are not embedding, input projection or head: what models are compared by.
  *  @param module may be NULL
  *  @return count */

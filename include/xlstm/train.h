@@ -138,10 +138,26 @@ XLSTM_API xlstm_status xlstm_trainer_backward_from(xlstm_trainer *trainer, const
  *  @param trainer may be NULL
  *  @return XLSTM_OK, or XLSTM_E_DEVICE: of a trainer on the host it need not be looked at */
 XLSTM_API xlstm_status xlstm_trainer_zero_gradients(xlstm_trainer *trainer);
-/** Gradients of all parameters, at the offsets of xlstm_parameter; between parameters there may be gaps.
- *  @param trainer may be NULL
- *  @return borrowed, to read and to write; NULL if made without gradients */
-XLSTM_API xlstm_real *xlstm_trainer_gradients(xlstm_trainer *trainer);
+/** Copies gradients out. Those of one parameter are `count` numbers from its offset (xlstm_parameter); all
+ * gradients are xlstm_module_layout_size() numbers from 0, zeros in the gaps between parameters.
+ *  @param trainer made with gradients
+ *  @param from first number, in the layout of the parameters
+ *  @param count numbers; from + count is at most xlstm_module_layout_size()
+ *  @param out [count]
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for numbers that are not in the layout, NULL, or a trainer without
+ * gradients */
+XLSTM_API xlstm_status xlstm_trainer_read_gradients(const xlstm_trainer *trainer, size_t from, size_t count,
+                                                    xlstm_real *out);
+/** Puts other numbers in the place of gradients, such as their mean over several trainers (all-reduce).
+ *  @param trainer made with gradients. After a loss that is not finite, writing does not make its gradients
+ * good for an update; xlstm_trainer_zero_gradients() does
+ *  @param from first number, in the layout of the parameters
+ *  @param count numbers; from + count is at most xlstm_module_layout_size()
+ *  @param values [count]: any numbers, but zeros in the gaps between parameters, as they were read
+ *  @return XLSTM_OK, or XLSTM_E_ARGUMENT as xlstm_trainer_read_gradients(), and for a gap that is not zero:
+ * nothing is written then */
+XLSTM_API xlstm_status xlstm_trainer_write_gradients(xlstm_trainer *trainer, size_t from, size_t count,
+                                                     const xlstm_real *values);
 /** Euclidean norm of all gradients together, summed in double.
  *  @param trainer may be NULL
  *  @return norm; NaN or infinite when a gradient is */

@@ -375,18 +375,18 @@ xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void 
     if (m && out && index >= 0 && index < m->params.count)
         return XLSTM_OK;
     return xl_fail(XLSTM_E_ARGUMENT,
-                   "%s needs a module, room for a parameter, and an index from 0 to %d, not %d", function,
-                   xlstm_module_parameter_count(m) - 1, index);
+                   "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
+                   function, xlstm_module_parameter_count(m) - 1, index);
 }
 
 xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
     XL_TRY(xl_module_check_index(m, index, out, "xlstm_module_parameter"));
     const xl_param *p = &m->params.items[index];
     *out = (xlstm_parameter){.name = p->name,
+                             .index = index,
                              .ndim = p->ndim,
                              .shape = {p->shape[0], p->shape[1], p->shape[2]},
                              .count = p->count,
-                             .data = p->packed ? NULL : m->w + p->offset,
                              .decay = p->decay,
                              .offset = p->packed ? 0 : p->offset};
     return XLSTM_OK;
@@ -411,6 +411,10 @@ static size_t size_of(const xlstm_module *m, int only_core) {
 
 size_t xlstm_module_size(const xlstm_module *m) {
     return size_of(m, 0);
+}
+
+size_t xlstm_module_layout_size(const xlstm_module *m) {
+    return m ? m->params.size : 0;
 }
 
 size_t xlstm_module_core_size(const xlstm_module *m) {

@@ -1,6 +1,6 @@
 /* The profile counts the calls and the work of what ran while it was taken, changes no number, and is off
  * otherwise. */
-#include "xlstm.h"
+#include "support/copies.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -129,8 +129,6 @@ static xlstm_real *gradients_of(xlstm_module *m, int profiled) {
     xlstm_trainer_config tc;
     xlstm_trainer *tr;
     xlstm_session *s;
-    size_t bytes = xlstm_module_size(m) * sizeof(xlstm_real);
-    xlstm_real *copy = malloc(bytes);
     for (int i = 0; i < TOKENS * WIDE; i++)
         x[i] = some_number(i);
     xlstm_batch b = {.struct_size = sizeof b, .inputs = x};
@@ -145,7 +143,7 @@ static xlstm_real *gradients_of(xlstm_module *m, int profiled) {
     assert_int_equal(xlstm_session_vectors(s, x, TOKENS, y), XLSTM_OK);
     assert_int_equal(xlstm_trainer_backward_from(tr, x, NULL), XLSTM_OK);
     xlstm_profile_stop();
-    memcpy(copy, xlstm_trainer_gradients(tr), bytes);
+    xlstm_real *copy = copy_gradients(tr, m);
     xlstm_session_free(s);
     xlstm_trainer_free(tr);
     return copy;
@@ -159,7 +157,7 @@ static void test_changes_no_products(void **state) {
     c.input_size = c.hidden_size = WIDE;
     assert_int_equal(xlstm_cell_create(&m, &c, 3), XLSTM_OK);
     xlstm_real *without = gradients_of(m, 0), *with = gradients_of(m, 1);
-    assert_memory_equal(with, without, xlstm_module_size(m) * sizeof *with);
+    assert_memory_equal(with, without, xlstm_module_layout_size(m) * sizeof *with);
     free(with);
     free(without);
     xlstm_module_free(m);

@@ -61,18 +61,25 @@ static void test_loss(void **state) {
     }
 }
 
+static void set_gradients(const training_run *r, xlstm_real value) {
+    xlstm_parameter p;
+    for (int i = 0; i < xlstm_module_parameter_count(r->m); i++) {
+        xlstm_module_parameter(r->m, i, &p);
+        xlstm_real *g = malloc(p.count * sizeof *g);
+        for (size_t k = 0; k < p.count; k++)
+            g[k] = value;
+        assert_int_equal(xlstm_trainer_write_gradients(r->tr, p.offset, p.count, g), XLSTM_OK);
+        free(g);
+    }
+}
+
 /* A loss that is infinite with gradients that are not: nothing but the mark holds the update back. */
 static void test_mark(void **state) {
     (void)state;
     training_run r;
     run_open(&r, kind, XLSTM_SGD, 7);
     bad_batch(&r, INFINITY, NULL);
-    memset(xlstm_trainer_gradients(r.tr), 0, sizeof(xlstm_real) * 4);
-    xlstm_parameter p;
-    for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
-        xlstm_module_parameter(r.m, i, &p);
-        memset(xlstm_trainer_gradients(r.tr) + p.offset, 0, p.count * sizeof(xlstm_real));
-    }
+    set_gradients(&r, 0);
     expect(xlstm_optimizer_step(r.opt, r.tr, 0.1f, NULL), "loss was not finite at update 0");
     xlstm_trainer_zero_gradients(r.tr);
     assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, 0.1f, NULL), XLSTM_OK);
@@ -87,12 +94,7 @@ static void test_mark_is_saved(void **state) {
     run_open(&resumed, kind, XLSTM_SGD, 7);
     save(&r, before);
     bad_batch(&r, INFINITY, NULL);
-    xlstm_parameter p;
-    for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
-        xlstm_module_parameter(r.m, i, &p);
-        for (size_t k = 0; k < p.count; k++)
-            xlstm_trainer_gradients(r.tr)[p.offset + k] = 1;
-    }
+    set_gradients(&r, 1);
     save(&r, after);
     assert_int_equal(xlstm_checkpoint_load(after, resumed.tr, resumed.opt, NULL, 0), XLSTM_OK);
     expect(xlstm_optimizer_step(resumed.opt, resumed.tr, 0.1f, NULL), "loss was not finite at update 0");
@@ -120,12 +122,14 @@ static void test_gradient(void **state) {
             char because[256];
             double norm = 0;
             xlstm_module_parameter(r.m, i, &p);
-            xlstm_real *g = xlstm_trainer_gradients(r.tr) + p.offset + p.count - 1, was = *g;
-            *g = (xlstm_real)(i % 2 ? NAN : -INFINITY);
+            size_t last = p.offset + p.count - 1;
+            xlstm_real was, bad = (xlstm_real)(i % 2 ? NAN : -INFINITY);
+            assert_int_equal(xlstm_trainer_read_gradients(r.tr, last, 1, &was), XLSTM_OK);
+            assert_int_equal(xlstm_trainer_write_gradients(r.tr, last, 1, &bad), XLSTM_OK);
             snprintf(because, sizeof because, "the gradient of %s is not finite at update 1", p.name);
             expect(xlstm_optimizer_step(r.opt, r.tr, 0.1f, &norm), because);
             assert_false(isfinite(norm));
-            *g = was;
+            assert_int_equal(xlstm_trainer_write_gradients(r.tr, last, 1, &was), XLSTM_OK);
         }
         save(&r, after);
         assert_true(same_files(before, after)); /* gradients too */

@@ -160,10 +160,8 @@ static void look_at_module(program *p, slot *k) {
     xlstm_real *x = malloc(q.count * sizeof *x);
     MUST(x && went_well(xlstm_module_find(k->m, q.name, &same)) && same.count == q.count);
     MUST(went_well(xlstm_module_read(k->m, index, x)));
-    if (q.data) {
-        MUST(!memcmp(x, q.data, q.count * sizeof *x));
-        q.data[next(p) % q.count] = number_of(p);
-    }
+    x[next(p) % q.count] = number_of(p);
+    MUST(went_well(xlstm_module_write(k->m, index, x)) || k->packed);
     free(x);
     MUST(xlstm_module_bytes(k->m) > 0 && xlstm_module_core_size(k->m) <= xlstm_module_size(k->m));
     if (one_in(p, 4))
@@ -339,6 +337,19 @@ static void move_carried_state(program *p, slot *k, slot *other) {
     free(state);
 }
 
+/* Writes gradients back as they were read, or others in their place. */
+static void move_gradients(program *p, slot *k) {
+    size_t from = (size_t)size_of(p, 400), count = (size_t)size_of(p, 100),
+           size = xlstm_module_layout_size(k->m);
+    int inside = k->tr && from <= size && count <= size - from;
+    xlstm_real *g = reals(p, inside ? count : 0);
+    int same = one_in(p, 2) && went_well(xlstm_trainer_read_gradients(k->tr, from, count, g));
+    int written =
+        went_well(xlstm_trainer_write_gradients(k->tr, from, count, one_in(p, 20) && !same ? NULL : g));
+    MUST(same <= written && (same | written) <= inside);
+    free(g);
+}
+
 /* ---- recurrences ---- */
 
 enum { ARRAYS = 7 }; /* of the mLSTM q k v i f, of the others gates and R; then h and its gradient */
@@ -443,7 +454,7 @@ static void use_optimizer(program *p, slot *k, slot *other) {
 static void call(program *p) {
     slot *k = &slots[next(p) % SLOTS], *other = &slots[next(p) % SLOTS];
     unsigned which = next(p);
-    switch (which < 192 ? which % 12 : 12 + which % 3) {
+    switch (which < 192 ? which % 12 : which < 252 ? 12 + which % 3 : 15) {
     case 0:
         create_module(p, k);
         break;
@@ -483,6 +494,9 @@ static void call(program *p) {
         break;
     case 14:
         use_recurrence(p);
+        break;
+    case 15:
+        move_gradients(p, k);
         break;
     default:
         one_in(p, 3) ? free_slot(k) : (void)went_well(xlstm_set_threads(size_of(p, 3)));

@@ -46,11 +46,14 @@ static uint64_t fingerprint(const run *r) {
     for (int i = 0; i < xlstm_module_parameter_count(r->m); i++) {
         xlstm_parameter p;
         xlstm_module_parameter(r->m, i, &p);
+        xlstm_real *w = malloc(p.count * sizeof *w);
+        MUST(w && went_well(xlstm_module_read(r->m, i, w)));
         for (size_t k = 0; k < p.count; k++) {
             uint32_t bits;
-            memcpy(&bits, &p.data[k], sizeof bits);
+            memcpy(&bits, &w[k], sizeof bits);
             sum = sum * 31 + bits;
         }
+        free(w);
     }
     return sum;
 }

@@ -1,6 +1,6 @@
 /* Fresh modules draw from the distributions that initial/NAME/initial.json names, which official_init.py
  * holds to the packages: values that are fixed one by one, the others by moments over many seeds. */
-#include "xlstm.h"
+#include "support/copies.h"
 #include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
@@ -30,14 +30,16 @@ static moments moments_of(xlstm_module *const *m, int index, double scale) {
     for (int seed = 0; seed < SEEDS; seed++) {
         xlstm_parameter p;
         xlstm_module_parameter(m[seed], index, &p);
+        xlstm_real *w = copy_parameter(m[seed], index);
         for (size_t i = 0; i < p.count; i++) {
-            double x = p.data[i];
+            double x = (double)w[i];
             s.n++;
             s.sum += x;
             s.squares += x * x;
             s.largest = fmax(s.largest, fabs(x));
             s.inside += fabs(x) < scale / 2;
         }
+        free(w);
     }
     return s;
 }
@@ -62,12 +64,21 @@ static void check_uniform(moments s, double bound) {
           "largest %g, but the bound is %g", s.largest, bound);
 }
 
-static void check_values(const xlstm_parameter *p, const json_t *values) {
+static void check_values(const xlstm_module *m, const xlstm_parameter *p, const json_t *values) {
     CHECK(json_array_size(values) == p->count, "%zu numbers, not %zu", p->count, json_array_size(values));
+    xlstm_real *w = copy_parameter(m, p->index);
     for (size_t i = 0; i < p->count; i++) {
-        double x = p->data[i], right = json_number_value(json_array_get(values, i));
+        double x = (double)w[i], right = json_number_value(json_array_get(values, i));
         CHECK(fabs(x - right) <= 1e-6 * (1 + fabs(right)), "number %zu is %g, not %g", i, x, right);
     }
+    free(w);
+}
+
+static double first_number(const xlstm_module *m, int index) {
+    xlstm_real *w = copy_parameter(m, index);
+    double first = (double)w[0];
+    free(w);
+    return first;
 }
 
 static void check_shape(const xlstm_parameter *p, const json_t *shape) {
@@ -78,23 +89,23 @@ static void check_shape(const xlstm_parameter *p, const json_t *shape) {
 }
 
 static void check_parameter(xlstm_module *const *m, int index, const json_t *entry) {
-    xlstm_parameter p, other;
+    xlstm_parameter p, neighbour;
     const json_t *values = json_object_get(entry, "values"), *normal = json_object_get(entry, "normal");
     xlstm_module_parameter(m[0], index, &p);
-    xlstm_module_parameter(m[1], index, &other);
     CHECK(entry != NULL, "the packages have no such parameter");
     check_shape(&p, json_object_get(entry, "shape"));
     CHECK(p.decay == json_is_true(json_object_get(entry, "decay")), "weight decay is %d", p.decay);
     if (values) {
-        check_values(&p, values);
+        check_values(m[0], &p, values);
         return;
     }
     double scale = json_number_value(normal ? normal : json_object_get(entry, "uniform"));
     moments s = moments_of(m, index, scale);
     (normal ? check_normal : check_uniform)(s, scale);
-    CHECK(p.data[0] != other.data[0], "two seeds give the same number");
-    xlstm_module_parameter(m[0], index ? index - 1 : index + 1, &other);
-    CHECK(p.data[0] != other.data[0], "begins as its neighbour %s", other.name);
+    double first = first_number(m[0], index);
+    CHECK(first != first_number(m[1], index), "two seeds give the same number");
+    xlstm_module_parameter(m[0], index ? index - 1 : index + 1, &neighbour);
+    CHECK(first != first_number(m[0], neighbour.index), "begins as its neighbour %s", neighbour.name);
 }
 
 static json_t *load(const char *name) {

@@ -33,14 +33,7 @@ static outcome run(xlstm_module *m, int streams, const xlstm_batch *first, const
     assert_int_equal(xlstm_trainer_backward(tr, first, &loss), XLSTM_OK);
     xlstm_trainer_zero_gradients(tr);
     assert_int_equal(xlstm_trainer_backward(tr, last, &loss), XLSTM_OK);
-    outcome o = {loss.mean, NULL, 0};
-    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
-        xlstm_parameter p;
-        xlstm_module_parameter(m, i, &p);
-        o.size = p.offset + p.count > o.size ? p.offset + p.count : o.size;
-    }
-    o.gradients = malloc(o.size * sizeof *o.gradients);
-    memcpy(o.gradients, xlstm_trainer_gradients(tr), o.size * sizeof *o.gradients);
+    outcome o = {loss.mean, copy_gradients(tr, m), xlstm_module_layout_size(m)};
     xlstm_trainer_free(tr);
     return o;
 }

@@ -419,23 +419,11 @@ typedef struct {
     xlstm_real y[ROOM], d_in[ROOM], *gradients;
 } passes;
 
-static size_t gradient_count(const xlstm_module *m) {
-    size_t n = 0;
-    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
-        xlstm_parameter p;
-        xlstm_module_parameter(m, i, &p);
-        n = p.offset + p.count > n ? p.offset + p.count : n;
-    }
-    return n;
-}
-
 static void pass(xlstm_module *m, int streams, const xlstm_batch *batch, const xlstm_real *d_y, passes *p) {
     xlstm_trainer *tr = open_trainer(m, streams, T, 0, 1);
-    size_t n = gradient_count(m);
-    p->gradients = malloc(n * sizeof *p->gradients);
     check(xlstm_trainer_forward(tr, batch, p->y));
     check(xlstm_trainer_backward_from(tr, d_y, p->d_in));
-    memcpy(p->gradients, xlstm_trainer_gradients(tr), n * sizeof *p->gradients);
+    p->gradients = copy_gradients(tr, m);
     xlstm_trainer_free(tr);
 }
 
@@ -450,7 +438,7 @@ static void own_loss(xlstm_module *m, const char *name) {
     poison(&r, m); /* r.outputs serve as the gradients of the outputs */
     xlstm_batch batch = batch_of(&r, m);
     batch.lengths = lengths;
-    size_t n = gradient_count(m);
+    size_t n = xlstm_module_layout_size(m);
     xlstm_real *sum = calloc(n, sizeof *sum);
     pass(m, B, &batch, r.outputs, &whole);
     for (int b = 0; b < B; b++) {
