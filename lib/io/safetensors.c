@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/safetensors.h"
-#include "io/unicode.h"
+#include "io/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

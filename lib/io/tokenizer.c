@@ -2,7 +2,7 @@
 #include "io/tokenizer.h"
 #include "base/mem.h"
 #include "io/file.h"
-#include "io/unicode.h"
+#include "io/utf8.h"
 #include <string.h>
 
 static xlstm_status start(xlstm_tokenizer **out) {

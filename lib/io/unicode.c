@@ -36,28 +36,6 @@ static int is_ascii(char c) {
     return !((unsigned char)c & 0x80);
 }
 
-size_t xl_utf8_sound(const char *text, size_t bytes) {
-    utf8proc_int32_t c;
-    for (size_t at = 0; at < bytes;) {
-        utf8proc_ssize_t n = is_ascii(text[at]) ? 1 : read_char(text, bytes, at, &c);
-        if (n < 1)
-            return at;
-        at += (size_t)n;
-    }
-    return bytes;
-}
-
-size_t xl_utf8_whole(const char *text, size_t bytes) {
-    for (size_t back = 1; back <= 3 && back <= bytes; back++) {
-        unsigned char c = (unsigned char)text[bytes - back];
-        if ((c & 0xc0) == 0x80)
-            continue; /* inside a character: look for where it begins */
-        size_t needs = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-        return needs > back ? bytes - back : bytes;
-    }
-    return bytes;
-}
-
 /* ---- kinds ---- */
 
 static xl_kind kind_of(utf8proc_int32_t c) {

@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "base/mem.h"
 #include "io/unicode.h"
+#include "io/utf8.h"
 #include "xlstm.h"
 #include <jansson.h>
 #include <setjmp.h>
