@@ -1,7 +1,7 @@
 #include "io/config_json.h"
 #include "base/mem.h"
 #include "base/structs.h"
-#include "io/file.h"
+#include "file/file.h"
 #include "model/module.h"
 #include "xlstm/io.h"
 #include <stdlib.h>

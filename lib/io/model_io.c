@@ -1,10 +1,10 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
 #include "base/half.h"
 #include "base/mem.h"
+#include "file/file.h"
+#include "file/json.h"
+#include "file/safetensors.h"
 #include "io/dialect.h"
-#include "io/file.h"
-#include "io/json.h"
-#include "io/safetensors.h"
 #include "model/module.h"
 #include "xlstm/io.h"
 #include <assert.h>

@@ -3,9 +3,9 @@
  * The file is taken for hostile: whatever is found wrong is said in one sentence and nothing is mapped. */
 #include "base/half.h"
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/safetensors.h"
-#include "io/utf8.h"
+#include "file/file.h"
+#include "file/safetensors.h"
+#include "file/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

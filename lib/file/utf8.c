@@ -1,5 +1,5 @@
 /* What UTF-8 is is left to utf8proc: surrogates, overlong forms and what is above U+10FFFF are not sound. */
-#include "io/utf8.h"
+#include "file/utf8.h"
 #include <utf8proc.h>
 
 size_t xl_utf8_sound(const char *text, size_t bytes) {

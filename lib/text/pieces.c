@@ -1,4 +1,4 @@
-#include "io/pieces.h"
+#include "text/pieces.h"
 #include "base/mem.h"
 #include <limits.h>
 #include <string.h>

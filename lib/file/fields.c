@@ -1,4 +1,4 @@
-#include "io/fields.h"
+#include "file/fields.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "io/file.h"
+#include "file/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>

@@ -1,8 +1,8 @@
 /* The public calls, for both kinds of tokenizer. */
-#include "io/tokenizer.h"
+#include "text/tokenizer.h"
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/utf8.h"
+#include "file/file.h"
+#include "file/utf8.h"
 #include <string.h>
 
 static xlstm_status start(xlstm_tokenizer **out) {

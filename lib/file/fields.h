@@ -2,7 +2,7 @@
 #ifndef XL_FIELDS_H
 #define XL_FIELDS_H
 
-#include "io/json.h"
+#include "file/json.h"
 #include <stddef.h>
 
 typedef enum {

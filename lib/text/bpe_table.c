@@ -1,6 +1,6 @@
 /* The table of merges: finding one, and reading them from a tokenizer.json. */
 #include "base/mem.h"
-#include "io/bpe_load.h"
+#include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>
 

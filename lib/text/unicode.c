@@ -1,4 +1,4 @@
-#include "io/unicode.h"
+#include "text/unicode.h"
 #include "base/mem.h"
 #include <stdlib.h>
 #include <string.h>

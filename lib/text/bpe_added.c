@@ -1,7 +1,7 @@
 /* The added tokens of a tokenizer.json. */
 #include "base/mem.h"
-#include "io/bpe_load.h"
-#include "io/fields.h"
+#include "file/fields.h"
+#include "text/bpe_load.h"
 #include <stdlib.h>
 #include <string.h>
 

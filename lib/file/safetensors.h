@@ -2,7 +2,7 @@
 #ifndef XL_SAFETENSORS_H
 #define XL_SAFETENSORS_H
 
-#include "io/json.h"
+#include "file/json.h"
 #include "xlstm/tensors.h"
 
 /* How xlstm_real is kept in files. */

@@ -1,5 +1,5 @@
 /* The vocabulary of a tokenizer.json. */
-#include "io/bpe_load.h"
+#include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>
 #include <utf8proc.h>

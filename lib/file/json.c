@@ -1,4 +1,4 @@
-#include "io/json.h"
+#include "file/json.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <stdlib.h>

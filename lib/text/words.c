@@ -1,7 +1,7 @@
 /* The word level: a vocabulary of words, <unk> for any other, <eos> for line ends. */
-#include "io/file.h"
-#include "io/tokenizer.h"
-#include "io/utf8.h"
+#include "file/file.h"
+#include "file/utf8.h"
+#include "text/tokenizer.h"
 #include <string.h>
 
 static int is_space(char c) {
