@@ -341,6 +341,23 @@ static xlstm_status take_all(load *l, const shards *s) {
     return XLSTM_OK;
 }
 
+static void release(void *lent) {
+    close_shards(lent);
+    xl_free(lent);
+}
+
+/* From here on the open files are the module's. */
+static xlstm_status lend(xlstm_module *m, shards *s) {
+    shards *lent = xl_alloc(sizeof *lent);
+    if (!lent)
+        return xl_no_memory(sizeof *lent, "a list of files");
+    *lent = *s;
+    *s = (shards){0};
+    m->lent = lent;
+    m->release = release;
+    return XLSTM_OK;
+}
+
 /* With `borrow`, the module takes over the open files if it points into them. */
 static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
     load l = {
@@ -350,12 +367,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
     xlstm_status status = take_all(&l, s);
     xl_free(l.seen);
     xl_free(l.row);
-    if (l.borrowed) {
-        m->files = s->files;
-        m->file_count = s->count;
-        *s = (shards){0};
-    }
-    return status;
+    return status == XLSTM_OK && l.borrowed ? lend(m, s) : status;
 }
 
 xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {

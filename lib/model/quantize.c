@@ -46,16 +46,3 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
     xl_parallel(from->params.count, quantize_parameter, &q);
     return XLSTM_OK;
 }
-
-size_t xlstm_module_bytes(const xlstm_module *m) {
-    size_t bytes = 0;
-    for (int i = 0; m && i < m->params.count; i++)
-        if (!m->params.items[i].packed)
-            bytes += m->params.items[i].count * sizeof(real);
-    for (int i = 0; m && i < m->packed.count; i++) {
-        const xl_matrix *k = &m->packed.items[i].matrix;
-        bytes += xl_matrix_bytes(k);
-        bytes += k->scale ? (size_t)k->rows * sizeof *k->scale : 0;
-    }
-    return bytes;
-}
