@@ -1,4 +1,4 @@
-/* fields.h - JSON objects read and written by a table of their fields. */
+/* fields.h - one table says how an object is read and how it is written, so that the two do not differ. */
 #ifndef XL_FIELDS_H
 #define XL_FIELDS_H
 

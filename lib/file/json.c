@@ -1,3 +1,5 @@
+/* Texts come from anybody, and jansson neither bounds its recursion as we want it nor bears a want of memory.
+ * So depth and memory are looked at before it reads, and lengths after it writes. */
 #include "file/json.h"
 #include "base/mem.h"
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* safetensors.h - what the public reader and writer keep to themselves: the header. */
+/* safetensors.h - the header, which xlstm/tensors.h hides: its bytes for a checksum, and its metadata. */
 #ifndef XL_SAFETENSORS_H
 #define XL_SAFETENSORS_H
 

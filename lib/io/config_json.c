@@ -1,3 +1,5 @@
+/* Which of the formats a file has, its fields say, not its name. A configuration is written in the official
+ * format that can say all of it; where none can, in the library's own. */
 #include "io/config_json.h"
 #include "base/mem.h"
 #include "base/structs.h"

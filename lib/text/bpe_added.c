@@ -1,4 +1,5 @@
-/* The added tokens of a tokenizer.json. */
+/* Added tokens are looked for before a text is cut into words, and of two that begin at one place the longer
+ * is meant. So they are sorted by first byte, and the longest first. */
 #include "base/mem.h"
 #include "file/fields.h"
 #include "text/bpe_load.h"

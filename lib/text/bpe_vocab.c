@@ -1,4 +1,5 @@
-/* The vocabulary of a tokenizer.json. */
+/* A vocabulary writes every byte as a character that prints; added tokens stand in it as they are. Vocabulary
+ * and added tokens have the numbers 0 to n - 1, each once: a hole or a second is an error. */
 #include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>

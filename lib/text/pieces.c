@@ -1,3 +1,4 @@
+/* A hash table that is at most half full, so that a search ends at a free slot. Nothing is ever taken out. */
 #include "text/pieces.h"
 #include "base/mem.h"
 #include <limits.h>

@@ -1,4 +1,4 @@
-/* The public calls, for both kinds of tokenizer. */
+/* The public calls, for both kinds of tokenizer. Texts are checked here: what is below relies on UTF-8. */
 #include "text/tokenizer.h"
 #include "base/mem.h"
 #include "file/file.h"

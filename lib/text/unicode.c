@@ -1,3 +1,4 @@
+/* Sound UTF-8 is taken for granted: texts are checked where they come in. The tables are utf8proc's. */
 #include "text/unicode.h"
 #include "base/mem.h"
 #include <stdlib.h>
