@@ -1,4 +1,4 @@
-/* arena.c - planned memory: places are handed out one behind the other, and counted even where there are none. */
+/* A run asks for the pieces that its plan asked for, in the same order, so nothing here can fail. */
 #include "base/arena.h"
 #include <assert.h>
 

@@ -1,3 +1,4 @@
+/* A sentence is not lost for want of memory: every thread has room for one, and a longer one is cut. */
 #include "base/error.h"
 #include <stdarg.h>
 #include <stdio.h>

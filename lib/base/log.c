@@ -1,3 +1,4 @@
+/* The listener is set before threads are (xlstm/common.h says so), and only read from then on. */
 #include "base/log.h"
 #include <stdarg.h>
 #include <stdio.h>

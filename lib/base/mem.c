@@ -1,3 +1,5 @@
+/* Zero is where all begin: a state that has seen nothing, moments before an update, gaps between parameters.
+ * So every block is cleared, whoever gave it. All are counted: while there are any, who gives stays. */
 #ifdef __linux__
 #define _DEFAULT_SOURCE /* madvise */
 #include <sys/mman.h>

@@ -1,3 +1,5 @@
+/* Which thread gets a task is OpenMP's choice, so no result may depend on it. Where the caller is in a
+ * parallel region of its own, its thread does all of the work. */
 #include "base/parallel.h"
 #include "base/error.h"
 #include "base/log.h"

@@ -1,3 +1,4 @@
+/* Box and Muller's method by its cosine alone: two steps of the counter a number, and none kept for later. */
 #include "base/rng.h"
 #include <math.h>
 

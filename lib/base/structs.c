@@ -1,3 +1,4 @@
+/* All that is known of a caller's age is struct_size, the first field. Every layout begins with the last. */
 #include "base/structs.h"
 #include <string.h>
 

@@ -4,10 +4,10 @@
 #include "base/mem.h"
 #include "base/structs.h"
 #include "base/parallel.h"
+#include "file/file.h"
+#include "file/safetensors.h"
 #include "io/config_json.h"
 #include "io/fetch.h"
-#include "io/file.h"
-#include "io/safetensors.h"
 #include "optim/optimizer.h"
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,9 @@
+/* Which of the formats a file has, its fields say, not its name. A configuration is written in the official
+ * format that can say all of it; where none can, in the library's own. */
 #include "io/config_json.h"
 #include "base/mem.h"
 #include "base/structs.h"
-#include "io/file.h"
+#include "file/file.h"
 #include "model/module.h"
 #include "xlstm/io.h"
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef XL_CONFIG_JSON_H
 #define XL_CONFIG_JSON_H
 
-#include "io/fields.h"
+#include "file/fields.h"
 #include "xlstm/config.h"
 
 /* `where` begins every error: the file's name. */

@@ -1,4 +1,5 @@
-/* The package's xLSTMLargeConfig and Hugging Face's config.json with model_type "xlstm". */
+/* The package's xLSTMLargeConfig and Hugging Face's config.json with model_type "xlstm" are one configuration
+ * in two spellings: most fields are common to both. */
 #include "io/config_json.h"
 #include "layer/layer.h"
 #include <limits.h>

@@ -1,4 +1,5 @@
-/* dataclasses.asdict of the package's xLSTMLMModelConfig and xLSTMBlockStackConfig. */
+/* dataclasses.asdict of the package's xLSTMLMModelConfig and xLSTMBlockStackConfig. What a stack overwrites
+ * in its parts, or computes, is ignored where it stands. */
 #include "io/config_json.h"
 #include "layer/layer.h"
 #include <limits.h>

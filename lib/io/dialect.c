@@ -1,3 +1,5 @@
+/* A tensor is known by its name and shape. The lists of other names serve both ways, so that what was loaded
+ * is saved in the names and the order of numbers that it came in. */
 #include "io/dialect.h"
 #include "model/module.h"
 #include <assert.h>

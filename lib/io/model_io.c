@@ -1,10 +1,10 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
 #include "base/mem.h"
+#include "file/file.h"
+#include "file/json.h"
+#include "file/safetensors.h"
 #include "io/dialect.h"
 #include "io/fetch.h"
-#include "io/file.h"
-#include "io/json.h"
-#include "io/safetensors.h"
 #include "model/module.h"
 #include "xlstm/io.h"
 #include <assert.h>
@@ -389,6 +389,23 @@ static xlstm_status take_there(load *l, const shards *s) {
     return status;
 }
 
+static void release(void *lent) {
+    close_shards(lent);
+    xl_free(lent);
+}
+
+/* From here on the open files are the module's. */
+static xlstm_status lend(xlstm_module *m, shards *s) {
+    shards *lent = xl_alloc(sizeof *lent);
+    if (!lent)
+        return xl_no_memory(sizeof *lent, "a list of files");
+    *lent = *s;
+    *s = (shards){0};
+    m->lent = lent;
+    m->release = release;
+    return XLSTM_OK;
+}
+
 /* With `borrow`, the module takes over the open files if it points into them, which only the host can. */
 static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
     load l = {.m = m,
@@ -401,12 +418,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
     xlstm_status status = take_there(&l, s);
     xl_free(l.seen);
     xl_free(l.packing);
-    if (l.borrowed) {
-        m->files = s->files;
-        m->file_count = s->count;
-        *s = (shards){0};
-    }
-    return status;
+    return status == XLSTM_OK && l.borrowed ? lend(m, s) : status;
 }
 
 xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {

@@ -5,7 +5,6 @@
 
 #include "layer/layer.h"
 #include "xlstm/module.h"
-#include "xlstm/tensors.h"
 
 /* y = layer(norm(x)), or x + that. */
 typedef struct {
@@ -23,11 +22,11 @@ struct xlstm_module {
     int first, width; /* width of the stream before and after the sublayers */
     int vocab;
     xl_layout params;
-    xl_memory *memory;     /* where all tensors of the module, its sessions and trainers lie */
-    real *w;               /* all that is not packed */
-    xl_packing packed;     /* matrices of an inference module in a smaller type */
-    xlstm_tensors **files; /* that packed matrices are mapped from */
-    int file_count;
+    xl_memory *memory;           /* where all tensors of the module, its sessions and trainers lie */
+    real *w;                     /* all that is not packed */
+    xl_packing packed;           /* matrices of an inference module in a smaller type */
+    void *lent;                  /* what owns the numbers that packed matrices borrow, */
+    void (*release)(void *lent); /* and what ends it; NULL: they borrow none */
     xl_sublayer *sub;
     int subs;
     size_t state_size; /* one stream */

@@ -1,8 +1,8 @@
 /* The file of a checkpoint: every damaged bit is found, what belongs to another run is refused with what
  * differs, a full disk costs nothing but the new one, and nothing that was refused has changed anything. */
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/safetensors.h"
+#include "file/file.h"
+#include "file/safetensors.h"
 #include "support/training_run.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -34,7 +34,7 @@ static void take_back(void *context, void *block) {
     free(block);
 }
 
-/* jansson's parser cannot bear it (see io/json.c), so while files are read its small blocks are left alone.
+/* jansson's parser cannot bear it (see file/json.c), so while files are read its small blocks are left alone.
  */
 static void *give_json(size_t bytes) {
     if (heap.building || bytes >= 65536)

@@ -17,6 +17,7 @@ if [ "$(id -u)" != 0 ]; then
     echo "deb.sh: debootstrap and chroot need root" >&2
     exit 2
 fi
+mirror=$(sh "$source/tests/mirror.sh")
 sh "$source/tests/deps.sh" debootstrap dpkg-dev help2man doxygen
 
 cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DXLSTM_DEB=ON -DCMAKE_INSTALL_PREFIX=/usr \
@@ -27,7 +28,7 @@ if command -v lintian >/dev/null; then
     lintian --fail-on error "$work/build/"*.deb
 fi
 
-debootstrap --variant=minbase bookworm "$root" "$(sh "$source/tests/mirror.sh")" >"$work/log" 2>&1 || {
+debootstrap --variant=minbase bookworm "$root" "$mirror" >"$work/log" 2>&1 || {
     tail "$work/log" >&2
     exit 1
 }

@@ -144,7 +144,6 @@ static void assert_same_weights(const xlstm_module *a, const xlstm_module *b) {
     }
 }
 
-/* A bfloat16 file is mapped, converted, or written again: always the same numbers. */
 /* What int8 cannot hold: a row with a number that is not finite becomes NaN, the smallest there are become
  * what is nearest, and the other rows are as they were. */
 static void test_odd_numbers(void **state) {
@@ -170,6 +169,8 @@ static void test_odd_numbers(void **state) {
     xlstm_module_free(m);
 }
 
+/* A bfloat16 file is mapped, converted, or written again: always the same numbers. What a module borrows goes
+ * with it: then no block of memory is in use, or another allocator would be refused. */
 static void test_files(void **state) {
     (void)state;
     static xlstm_real want[B * T * V], got[B * T * V];
@@ -197,6 +198,7 @@ static void test_files(void **state) {
         xlstm_module_free(packed);
         xlstm_module_free(real);
         remove_directory(dir);
+        assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_OK);
     }
 }
 

@@ -27,9 +27,10 @@ else
 fi
 sh "$source/tests/deps.sh" "gcc-$triplet" "libc6-dev-$arch-cross" qemu-user mmdebstrap
 if [ ! -d "$work/sysroot/usr" ]; then
+    mirror=$(sh "$source/tests/mirror.sh")
     mmdebstrap --quiet --variant=extract --architectures="$arch" \
         --include=libc6-dev,libgcc-s1,libgomp1,libjansson-dev,libutf8proc-dev,libcmocka-dev,libopenblas-dev,zlib1g-dev \
-        bookworm "$work/sysroot" "$(sh "$source/tests/mirror.sh")"
+        bookworm "$work/sysroot" "$mirror"
 fi
 # -O2, since gcc 12's -O3 for arm64 stops with an internal error in one of the tests.
 cmake -S "$source" -B "$work/build" -G Ninja --toolchain "$source/tests/portability/cross.cmake" -DXLSTM_TRIPLET=$triplet \

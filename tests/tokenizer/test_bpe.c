@@ -2,7 +2,8 @@
  * make_tokenizer.py), long words, and files that must be refused. */
 #define _DEFAULT_SOURCE
 #include "base/mem.h"
-#include "io/unicode.h"
+#include "file/utf8.h"
+#include "text/unicode.h"
 #include "xlstm.h"
 #include <jansson.h>
 #include <setjmp.h>

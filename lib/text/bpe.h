@@ -3,7 +3,7 @@
 #define XL_BPE_H
 
 #include "base/error.h"
-#include "io/pieces.h"
+#include "text/pieces.h"
 
 /* Tokens found so far: what does not fit is counted only. */
 typedef struct {

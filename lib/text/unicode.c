@@ -1,4 +1,5 @@
-#include "io/unicode.h"
+/* Sound UTF-8 is taken for granted: texts are checked where they come in. The tables are utf8proc's. */
+#include "text/unicode.h"
 #include "base/mem.h"
 #include <stdlib.h>
 #include <string.h>
@@ -34,28 +35,6 @@ static utf8proc_ssize_t read_char(const char *text, size_t bytes, size_t at, utf
 
 static int is_ascii(char c) {
     return !((unsigned char)c & 0x80);
-}
-
-size_t xl_utf8_sound(const char *text, size_t bytes) {
-    utf8proc_int32_t c;
-    for (size_t at = 0; at < bytes;) {
-        utf8proc_ssize_t n = is_ascii(text[at]) ? 1 : read_char(text, bytes, at, &c);
-        if (n < 1)
-            return at;
-        at += (size_t)n;
-    }
-    return bytes;
-}
-
-size_t xl_utf8_whole(const char *text, size_t bytes) {
-    for (size_t back = 1; back <= 3 && back <= bytes; back++) {
-        unsigned char c = (unsigned char)text[bytes - back];
-        if ((c & 0xc0) == 0x80)
-            continue; /* inside a character: look for where it begins */
-        size_t needs = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-        return needs > back ? bytes - back : bytes;
-    }
-    return bytes;
 }
 
 /* ---- kinds ---- */

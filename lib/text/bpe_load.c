@@ -1,8 +1,8 @@
 /* tokenizer.json of Hugging Face, part by part. What would change tokens or texts is honoured or is an error.
  */
-#include "io/bpe_load.h"
+#include "text/bpe_load.h"
 #include "base/mem.h"
-#include "io/fields.h"
+#include "file/fields.h"
 #include <string.h>
 
 enum { MOST_BYTES = 1 << 28 }; /* the largest in use have some ten million */

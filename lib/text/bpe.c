@@ -1,7 +1,7 @@
 /* From text to tokens: cut at added tokens, normalise, cut into words, merge the bytes of each. */
-#include "io/bpe.h"
+#include "text/bpe.h"
 #include "base/mem.h"
-#include "io/unicode.h"
+#include "text/unicode.h"
 #include <string.h>
 
 void xl_bpe_free(xl_bpe *b) {

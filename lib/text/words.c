@@ -1,7 +1,8 @@
-/* The word level: a vocabulary of words, <unk> for any other, <eos> for line ends. */
-#include "io/file.h"
-#include "io/tokenizer.h"
-#include "io/unicode.h"
+/* The word level: what stands between white space is a word, and <unk> if the vocabulary lacks it; a line end
+ * is <eos>. White space is ASCII's, so no character is ever cut. */
+#include "file/file.h"
+#include "file/utf8.h"
+#include "text/tokenizer.h"
 #include <string.h>
 
 static int is_space(char c) {

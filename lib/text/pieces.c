@@ -1,4 +1,5 @@
-#include "io/pieces.h"
+/* A hash table that is at most half full, so that a search ends at a free slot. Nothing is ever taken out. */
+#include "text/pieces.h"
 #include "base/mem.h"
 #include <limits.h>
 #include <string.h>

@@ -1,4 +1,6 @@
-#include "io/json.h"
+/* Texts come from anybody, and jansson neither bounds its recursion as we want it nor bears a want of memory.
+ * So depth and memory are looked at before it reads, and lengths after it writes. */
+#include "file/json.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #ifndef XL_TOKENIZER_H
 #define XL_TOKENIZER_H
 
-#include "io/bpe.h"
-#include "io/pieces.h"
+#include "text/bpe.h"
+#include "text/pieces.h"
 #include "xlstm/tokenizer.h"
 
 struct xlstm_tokenizer {

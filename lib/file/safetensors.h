@@ -1,8 +1,8 @@
-/* safetensors.h - what the public reader and writer keep to themselves: the header. */
+/* safetensors.h - the header, which xlstm/tensors.h hides: its bytes for a checksum, and its metadata. */
 #ifndef XL_SAFETENSORS_H
 #define XL_SAFETENSORS_H
 
-#include "io/json.h"
+#include "file/json.h"
 #include "xlstm/tensors.h"
 
 /* How xlstm_real is kept in files. */

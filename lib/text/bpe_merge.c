@@ -1,6 +1,6 @@
 /* Merging the bytes of one word, lowest rank first; of equal ranks the leftmost. */
 #include "base/mem.h"
-#include "io/bpe.h"
+#include "text/bpe.h"
 
 /* The word's tokens as a list linked by position, and the merges that are possible now as a heap. An entry of
  * the heap may be out of date; then its tokens are no longer those at its place. */

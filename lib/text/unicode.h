@@ -1,4 +1,4 @@
-/* unicode.h - what tokenizers need of Unicode: sound UTF-8, kinds of characters, the composed form (NFC). */
+/* unicode.h - what tokenizers need of Unicode: kinds of characters, the composed form (NFC). */
 #ifndef XL_UNICODE_H
 #define XL_UNICODE_H
 
@@ -11,12 +11,7 @@ typedef struct {
 } xl_text;
 xlstm_status xl_text_add(xl_text *t, const char *bytes, size_t count);
 
-/* How many bytes there are before the first that is not UTF-8. */
-size_t xl_utf8_sound(const char *text, size_t bytes);
-/* How many bytes there are before an unfinished character at the end: all, or up to 3 less. */
-size_t xl_utf8_whole(const char *text, size_t bytes);
-
-/* The next three take sound UTF-8. */
+/* All that follow take sound UTF-8. */
 
 typedef enum { XL_LETTER, XL_NUMBER, XL_SPACE, XL_OTHER, XL_END } xl_kind;
 /* What character is at the place (XL_END: behind the last one), and how many bytes it has. */

@@ -1,11 +1,14 @@
-/* safetensors: 8 bytes length of the header, header in JSON, data. See xlstm/tensors.h.
+/* The file is taken for hostile: whatever is found wrong is said in one sentence, and nothing stays mapped.
  *
- * The file is taken for hostile: whatever is found wrong is said in one sentence and nothing is mapped. */
+ * | u64: bytes of header | {"name": {"dtype", "shape", "data_offsets"}, ...} blanks | tensors end to end |
+ *
+ * Offsets count from the end of the header. Tensors leave no hole and share no byte. We write wide numbers
+ * first, so that all are aligned; files of others may not be, so a number is read by memcpy. */
 #include "base/half.h"
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/safetensors.h"
-#include "io/unicode.h"
+#include "file/file.h"
+#include "file/safetensors.h"
+#include "file/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

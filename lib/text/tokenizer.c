@@ -1,8 +1,8 @@
-/* The public calls, for both kinds of tokenizer. */
-#include "io/tokenizer.h"
+/* The public calls, for both kinds of tokenizer. Texts are checked here: what is below relies on UTF-8. */
+#include "text/tokenizer.h"
 #include "base/mem.h"
-#include "io/file.h"
-#include "io/unicode.h"
+#include "file/file.h"
+#include "file/utf8.h"
 #include <string.h>
 
 static xlstm_status start(xlstm_tokenizer **out) {

@@ -1,6 +1,7 @@
-/* The table of merges: finding one, and reading them from a tokenizer.json. */
+/* Two neighbours have one merge at most, and its rank is its place in the file. The hash table of all merges
+ * is at most half full, so that a search ends at a free slot. */
 #include "base/mem.h"
-#include "io/bpe_load.h"
+#include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>
 

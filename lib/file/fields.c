@@ -1,4 +1,6 @@
-#include "io/fields.h"
+/* What no table lists might change the mathematics, so it is an error; so is a value of another type than the
+ * table's. A table is read from beginning to end for each key: tables are short. */
+#include "file/fields.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #ifndef XL_BPE_LOAD_H
 #define XL_BPE_LOAD_H
 
-#include "io/bpe.h"
-#include "io/json.h"
-#include "io/unicode.h"
+#include "file/json.h"
+#include "text/bpe.h"
+#include "text/unicode.h"
 
 typedef struct {
     xl_bpe *bpe;

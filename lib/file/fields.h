@@ -1,8 +1,8 @@
-/* fields.h - JSON objects read and written by a table of their fields. */
+/* fields.h - one table says how an object is read and how it is written, so that the two do not differ. */
 #ifndef XL_FIELDS_H
 #define XL_FIELDS_H
 
-#include "io/json.h"
+#include "file/json.h"
 #include <stddef.h>
 
 typedef enum {

@@ -1,4 +1,6 @@
-#include "io/file.h"
+/* Who opens a file finds the old one or the new one whole, also after a crash: it is written beside, brought
+ * to the disk, and renamed. Those who have mapped the old one keep it. */
+#include "file/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>

@@ -1,5 +1,6 @@
-/* The vocabulary of a tokenizer.json. */
-#include "io/bpe_load.h"
+/* A vocabulary writes every byte as a character that prints; added tokens stand in it as they are. Vocabulary
+ * and added tokens have the numbers 0 to n - 1, each once: a hole or a second is an error. */
+#include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>
 #include <utf8proc.h>

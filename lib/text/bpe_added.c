@@ -1,7 +1,8 @@
-/* The added tokens of a tokenizer.json. */
+/* Added tokens are looked for before a text is cut into words, and of two that begin at one place the longer
+ * is meant. So they are sorted by first byte, and the longest first. */
 #include "base/mem.h"
-#include "io/bpe_load.h"
-#include "io/fields.h"
+#include "file/fields.h"
+#include "text/bpe_load.h"
 #include <stdlib.h>
 #include <string.h>
 
