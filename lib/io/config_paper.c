@@ -1,6 +1,6 @@
 /* dataclasses.asdict of the package's xLSTMLMModelConfig and xLSTMBlockStackConfig. */
 #include "io/config_json.h"
-#include "layer/layer.h"
+#include "model/module.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>
