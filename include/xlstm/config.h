@@ -63,67 +63,16 @@ enum {
 
 /** A model: embedding or input projection, blocks, norm, head. Sizes are counts of numbers. Fill it by
  * xlstm_config_init(), or by xlstm_config_load() from an official configuration; the names in files are
- * listed in docs/official.md. */
+ * listed in docs/official.md. The fields, with defaults and ranges, are the rows of xlstm/config.def. */
 typedef struct xlstm_config {
     size_t struct_size; /**< filled by xlstm_config_init() */
 
-    int vocab_size;                             /**< V: tokens in and logits out; 0: vectors in and out */
-    int input_dim;                              /**< vectors: size of one input (vocab_size == 0) */
-    int output_dim;                             /**< vectors: size of one output (vocab_size == 0) */
-    int embedding_dim;                          /**< D, width of the residual stream */
-    int num_blocks;                             /**< 1 to XLSTM_MAX_BLOCKS */
-    unsigned char block_kind[XLSTM_MAX_BLOCKS]; /**< an xlstm_block_kind per block; xlstm_config_mix() */
-    int num_heads;         /**< H; divides embedding_dim, or the inner width where a block has one */
-    int context_length;    /**< attention window, tokens, at most 2^24; recurrent blocks have none */
-    int tie_weights;       /**< 1: the head uses the embedding's matrix */
-    int final_norm;        /**< 1: a norm after the last block */
-    int bias;              /**< 1: biases in projections (paper family: mLSTM only; large family: all) */
-    int decay_embedding;   /**< 1: weight decay on the embedding too */
-    float dropout;         /**< probability in training, of each sublayer's output; 0 to 0.99 */
-    int embedding_dropout; /**< 1: dropout on the embedding's output as well */
-    double norm_eps;       /**< of the norms around blocks; 0: the family's own (1e-5; RMSNorm 1e-6) */
-
-    xlstm_weights weights; /**< type of the matrices; other parameters are always xlstm_real */
-
-    int chunk_size; /**< mLSTM: tokens per chunk, 1 to 1024; changes speed and memory, not the mathematics */
-
-    int mlstm_heads;         /**< paper mLSTM: heads; 0: num_heads */
-    float mlstm_proj_factor; /**< paper mLSTM: inner width over outer, rounded up to a multiple of 64 */
-    int mlstm_conv;          /**< paper mLSTM: taps of the causal convolution, 1 to 64 */
-    int mlstm_qkv_blocksize; /**< size of the blocks of the q, k, v projections; inner width / this, rounded
-                                down, must divide the inner width and is how many there are */
-
-    int slstm_heads;                 /**< 0: num_heads */
-    int slstm_conv;                  /**< taps of the causal convolution, at most 64; 0: no convolution */
-    int slstm_lstm;                  /**< 1: gate function "lstm" in place of "slstm" */
-    int slstm_recurrent_cut;         /**< 1: no gradient through the recurrent product */
-    int slstm_group_norm_weight;     /**< 1: the norm after the cell has a weight */
-    int slstm_recurrent_uniform;     /**< recurrent matrix starts uniform +-1/sqrt(width); 0: zeros */
-    xlstm_bias_init slstm_bias_init; /**< initial biases */
-
-    int ffn;                  /**< 1: an sLSTM block has its feed-forward half */
-    float ffn_proj_factor;    /**< inner width of the feed-forward over embedding_dim, in range also where
-                                 nothing has one; paper: 1.3; large and Transformer: 2.667 */
-    int ffn_round_up;         /**< inner width is rounded up to a multiple of this */
-    xlstm_activation ffn_act; /**< of the paper's gated feed-forward; the others have XLSTM_SWISH */
-    int ffn_bias;             /**< 1: biases in the feed-forward; paper family only */
-    int ffn_inner;            /**< inner width; 0: from ffn_proj_factor */
-
-    float qk_dim_factor;          /**< large: width of q and of k over embedding_dim */
-    float v_dim_factor;           /**< large: width of v and of the output gate over embedding_dim */
-    double gate_soft_cap;         /**< large: c of c tanh(x / c) on the gates' pre-activations; 0: none */
-    double output_logit_soft_cap; /**< c of c tanh(x / c) on the logits; 0: none */
-
-    /* Filled from files of the official packages; 0 by default. */
-    int mlstm_inner;   /**< paper mLSTM: inner width; 0: from mlstm_proj_factor */
-    int file_spelling; /**< how xlstm_module_save() spells the model: sum of XLSTM_SPELL_... */
-    float ffn_dropout; /**< paper sLSTM: of the feed-forward; 0: as dropout; negative: none */
-
-    float slstm_forward_clip; /**< the cell's output is held in +-this; 0: it is not. Backward takes the clip
-                                   for the identity, as the package's CUDA kernels do */
-    float slstm_recurrent_clip; /**< each number of the gradient that comes back through the recurrent product
-                                     is held in +-this; 0: it is not */
-    double mlstm_eps;           /**< added to the mLSTM's denominator; 0: 1e-6 */
+/** @cond */
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json) type name;
+#define XLSTM_FLAG(name, initial, read_by) int name;
+#define XLSTM_BLOCKS(type, name, count) type name[count];
+/** @endcond */
+#include "xlstm/config.def"
 } xlstm_config;
 
 /** Spellings of one and the same mathematics in files; see docs/official.md. */

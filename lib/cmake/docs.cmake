@@ -1,7 +1,7 @@
 # The API reference as HTML: target `docs`, installed beside the other documents. Doxygen fails on anything undocumented.
 find_package(Doxygen REQUIRED)
 configure_file(docs/Doxyfile.in ${PROJECT_BINARY_DIR}/Doxyfile @ONLY)
-file(GLOB_RECURSE docs_sources CONFIGURE_DEPENDS include/*.h docs/*.md docs/*.css)
+file(GLOB_RECURSE docs_sources CONFIGURE_DEPENDS include/*.h include/*.def docs/*.md docs/*.css)
 set(docs_stamp ${PROJECT_BINARY_DIR}/docs/stamp) # a failed run leaves pages behind, but not this
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/docs)
 add_custom_command(OUTPUT ${docs_stamp} DEPENDS ${docs_sources} ${PROJECT_BINARY_DIR}/Doxyfile

@@ -12,55 +12,19 @@
 /* ---- the library's own dialect: xlstm_config, field by field ---- */
 
 static const char *const own_type[] = {"libxlstm", NULL};
-const char *const xl_activation_names[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
-const char *const xl_bias_init_names[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
 
-#define XL_OWN(kind, name)                                                                                   \
-    { #name, kind, offsetof(xlstm_config, name), NULL }
 static const xl_field own_table[] = {
-    {"model_type", XL_CONSTANT, 0, own_type},
-    {"blocks", XL_IGNORED, 0, NULL}, /* read by read_blocks */
-    XL_OWN(XL_INT, vocab_size),
-    XL_OWN(XL_INT, input_dim),
-    XL_OWN(XL_INT, output_dim),
-    XL_OWN(XL_INT, embedding_dim),
-    XL_OWN(XL_INT, num_heads),
-    XL_OWN(XL_INT, context_length),
-    XL_OWN(XL_BOOL, tie_weights),
-    XL_OWN(XL_BOOL, final_norm),
-    XL_OWN(XL_BOOL, bias),
-    XL_OWN(XL_BOOL, decay_embedding),
-    XL_OWN(XL_F32, dropout),
-    XL_OWN(XL_BOOL, embedding_dropout),
-    XL_OWN(XL_F64, norm_eps),
-    XL_OWN(XL_INT, chunk_size),
-    XL_OWN(XL_INT, mlstm_heads),
-    XL_OWN(XL_F32, mlstm_proj_factor),
-    XL_OWN(XL_INT, mlstm_conv),
-    XL_OWN(XL_INT, mlstm_qkv_blocksize),
-    XL_OWN(XL_INT, slstm_heads),
-    XL_OWN(XL_INT, slstm_conv),
-    XL_OWN(XL_BOOL, slstm_lstm),
-    XL_OWN(XL_BOOL, slstm_recurrent_cut),
-    XL_OWN(XL_BOOL, slstm_group_norm_weight),
-    XL_OWN(XL_BOOL, slstm_recurrent_uniform),
-    {"slstm_bias_init", XL_CHOICE, offsetof(xlstm_config, slstm_bias_init), xl_bias_init_names},
-    XL_OWN(XL_BOOL, ffn),
-    XL_OWN(XL_F32, ffn_proj_factor),
-    XL_OWN(XL_INT, ffn_round_up),
-    {"ffn_act", XL_CHOICE, offsetof(xlstm_config, ffn_act), xl_activation_names},
-    XL_OWN(XL_BOOL, ffn_bias),
-    XL_OWN(XL_INT, ffn_inner),
-    XL_OWN(XL_F32, qk_dim_factor),
-    XL_OWN(XL_F32, v_dim_factor),
-    XL_OWN(XL_F64, gate_soft_cap),
-    XL_OWN(XL_F64, output_logit_soft_cap),
-    XL_OWN(XL_INT, mlstm_inner),
-    XL_OWN(XL_INT, file_spelling),
-    XL_OWN(XL_F32, ffn_dropout),
-    XL_OWN(XL_F32, slstm_forward_clip),
-    XL_OWN(XL_F32, slstm_recurrent_clip),
-    XL_OWN(XL_F64, mlstm_eps),
+    {"model_type", XL_CONSTANT, 0, own_type}, {"blocks", XL_IGNORED, 0, NULL}, /* read by read_blocks */
+#define OWN(name, kind, texts) {#name, kind, offsetof(xlstm_config, name), texts},
+#define OWN_INT(name) OWN(name, XL_INT, NULL)
+#define OWN_BOOL(name) OWN(name, XL_BOOL, NULL)
+#define OWN_F32(name) OWN(name, XL_F32, NULL)
+#define OWN_F64(name) OWN(name, XL_F64, NULL)
+#define OWN_ACTIVATION(name) OWN(name, XL_CHOICE, xl_activation_names)
+#define OWN_BIAS_INIT(name) OWN(name, XL_CHOICE, xl_bias_init_names)
+#define OWN_NONE(name)
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json) OWN_##json(name)
+#include "xlstm/config.def"
 };
 _Static_assert(sizeof(xlstm_activation) == sizeof(int) && sizeof(xlstm_bias_init) == sizeof(int),
                "the table reads enums as int");

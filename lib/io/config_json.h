@@ -12,10 +12,6 @@ xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out);
 /* In the library's own format, which has every field; of a configuration that need not be a whole model's. */
 json_t *xl_config_to_own_json(const xlstm_config *c);
 
-/* Names in the order of xlstm_bias_init and xlstm_activation, NULL after the last: all formats have the same.
- */
-extern const char *const xl_bias_init_names[], *const xl_activation_names[];
-
 /* One per family; config_json.c chooses. */
 xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *where);
 json_t *xl_paper_to_json(const xlstm_config *c);

@@ -1,7 +1,7 @@
 /* dataclasses.asdict of the package's xLSTMLMModelConfig and xLSTMBlockStackConfig. What a stack overwrites
  * in its parts, or computes, is ignored where it stands. */
 #include "io/config_json.h"
-#include "layer/layer.h"
+#include "model/module.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>

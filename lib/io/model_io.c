@@ -6,6 +6,7 @@
 #include "io/dialect.h"
 #include "io/fetch.h"
 #include "model/module.h"
+#include "model/recipes.h"
 #include "xlstm/io.h"
 #include <assert.h>
 #include <errno.h>
@@ -620,7 +621,7 @@ static xlstm_status check_free(const char *directory, int ours) {
 }
 
 static int is_paper(const xlstm_config *c) {
-    return c->block_kind[0] == XLSTM_MLSTM || c->block_kind[0] == XLSTM_SLSTM;
+    return xl_recipe_of(c->block_kind[0])->family == &xl_family_paper;
 }
 
 xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {

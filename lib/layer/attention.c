@@ -1,4 +1,5 @@
 /* Causal multi-head attention with rotary positions; its state is the cache of keys and values. */
+#include "base/check.h"
 #include "layer/layer.h"
 
 typedef struct {
@@ -12,6 +13,15 @@ typedef struct {
     xl_view y;   /* [N, D] */
     real *lse;   /* [N, H] */
 } attention_saved;
+
+static xlstm_status check(const xlstm_config *c) {
+    XL_TRY(xl_divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
+    if (c->embedding_dim / c->num_heads % 2)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "attention heads have %d numbers; rotary positions need an even head size",
+                       c->embedding_dim / c->num_heads);
+    return XLSTM_OK;
+}
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     attention *l = (attention *)layer;
@@ -67,5 +77,14 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     c->op->linear_dx(dx, dqkv, c->w + l->qkv, 0);
 }
 
-const xl_layer_kind xl_layer_attention = {"attention", sizeof(attention), sizeof(attention_saved),
-                                          declare,     forward,           backward};
+const xl_layer_kind xl_layer_attention = {
+    .name = "attention",
+    .reads = XL_READS(num_heads) | XL_READS(context_length),
+    .check = check,
+    .whole_sequence = 1,
+    .size = sizeof(attention),
+    .saved_size = sizeof(attention_saved),
+    .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};

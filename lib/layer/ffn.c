@@ -20,6 +20,15 @@ int xl_ffn_inner(const xlstm_config *c) {
                             : xl_round_up(c->embedding_dim, c->ffn_proj_factor, c->ffn_round_up);
 }
 
+static void resolve(xlstm_config *c) {
+    c->ffn_inner = xl_ffn_inner(c);
+}
+
+/* The paper's sLSTM block may go without. */
+static int there(const xlstm_config *c) {
+    return c->ffn;
+}
+
 static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {
     l->down = xl_param_add(p, "proj_down.weight", init, XL_MATRIX, XL_SHAPE2(s->out, l->inner));
     l->down_bias =
@@ -40,8 +49,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
 static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->bias;
-    int large = s->config->block_kind[s->block] == XLSTM_MLSTM_LARGE; /* begins as transformers' does */
-    xl_init gate = large ? xl_constant(0) : xl_small_init(D);
+    xl_init gate = s->zero_gate ? xl_constant(0) : xl_small_init(D);
     l->act = XL_SILU;
     l->up = xl_param_add(p, "proj_up_gate.weight", gate, XL_MATRIX, XL_SHAPE2(I, D));
     xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
@@ -50,7 +58,7 @@ static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p
         l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
         xl_param_join(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
-    declare_down(l, s, p, bias, xl_wang_init(large ? I : D, s->config->num_blocks));
+    declare_down(l, s, p, bias, xl_wang_init(s->zero_gate ? I : D, s->config->num_blocks));
 }
 
 static void drop(const ffn *l, const xl_call *c, xl_view y) {
@@ -87,6 +95,27 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     c->op->linear_dx(dx, dgu, c->w + l->up, 0);
 }
 
-const xl_layer_kind xl_layer_ffn = {"ffn", sizeof(ffn), sizeof(ffn_saved), declare, forward, backward};
-const xl_layer_kind xl_layer_swiglu = {"swiglu",       sizeof(ffn), sizeof(ffn_saved),
-                                       declare_swiglu, forward,     backward};
+const xl_layer_kind xl_layer_ffn = {
+    .name = "ffn",
+    .reads = XL_READS(ffn_inner) | XL_READS(ffn_act) | XL_READS(ffn_bias) | XL_READS(ffn_dropout),
+    .reads_instead = XL_READS(ffn_proj_factor) | XL_READS(ffn_round_up),
+    .resolve = resolve,
+    .there = there,
+    .switches = XL_READS(ffn),
+    .size = sizeof(ffn),
+    .saved_size = sizeof(ffn_saved),
+    .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};
+const xl_layer_kind xl_layer_swiglu = {
+    .name = "swiglu",
+    .reads = XL_READS(ffn_inner) | XL_READS(bias),
+    .reads_instead = XL_READS(ffn_proj_factor) | XL_READS(ffn_round_up),
+    .resolve = resolve,
+    .size = sizeof(ffn),
+    .saved_size = sizeof(ffn_saved),
+    .declare = declare_swiglu,
+    .forward = forward,
+    .backward = backward,
+};

@@ -36,12 +36,23 @@ xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols);
 /* The product of the forward pass; W and b are offsets, b may be XL_NONE. y = x W' + b */
 void xl_linear(const xl_call *c, xl_view y, xl_view x, size_t W, size_t b);
 
-/* What a layer is made from. */
+/* What a layer is made from. It never asks which kind of block it is in. */
 typedef struct {
     const xlstm_config *config;
-    int block;   /* index in the stack */
-    int in, out; /* width */
+    int block;     /* index in the stack */
+    int in, out;   /* width */
+    int number;    /* of an LSTM: its place among the layers of one nn.LSTM, which goes into its names */
+    int zero_gate; /* of a gated feed-forward: it starts as xLSTM-7B's does, with a gate of zeros */
 } xl_layer_spec;
+
+/* The fields of a configuration, as bits of a set. */
+enum {
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json) XL_FIELD_##name,
+#include "xlstm/config.def"
+    XL_FIELDS
+};
+_Static_assert(XL_FIELDS <= 64, "a set of fields is 64 bits");
+#define XL_READS(name) ((uint64_t)1 << XL_FIELD_##name)
 
 typedef struct xl_layer_kind xl_layer_kind;
 
@@ -55,6 +66,15 @@ typedef struct {
 
 struct xl_layer_kind {
     const char *name;
+    /* The fields (XL_READS) that two layers of this kind must have in common to compute the same, once
+     * resolve() has written out what can be said in two ways; and those that only resolve() still looks at.
+     */
+    uint64_t reads, reads_instead;
+    void (*resolve)(xlstm_config *);             /* NULL: nothing can be said in two ways */
+    xlstm_status (*check)(const xlstm_config *); /* how fields must fit each other; NULL: as they like */
+    int (*there)(const xlstm_config *);          /* blocks may do without it; NULL: none does */
+    uint64_t switches;                           /* the fields that there() asks */
+    int whole_sequence;                          /* its backward pass takes no carried state */
     size_t size,
         saved_size; /* of the struct that begins with xl_layer, and of what forward hands to backward */
     void (*declare)(xl_layer *, const xl_layer_spec *, xl_layout *);
@@ -91,11 +111,21 @@ static inline int xl_qkv_blocks(int inner, int size) {
     return size >= 1 && size <= inner ? inner / size : 0;
 }
 
-static inline real xl_mlstm_eps(const xlstm_config *c) {
-    return (real)(c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6);
+/* What stands for a 0 in norm_eps and mlstm_eps. */
+#define XL_LAYERNORM_EPS 1e-5
+#define XL_RMSNORM_EPS 1e-6
+static inline double xl_mlstm_eps(const xlstm_config *c) {
+    return c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6;
 }
 
-/* Inner widths of the paper's mLSTM and of a feed-forward half: given, or from their factors. */
+/* Heads and inner widths of the paper's layers and of a feed-forward half: their own, or from what all share.
+ */
+static inline int xl_mlstm_heads(const xlstm_config *c) {
+    return c->mlstm_heads ? c->mlstm_heads : c->num_heads;
+}
+static inline int xl_slstm_heads(const xlstm_config *c) {
+    return c->slstm_heads ? c->slstm_heads : c->num_heads;
+}
 int xl_mlstm_inner(const xlstm_config *c);
 int xl_ffn_inner(const xlstm_config *c);
 

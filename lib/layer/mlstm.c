@@ -1,5 +1,6 @@
 /* The mLSTM layer of the xLSTM paper (pre up-projection): conv, block-diagonal q k v, cell, norm, skip, gate.
  */
+#include "base/check.h"
 #include "layer/layer.h"
 #include <assert.h>
 
@@ -57,18 +58,33 @@ void xl_mlstm_backward(const xl_call *c, xl_mlstm cell, xl_qkv d, xl_view dgates
     xl_arena_release(c->temp, mark);
 }
 
+static void resolve(xlstm_config *c) {
+    c->mlstm_heads = xl_mlstm_heads(c);
+    c->mlstm_inner = xl_mlstm_inner(c);
+    c->mlstm_eps = xl_mlstm_eps(c);
+}
+
+static xlstm_status check(const xlstm_config *c) {
+    int inner = xl_mlstm_inner(c), blocks = xl_qkv_blocks(inner, c->mlstm_qkv_blocksize);
+    if (blocks < 1 || inner % blocks)
+        return xl_fail(XLSTM_E_CONFIG,
+                       "mlstm_qkv_blocksize is %d; it must divide the mLSTM's inner width, which is %d",
+                       c->mlstm_qkv_blocksize, inner);
+    return xl_divides("the number of mLSTM heads", xl_mlstm_heads(c), "the mLSTM's inner width", inner);
+}
+
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     mlstm *l = (mlstm *)layer;
     const xlstm_config *c = s->config;
     int D = s->in, I = xl_mlstm_inner(c);
-    int H = c->mlstm_heads ? c->mlstm_heads : c->num_heads, dh = I / H, bias = c->bias;
+    int H = xl_mlstm_heads(c), dh = I / H, bias = c->bias;
     l->inner = I;
     l->K = c->mlstm_conv;
     int blocks = xl_qkv_blocks(I, c->mlstm_qkv_blocksize);
     assert(blocks > 0 && "an unchecked configuration");
     int bs = I / blocks;
     l->blocks = (xl_heads){blocks, bs, bs, bs};
-    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, xl_mlstm_eps(c), 1};
+    l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)xl_mlstm_eps(c), 1};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
     xl_shape block = XL_SHAPE3(blocks, bs, bs);
 
@@ -182,5 +198,16 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     op->linear_dx(dx, dup, w + l->up, 0);
 }
 
-const xl_layer_kind xl_layer_mlstm = {"mlstm", sizeof(mlstm), sizeof(mlstm_saved),
-                                      declare, forward,       backward};
+const xl_layer_kind xl_layer_mlstm = {
+    .name = "mlstm",
+    .reads = XL_READS(mlstm_heads) | XL_READS(mlstm_inner) | XL_READS(mlstm_conv) |
+             XL_READS(mlstm_qkv_blocksize) | XL_READS(mlstm_eps) | XL_READS(bias),
+    .reads_instead = XL_READS(num_heads) | XL_READS(mlstm_proj_factor),
+    .resolve = resolve,
+    .check = check,
+    .size = sizeof(mlstm),
+    .saved_size = sizeof(mlstm_saved),
+    .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};

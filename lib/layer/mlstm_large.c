@@ -1,5 +1,6 @@
 /* The mLSTM layer of xLSTM-7B, and, without its norm and output projection, the bare mLSTM cell with its own
  * input projection. */
+#include "base/check.h"
 #include "layer/layer.h"
 
 typedef struct {
@@ -51,8 +52,19 @@ static void declare_cell(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) 
     int H = s->config->num_heads;
     l->bare = 1;
     l->Dv = s->out;
-    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, xl_mlstm_eps(s->config), 0};
+    l->cell = (xl_mlstm){H, s->out / H, s->out / H, s->config->chunk_size, (real)xl_mlstm_eps(s->config), 0};
     declare_projections(l, p, s->in, 1);
+}
+
+static void resolve(xlstm_config *c) {
+    c->mlstm_eps = xl_mlstm_eps(c);
+}
+
+static xlstm_status check(const xlstm_config *c) {
+    XL_TRY(xl_divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
+                      xl_part(c->embedding_dim, c->qk_dim_factor)));
+    return xl_divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
+                      xl_part(c->embedding_dim, c->v_dim_factor));
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -62,8 +74,8 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int qk = xl_part(D, c->qk_dim_factor);
     l->Dv = xl_part(D, c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
-    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, xl_mlstm_eps(c), 0};
-    l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : 1e-6)};
+    l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)xl_mlstm_eps(c), 0};
+    l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : XL_RMSNORM_EPS)};
     declare_projections(l, p, D, bias);
     l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));
     l->norm_b = bias ? xl_param_add(p, "multihead_norm.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv))
@@ -149,7 +161,25 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     op->linear_dx(dx, dgates, w + l->gates, 1);
 }
 
-const xl_layer_kind xl_layer_mlstm_large = {"mlstm_large", sizeof(large), sizeof(large_saved),
-                                            declare,       forward,       backward};
-const xl_layer_kind xl_layer_mlstm_cell = {"mlstm_cell", sizeof(large), sizeof(large_saved),
-                                           declare_cell, forward,       backward};
+const xl_layer_kind xl_layer_mlstm_large = {
+    .name = "mlstm_large",
+    .reads = XL_READS(num_heads) | XL_READS(qk_dim_factor) | XL_READS(v_dim_factor) |
+             XL_READS(gate_soft_cap) | XL_READS(mlstm_eps) | XL_READS(norm_eps) | XL_READS(bias),
+    .resolve = resolve,
+    .check = check,
+    .size = sizeof(large),
+    .saved_size = sizeof(large_saved),
+    .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};
+const xl_layer_kind xl_layer_mlstm_cell = {
+    .name = "mlstm_cell",
+    .reads = XL_READS(num_heads) | XL_READS(mlstm_eps),
+    .resolve = resolve,
+    .size = sizeof(large),
+    .saved_size = sizeof(large_saved),
+    .declare = declare_cell,
+    .forward = forward,
+    .backward = backward,
+};

@@ -35,8 +35,7 @@ static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char
 static void declare_lstm(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     rnn *l = (rnn *)layer;
     char suffix[16];
-    int plain = s->config->block_kind[s->block] == XLSTM_LSTM_PLAIN; /* layers of one nn.LSTM */
-    snprintf(suffix, sizeof suffix, "_l%d", plain ? s->block : 0);
+    snprintf(suffix, sizeof suffix, "_l%d", s->number);
     l->cell.H = l->cell.lstm = 1;
     declare_rnn(l, s, p, suffix);
 }
@@ -79,6 +78,20 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     c->op->linear_dx(dx, s->gates, w + l->W, 0);
 }
 
-const xl_layer_kind xl_layer_lstm = {"lstm", sizeof(rnn), sizeof(rnn_saved), declare_lstm, forward, backward};
-const xl_layer_kind xl_layer_slstm_cell = {"slstm_cell",       sizeof(rnn), sizeof(rnn_saved),
-                                           declare_slstm_cell, forward,     backward};
+const xl_layer_kind xl_layer_lstm = {
+    .name = "lstm",
+    .size = sizeof(rnn),
+    .saved_size = sizeof(rnn_saved),
+    .declare = declare_lstm,
+    .forward = forward,
+    .backward = backward,
+};
+const xl_layer_kind xl_layer_slstm_cell = {
+    .name = "slstm_cell",
+    .reads = XL_READS(num_heads),
+    .size = sizeof(rnn),
+    .saved_size = sizeof(rnn_saved),
+    .declare = declare_slstm_cell,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,6 +1,7 @@
 /* The sLSTM layer of the xLSTM paper (post up-projection): conv, block-diagonal gate inputs, cell, norm.
  * The official names are swapped: the tensor "fgate" drives the input gate and "igate" the forget gate. They
  * are kept, because checkpoints have them; the declaration order below (slots i, f, z, o) is what counts. */
+#include "base/check.h"
 #include "layer/layer.h"
 
 typedef struct {
@@ -20,6 +21,14 @@ typedef struct {
     real *tape;
 } slstm_saved;
 
+static void resolve(xlstm_config *c) {
+    c->slstm_heads = xl_slstm_heads(c);
+}
+
+static xlstm_status check(const xlstm_config *c) {
+    return xl_divides("the number of sLSTM heads", xl_slstm_heads(c), "embedding_dim", c->embedding_dim);
+}
+
 static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
     double r = c->num_blocks > 1 ? (double)block / (c->num_blocks - 1) : 0;
     switch (c->slstm_bias_init) {
@@ -38,7 +47,7 @@ static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     slstm *l = (slstm *)layer;
     const xlstm_config *c = s->config;
-    int D = s->in, H = c->slstm_heads ? c->slstm_heads : c->num_heads, dh = D / H;
+    int D = s->in, H = xl_slstm_heads(c), dh = D / H;
     l->K = c->slstm_conv;
     l->gate = (xl_heads){H, dh, dh, 4 * dh};
     l->cell = (xl_rnn){.H = H,
@@ -133,5 +142,17 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
                      xl_layer_state(layer, c, 0), 1);
 }
 
-const xl_layer_kind xl_layer_slstm = {"slstm", sizeof(slstm), sizeof(slstm_saved),
-                                      declare, forward,       backward};
+const xl_layer_kind xl_layer_slstm = {
+    .name = "slstm",
+    .reads = XL_READS(slstm_heads) | XL_READS(slstm_conv) | XL_READS(slstm_lstm) |
+             XL_READS(slstm_recurrent_cut) | XL_READS(slstm_group_norm_weight) |
+             XL_READS(slstm_forward_clip) | XL_READS(slstm_recurrent_clip),
+    .reads_instead = XL_READS(num_heads),
+    .resolve = resolve,
+    .check = check,
+    .size = sizeof(slstm),
+    .saved_size = sizeof(slstm_saved),
+    .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};

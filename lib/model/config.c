@@ -1,50 +1,42 @@
-#include "base/error.h"
+/* config.c - what a configuration starts from, what it must hold to, and when two are of one model. All of it
+ * comes from config.def, the recipes of the blocks, and what their layers say; no kind is named here. */
+#include "base/check.h"
 #include "base/structs.h"
 #include "model/module.h"
-#include "xlstm/config.h"
-#include <stdio.h>
+#include "model/recipes.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[XLSTM_BLOCK_KINDS] = {"mlstm", "slstm",      "mlstm_large",
-                                                          "lstm",  "lstm_plain", "transformer"};
+const char *const xl_activation_names[] = {"gelu", "relu", "relu^2", "sigmoid", "swish", "selu", NULL};
+const char *const xl_bias_init_names[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros", NULL};
 
-const char *xlstm_block_kind_name(xlstm_block_kind kind) {
-    return (unsigned)kind < XLSTM_BLOCK_KINDS ? kind_names[kind] : NULL;
-}
+static const xlstm_config plain = {
+    .struct_size = sizeof(xlstm_config),
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json) .name = initial,
+#include "xlstm/config.def"
+};
 
-XL_GROWING(xlstm_config, output_logit_soft_cap, mlstm_eps)
+/* The struct ends with a field: where it ended in padding, a later field would lie there, and older programs
+ * leave padding as it is. */
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    XL_END_OF(xlstm_config, name) == sizeof(xlstm_config) ||
+_Static_assert(
+#include "xlstm/config.def"
+    0, "xlstm_config ends in padding; fill it up with another field");
 
 xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given) {
-    xlstm_config_init(own, XLSTM_MLSTM); /* of the later fields, all kinds have the same defaults */
-    return take_xlstm_config(own, given);
+    *own = plain; /* of the fields after the first layout, all kinds have the same defaults */
+    return xl_struct_take(own, sizeof *own, XL_END_OF(xlstm_config, output_logit_soft_cap), given,
+                          "xlstm_config");
 }
 
 void xlstm_config_init_sized(xlstm_config *config, size_t size, xlstm_block_kind kind) {
-    int wide = kind == XLSTM_MLSTM_LARGE || kind == XLSTM_TRANSFORMER; /* Llama-style families */
-    xlstm_config c = {
-        .embedding_dim = 128,
-        .num_blocks = 2,
-        .num_heads = 4,
-        .context_length = 256,
-        .final_norm = kind != XLSTM_LSTM_PLAIN,
-        .chunk_size = 64,
-        .mlstm_proj_factor = 2,
-        .mlstm_conv = 4,
-        .mlstm_qkv_blocksize = 4,
-        .slstm_conv = 4,
-        .slstm_group_norm_weight = 1,
-        .slstm_bias_init = XLSTM_BIAS_POWERLAW,
-        .ffn = 1,
-        .ffn_proj_factor = wide ? 2.667f : 1.3f,
-        .ffn_round_up = 64,
-        .ffn_act = XLSTM_GELU,
-        .qk_dim_factor = 0.5f,
-        .v_dim_factor = 1,
-        .gate_soft_cap = kind == XLSTM_MLSTM_LARGE ? 15 : 0,
-        .output_logit_soft_cap = kind == XLSTM_MLSTM_LARGE ? 30 : 0,
-    };
+    const xl_recipe *r = xl_recipe_of((int)kind);
+    xlstm_config c = plain;
     memset(c.block_kind, kind, sizeof c.block_kind);
+    if (r && r->defaults)
+        r->defaults(&c);
     xl_struct_init(config, size, &c, sizeof c);
 }
 
@@ -86,118 +78,90 @@ xlstm_status xlstm_config_mix(xlstm_config *c, const char *ratio) {
     return XLSTM_OK;
 }
 
-xlstm_status xl_in_range(const char *name, double value, double low, double high) {
-    if (!(value >= low && value <= high)) /* catches NaN too */
-        return xl_fail(XLSTM_E_CONFIG, "%s is %.8g; it must be %.8g to %.8g", name, value, low, high);
+/* ---- fields and layers ---- */
+
+typedef struct {
+    uint64_t reads, instead; /* see xl_layer_kind */
+} fields;
+
+static fields fields_of_block(const xl_recipe *r, const xlstm_config *c) {
+    fields f = {0, 0};
+    for (int i = 0; i < xl_recipe_sublayers(r); i++) {
+        const xl_layer_kind *layer = r->sublayers[i].layer;
+        f.reads |= layer->switches;
+        if (!xl_sublayer_there(&r->sublayers[i], c))
+            continue;
+        f.reads |= layer->reads;
+        f.instead |= layer->reads_instead;
+    }
+    if (r->family->norm_bias)
+        f.reads |= XL_READS(bias);
+    return f;
+}
+
+/* What the layers of a model read, whose kinds of block there are. */
+static fields fields_of(const xlstm_config *c) {
+    fields all = {0, 0};
+    for (int i = 0; i < c->num_blocks; i++) {
+        fields f = fields_of_block(xl_recipe_of(c->block_kind[i]), c);
+        all.reads |= f.reads;
+        all.instead |= f.instead;
+    }
+    return all;
+}
+
+/* ---- checks ---- */
+
+/* Of which fields the ranges are looked at, in this order. */
+typedef enum { BEFORE_LAYERS, OF_LAYERS, OF_TOKENS, OF_VECTORS } turn;
+enum {
+    TURN_MODEL = BEFORE_LAYERS,
+    TURN_LAYERS_STRICT = BEFORE_LAYERS,
+    TURN_NOBODY = BEFORE_LAYERS,
+    TURN_LAYERS = OF_LAYERS,
+    TURN_TOKENS = OF_TOKENS,
+    TURN_VECTORS = OF_VECTORS
+};
+
+#define IN_RANGE(name, value, low, high)                                                                     \
+    _Generic((value), float : xl_float_in_range, default : xl_in_range)(name, value, low, high)
+
+static xlstm_status check_ranges(const xlstm_config *c, turn now, uint64_t which) {
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    if (now == (turn)TURN_##read_by && (which & XL_READS(name)))                                             \
+        XL_TRY(IN_RANGE(#name, c->name, low, high));
+#include "xlstm/config.def"
     return XLSTM_OK;
-}
-
-static xlstm_status divides(const char *name, int part, const char *of, int whole) {
-    if (part < 1 || whole < 1 || whole % part)
-        return xl_fail(XLSTM_E_CONFIG, "%s is %d; it must divide %s, which is %d", name, part, of, whole);
-    return XLSTM_OK;
-}
-
-/* An inner width, or else the factor that it comes from. Where both are there, only files have the factor. */
-static xlstm_status check_inner(const char *factor_name, float factor, const char *name, int inner) {
-    XL_TRY(xl_in_range(name, inner, 0, 1 << 22));
-    return xl_in_range(factor_name, factor, inner ? 1e-6 : 1e-3, inner ? 1 << 22 : 64);
-}
-
-static xlstm_status check_mlstm(const xlstm_config *c) {
-    XL_TRY(check_inner("mlstm_proj_factor", c->mlstm_proj_factor, "mlstm_inner", c->mlstm_inner));
-    XL_TRY(xl_in_range("mlstm_conv", c->mlstm_conv, 1, 64));
-    XL_TRY(xl_in_range("mlstm_qkv_blocksize", c->mlstm_qkv_blocksize, 1, 1 << 23));
-    int inner = xl_mlstm_inner(c), heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads;
-    int blocks = xl_qkv_blocks(inner, c->mlstm_qkv_blocksize);
-    if (blocks < 1 || inner % blocks)
-        return xl_fail(XLSTM_E_CONFIG,
-                       "mlstm_qkv_blocksize is %d; it must divide the mLSTM's inner width, which is %d",
-                       c->mlstm_qkv_blocksize, inner);
-    return divides("the number of mLSTM heads", heads, "the mLSTM's inner width", inner);
-}
-
-static xlstm_status check_slstm(const xlstm_config *c) {
-    int heads = c->slstm_heads ? c->slstm_heads : c->num_heads;
-    XL_TRY(xl_in_range("slstm_conv", c->slstm_conv, 0, 64));
-    XL_TRY(xl_in_range("slstm_bias_init", c->slstm_bias_init, 0, XLSTM_BIAS_ZEROS));
-    XL_TRY(xl_in_range("slstm_forward_clip", c->slstm_forward_clip, 0, 1e6));
-    XL_TRY(xl_in_range("slstm_recurrent_clip", c->slstm_recurrent_clip, 0, 1e6));
-    return divides("the number of sLSTM heads", heads, "embedding_dim", c->embedding_dim);
-}
-
-static xlstm_status check_large(const xlstm_config *c) {
-    XL_TRY(xl_in_range("qk_dim_factor", c->qk_dim_factor, 1e-3, 16));
-    XL_TRY(xl_in_range("v_dim_factor", c->v_dim_factor, 1e-3, 16));
-    XL_TRY(divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
-                   xl_part(c->embedding_dim, c->qk_dim_factor)));
-    return divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
-                   xl_part(c->embedding_dim, c->v_dim_factor));
-}
-
-static xlstm_status check_attention(const xlstm_config *c) {
-    XL_TRY(divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
-    if (c->embedding_dim / c->num_heads % 2)
-        return xl_fail(XLSTM_E_CONFIG,
-                       "attention heads have %d numbers; rotary positions need an even head size",
-                       c->embedding_dim / c->num_heads);
-    return xl_in_range("context_length", c->context_length, 1, 1 << 24);
 }
 
 static xlstm_status check_block(const xlstm_config *c, int kind) {
-    switch (kind) {
-    case XLSTM_MLSTM:
-        return check_mlstm(c);
-    case XLSTM_SLSTM:
-        return check_slstm(c);
-    case XLSTM_MLSTM_LARGE:
-        return check_large(c);
-    case XLSTM_TRANSFORMER:
-        return check_attention(c);
-    case XLSTM_LSTM:
-    case XLSTM_LSTM_PLAIN:
-        return XLSTM_OK;
-    }
-    return xl_fail(XLSTM_E_CONFIG, "block kind %d is unknown; use an xlstm_block_kind", kind);
-}
-
-static xlstm_status check_numbers(const xlstm_config *c) {
-    XL_TRY(xl_in_range("embedding_dim", c->embedding_dim, 1, 1 << 17));
-    XL_TRY(xl_in_range("num_blocks", c->num_blocks, 1, XLSTM_MAX_BLOCKS));
-    XL_TRY(xl_in_range("num_heads", c->num_heads, 1, 1 << 16));
-    XL_TRY(xl_in_range("mlstm_heads", c->mlstm_heads, 0, 1 << 23)); /* of an inner width */
-    XL_TRY(xl_in_range("slstm_heads", c->slstm_heads, 0, 1 << 17));
-    XL_TRY(xl_in_range("dropout", c->dropout, 0, 0.99));
-    XL_TRY(xl_in_range("ffn_dropout", c->ffn_dropout, -1, 0.99));
-    XL_TRY(xl_in_range("weights", c->weights, 0, XLSTM_WEIGHTS_INT8));
-    XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));
-    XL_TRY(xl_in_range("norm_eps", c->norm_eps, 0, 1));
-    XL_TRY(check_inner("ffn_proj_factor", c->ffn_proj_factor, "ffn_inner", c->ffn_inner));
-    XL_TRY(xl_in_range("ffn_round_up", c->ffn_round_up, 1, 1 << 16));
-    XL_TRY(xl_in_range("ffn_act", c->ffn_act, 0, XLSTM_SELU));
-    XL_TRY(xl_in_range("mlstm_eps", c->mlstm_eps, 0, 1));
-    XL_TRY(xl_in_range("file_spelling", c->file_spelling, 0,
-                       XLSTM_SPELL_HF + XLSTM_SPELL_FUSED + XLSTM_SPELL_CUDA + XLSTM_SPELL_STACK));
-    XL_TRY(xl_in_range("gate_soft_cap", c->gate_soft_cap, 0, 1e6));
-    return xl_in_range("output_logit_soft_cap", c->output_logit_soft_cap, 0, 1e6);
-}
-
-static xlstm_status check_ends(const xlstm_config *c) {
-    XL_TRY(xl_in_range("vocab_size", c->vocab_size, 0, 1 << 24));
-    if (c->vocab_size > 0)
-        return XLSTM_OK;
-    XL_TRY(xl_in_range("input_dim", c->input_dim, 1, 1 << 20));
-    XL_TRY(xl_in_range("output_dim", c->output_dim, 1, 1 << 20));
-    if (c->tie_weights)
-        return xl_fail(XLSTM_E_CONFIG, "tie_weights needs tokens; set vocab_size or leave tie_weights 0");
+    const xl_recipe *r = xl_recipe_of(kind);
+    if (!r)
+        return xl_fail(XLSTM_E_CONFIG, "block kind %d is unknown; use an xlstm_block_kind", kind);
+    XL_TRY(xl_recipe_check(r));
+    fields f = fields_of_block(r, c);
+    XL_TRY(check_ranges(c, OF_LAYERS, f.reads | f.instead));
+    for (int i = 0; i < xl_recipe_sublayers(r); i++)
+        if (r->sublayers[i].layer->check && xl_sublayer_there(&r->sublayers[i], c))
+            XL_TRY(r->sublayers[i].layer->check(c));
     return XLSTM_OK;
 }
 
 /* Everything but what goes in and out of a whole model. */
 xlstm_status xl_config_check_blocks(const xlstm_config *c) {
-    XL_TRY(check_numbers(c));
+    XL_TRY(check_ranges(c, BEFORE_LAYERS, UINT64_MAX));
     for (int i = 0; i < c->num_blocks; i++)
         XL_TRY(check_block(c, c->block_kind[i]));
+    return XLSTM_OK;
+}
+
+static xlstm_status check_ends(const xlstm_config *c) {
+    XL_TRY(check_ranges(c, OF_TOKENS, UINT64_MAX));
+    if (c->vocab_size > 0)
+        return XLSTM_OK;
+    XL_TRY(check_ranges(c, OF_VECTORS, UINT64_MAX));
+    if (c->tie_weights)
+        return xl_fail(XLSTM_E_CONFIG, "tie_weights needs tokens; set vocab_size or leave tie_weights 0");
     return XLSTM_OK;
 }
 
@@ -210,94 +174,43 @@ xlstm_status xlstm_config_check(const xlstm_config *config) {
 
 /* ---- one spelling of each model ---- */
 
-static int has_kind(const xlstm_config *c, xlstm_block_kind kind) {
-    return memchr(c->block_kind, kind, (size_t)c->num_blocks) != NULL;
+/* What a 0 in norm_eps stands for, everywhere in the model; 0: not the same thing everywhere. */
+static double common_eps(const xlstm_config *c) {
+    double common = 0;
+    for (int i = 0; i < c->num_blocks; i++) {
+        const xl_recipe *r = xl_recipe_of(c->block_kind[i]);
+        double around = r->norm == XL_RMSNORM ? XL_RMSNORM_EPS : XL_LAYERNORM_EPS;
+        int inside = (fields_of_block(r, c).reads & XL_READS(norm_eps)) != 0; /* RMSNorm's, for any layer */
+        if ((i > 0 && around != common) || (inside && around != XL_RMSNORM_EPS))
+            return 0;
+        common = around;
+    }
+    return common;
 }
 
-static void normalise_mlstm(xlstm_config *c, const xlstm_config *plain) {
-    int there = has_kind(c, XLSTM_MLSTM);
-    c->mlstm_heads = !there ? 0 : c->mlstm_heads ? c->mlstm_heads : c->num_heads;
-    c->mlstm_inner = there ? xl_mlstm_inner(c) : 0;
-    c->mlstm_proj_factor = plain->mlstm_proj_factor;
-    if (there)
-        return;
-    c->mlstm_conv = plain->mlstm_conv;
-    c->mlstm_qkv_blocksize = plain->mlstm_qkv_blocksize;
-}
-
-static void normalise_slstm(xlstm_config *c, const xlstm_config *plain) {
-    int there = has_kind(c, XLSTM_SLSTM);
-    c->slstm_heads = !there ? 0 : c->slstm_heads ? c->slstm_heads : c->num_heads;
-    c->slstm_recurrent_uniform = plain->slstm_recurrent_uniform;
-    c->slstm_bias_init = plain->slstm_bias_init;
-    if (there)
-        return;
-    c->slstm_conv = plain->slstm_conv;
-    c->slstm_lstm = plain->slstm_lstm;
-    c->slstm_recurrent_cut = plain->slstm_recurrent_cut;
-    c->slstm_group_norm_weight = plain->slstm_group_norm_weight;
-    c->slstm_forward_clip = plain->slstm_forward_clip;
-    c->slstm_recurrent_clip = plain->slstm_recurrent_clip;
-    c->ffn = plain->ffn;
-}
-
-static void normalise_ffn(xlstm_config *c, const xlstm_config *plain) {
-    int gated = has_kind(c, XLSTM_SLSTM) && c->ffn;
-    int there = gated || has_kind(c, XLSTM_MLSTM_LARGE) || has_kind(c, XLSTM_TRANSFORMER);
-    c->ffn_inner = there ? xl_ffn_inner(c) : 0;
-    c->ffn_proj_factor = plain->ffn_proj_factor;
-    c->ffn_round_up = plain->ffn_round_up;
-    if (gated)
-        return;
-    c->ffn_act = plain->ffn_act;
-    c->ffn_bias = plain->ffn_bias;
-}
-
-/* Of mixed families each has its own epsilon, unless one is given for all. */
-static void normalise_eps(xlstm_config *c) {
-    int rms = 0;
-    for (int i = 0; i < c->num_blocks; i++)
-        rms += c->block_kind[i] == XLSTM_MLSTM_LARGE || c->block_kind[i] == XLSTM_TRANSFORMER;
-    if (c->norm_eps <= 0 && (rms == 0 || rms == c->num_blocks))
-        c->norm_eps = rms ? 1e-6 : 1e-5;
-}
-
-static void normalise_large(xlstm_config *c, const xlstm_config *plain) {
-    if (has_kind(c, XLSTM_MLSTM_LARGE))
-        return;
-    c->qk_dim_factor = plain->qk_dim_factor;
-    c->v_dim_factor = plain->v_dim_factor;
-    c->gate_soft_cap = plain->gate_soft_cap;
-}
-
-/* What several kinds read: the paper's have heads of their own, and sLSTM and LSTM their biases in any case.
- */
-static void normalise_shared(xlstm_config *c, const xlstm_config *plain) {
-    int large = has_kind(c, XLSTM_MLSTM_LARGE), mlstm = has_kind(c, XLSTM_MLSTM);
-    int wide = large || has_kind(c, XLSTM_TRANSFORMER);
-    if (!wide)
-        c->num_heads = plain->num_heads;
-    if (!wide && !mlstm)
-        c->bias = plain->bias;
-    if ((!large && !mlstm) || c->mlstm_eps <= 0)
-        c->mlstm_eps = 1e-6;
+static void resolve(xlstm_config *c) {
+    for (int i = 0; i < c->num_blocks; i++) {
+        const xl_recipe *r = xl_recipe_of(c->block_kind[i]);
+        for (int k = 0; k < xl_recipe_sublayers(r); k++)
+            if (r->sublayers[k].layer->resolve && xl_sublayer_there(&r->sublayers[k], c))
+                r->sublayers[k].layer->resolve(c);
+    }
+    if (c->norm_eps <= 0)
+        c->norm_eps = common_eps(c);
 }
 
 void xl_config_normalise(xlstm_config *c) {
-    xlstm_config plain;
-    xlstm_config_init(&plain, XLSTM_MLSTM);
-    normalise_mlstm(c, &plain);
-    normalise_slstm(c, &plain);
-    normalise_ffn(c, &plain);
-    normalise_large(c, &plain);
-    normalise_eps(c);
-    normalise_shared(c, &plain);
-    if (!has_kind(c, XLSTM_TRANSFORMER))
-        c->context_length = plain.context_length;
-    if (c->vocab_size)
-        c->input_dim = c->output_dim = 0;
-    else
-        c->decay_embedding = 0;
-    c->chunk_size = plain.chunk_size;
-    c->file_spelling = 0;
+    resolve(c);
+    const uint64_t reads = fields_of(c).reads;
+    const int tokens = c->vocab_size != 0;
+#define COUNTS_MODEL(name) 1
+#define COUNTS_TOKENS(name) tokens
+#define COUNTS_VECTORS(name) !tokens
+#define COUNTS_LAYERS(name) (reads & XL_READS(name))
+#define COUNTS_LAYERS_STRICT(name) (reads & XL_READS(name))
+#define COUNTS_NOBODY(name) 0
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    if (!(COUNTS_##read_by(name)))                                                                           \
+        c->name = plain.name;
+#include "xlstm/config.def"
 }

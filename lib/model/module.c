@@ -4,69 +4,29 @@
 #include "base/mem.h"
 #include "base/structs.h"
 #include "base/parallel.h"
+#include "model/recipes.h"
 #include <stdio.h>
 #include <string.h>
 
-/* How a family names and norms what is around its blocks. */
-typedef enum { LAYERNORM1P, RMSNORM, NO_NORM } norm_kind;
-typedef struct {
-    const char *block, *embedding, *norm;
-} family;
-static const family paper = {"xlstm_block_stack.blocks.%d.", "token_embedding.weight",
-                             "xlstm_block_stack.post_blocks_norm"};
-static const family large = {"backbone.blocks.%d.", "embedding.weight", "backbone.out_norm"};
-static const family own = {"blocks.%d.", "embedding.weight", "norm"};
-static const family plain = {"", "embedding.weight", "norm"};
-
-/* A block kind is a recipe: x += layer(norm(x)), once or twice. */
-typedef struct {
-    const char *norm_name;
-    const xl_layer_kind *layer;
-    const char *layer_name;
-} half;
-typedef struct {
-    const family *family;
-    norm_kind norm;
-    int residual;
-    half halves[2];
-} recipe;
-static const recipe recipes[XLSTM_BLOCK_KINDS] = {
-    [XLSTM_MLSTM] = {&paper, LAYERNORM1P, 1, {{"xlstm_norm", &xl_layer_mlstm, "xlstm."}}},
-    [XLSTM_SLSTM] = {&paper,
-                     LAYERNORM1P,
-                     1,
-                     {{"xlstm_norm", &xl_layer_slstm, "xlstm."}, {"ffn_norm", &xl_layer_ffn, "ffn."}}},
-    [XLSTM_MLSTM_LARGE] = {&large,
-                           RMSNORM,
-                           1,
-                           {{"norm_mlstm", &xl_layer_mlstm_large, "mlstm_layer."},
-                            {"norm_ffn", &xl_layer_swiglu, "ffn."}}},
-    [XLSTM_LSTM] = {&own, LAYERNORM1P, 1, {{"norm", &xl_layer_lstm, "lstm."}}},
-    [XLSTM_LSTM_PLAIN] = {&plain, NO_NORM, 0, {{NULL, &xl_layer_lstm, "lstm."}}},
-    [XLSTM_TRANSFORMER] = {&own,
-                           RMSNORM,
-                           1,
-                           {{"norm_att", &xl_layer_attention, "attention."},
-                            {"norm_ffn", &xl_layer_swiglu, "ffn."}}},
-};
 static const xl_layer_kind *const cells[XLSTM_CELL_KINDS] = {
     [XLSTM_CELL_LSTM] = &xl_layer_lstm,
     [XLSTM_CELL_SLSTM] = &xl_layer_slstm_cell,
     [XLSTM_CELL_MLSTM] = &xl_layer_mlstm_cell,
 };
 
-/* LayerNorm in the paper's family stores its weight minus one; RMSNorm in the large family may have a bias.
+/* LayerNorm in the paper's family stores its weight minus one; RMSNorm may have a bias, as the first block's
+ * family says for all.
  */
-static void declare_norm(xlstm_module *m, norm_kind kind, const char *name, int D, xl_norm *norm, size_t *w,
-                         size_t *b) {
+static void declare_norm(xlstm_module *m, xl_norm_kind kind, const char *name, int D, xl_norm *norm,
+                         size_t *w, size_t *b) {
     char full[96];
-    int rms = kind == RMSNORM;
-    double eps = m->config.norm_eps > 0 ? m->config.norm_eps : rms ? 1e-6 : 1e-5;
+    int rms = kind == XL_RMSNORM;
+    double eps = m->config.norm_eps > 0 ? m->config.norm_eps : rms ? XL_RMSNORM_EPS : XL_LAYERNORM_EPS;
     *norm = (xl_norm){1, rms, !rms, (real)eps};
     snprintf(full, sizeof full, "%s.weight", name);
     *w = xl_param_add(&m->params, full, xl_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
     *b = XL_NONE;
-    if (rms && m->config.bias && recipes[m->config.block_kind[0]].family == &large) {
+    if (rms && m->config.bias && xl_recipe_of(m->config.block_kind[0])->family->norm_bias) {
         snprintf(full, sizeof full, "%s.bias", name);
         *b = xl_param_add(&m->params, full, xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
     }
@@ -90,20 +50,26 @@ static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_
     return XLSTM_OK;
 }
 
-static xlstm_status add_half(xlstm_module *m, const recipe *r, const half *h, int block) {
+static xlstm_status add_part(xlstm_module *m, const xl_recipe *r, const xl_sublayer_recipe *part, int block) {
     int D = m->config.embedding_dim;
     char prefix[sizeof m->params.prefix] = "";
-    if (m->is_model && r->family != &plain)
+    if (m->is_model)
         snprintf(prefix, sizeof prefix, r->family->block, block);
     xl_norm norm = {0};
     size_t norm_w = XL_NONE, norm_b = XL_NONE;
     memcpy(m->params.prefix, prefix, sizeof prefix);
-    if (r->norm != NO_NORM)
-        declare_norm(m, r->norm, h->norm_name, D, &norm, &norm_w, &norm_b);
-    snprintf(m->params.prefix, sizeof m->params.prefix, "%.60s%s", prefix, h->layer_name);
+    if (r->norm != XL_NO_NORM)
+        declare_norm(m, r->norm, part->norm_name, D, &norm, &norm_w, &norm_b);
+    snprintf(m->params.prefix, sizeof m->params.prefix, "%.60s%s", prefix, part->layer_name);
+    xl_layer_spec spec = {.config = &m->config,
+                          .block = block,
+                          .in = D,
+                          .out = D,
+                          .number = r->family->one_lstm ? block : 0,
+                          .zero_gate = r->family->zero_gate};
     xl_sublayer *s = NULL;
-    XL_TRY(add_sublayer(m, h->layer, (xl_layer_spec){&m->config, block, D, D}, &s));
-    s->has_norm = r->norm != NO_NORM;
+    XL_TRY(add_sublayer(m, part->layer, spec, &s));
+    s->has_norm = r->norm != XL_NO_NORM;
     s->residual = r->residual;
     s->norm = norm;
     s->norm_w = norm_w;
@@ -113,12 +79,10 @@ static xlstm_status add_half(xlstm_module *m, const recipe *r, const half *h, in
 }
 
 static xlstm_status add_block(xlstm_module *m, int block) {
-    const recipe *r = &recipes[m->config.block_kind[block]];
-    for (int i = 0; i < 2 && r->halves[i].layer; i++) {
-        if (r->halves[i].layer == &xl_layer_ffn && !m->config.ffn)
-            continue; /* the paper's sLSTM block may go without */
-        XL_TRY(add_half(m, r, &r->halves[i], block));
-    }
+    const xl_recipe *r = xl_recipe_of(m->config.block_kind[block]);
+    for (int i = 0; i < xl_recipe_sublayers(r); i++)
+        if (xl_sublayer_there(&r->sublayers[i], &m->config))
+            XL_TRY(add_part(m, r, &r->sublayers[i], block));
     return XLSTM_OK;
 }
 
@@ -128,7 +92,7 @@ static size_t declare_projection(xlstm_module *m, const char *name, xl_init init
     return xl_param_add(&m->params, name, bare ? xl_identity() : init, bare ? XL_DECAY : XL_MATRIX, shape);
 }
 
-static void declare_input(xlstm_module *m, const family *f) {
+static void declare_input(xlstm_module *m, const xl_family *f) {
     const xlstm_config *c = &m->config;
     int D = c->embedding_dim;
     if (c->vocab_size) {
@@ -160,7 +124,7 @@ static void declare_output(xlstm_module *m) {
 
 static xlstm_status declare_model(xlstm_module *m) {
     const xlstm_config *c = &m->config;
-    const recipe *first = &recipes[c->block_kind[0]];
+    const xl_recipe *first = xl_recipe_of(c->block_kind[0]);
     m->first = m->width = c->embedding_dim;
     m->vocab = c->vocab_size;
     m->in = c->vocab_size ? 0 : c->input_dim;
@@ -171,8 +135,8 @@ static xlstm_status declare_model(xlstm_module *m) {
         XL_TRY(add_block(m, i));
     m->has_norm = c->final_norm;
     if (m->has_norm)
-        declare_norm(m, first->norm == RMSNORM ? RMSNORM : LAYERNORM1P, first->family->norm, m->width,
-                     &m->norm, &m->norm_w, &m->norm_b);
+        declare_norm(m, first->norm == XL_RMSNORM ? XL_RMSNORM : XL_LAYERNORM1P, first->family->norm,
+                     m->width, &m->norm, &m->norm_w, &m->norm_b);
     m->params.core = 0;
     declare_output(m);
     return XLSTM_OK;
@@ -190,12 +154,20 @@ static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
     m->out = m->width = c->hidden_size;
     m->params.core = 1;
     xl_sublayer *s = NULL;
-    return add_sublayer(m, cells[c->kind], (xl_layer_spec){&m->config, 0, c->input_size, c->hidden_size}, &s);
+    xl_layer_spec spec = {.config = &m->config, .in = c->input_size, .out = c->hidden_size};
+    return add_sublayer(m, cells[c->kind], spec, &s);
+}
+
+static size_t count_sublayers(const xlstm_config *c) {
+    size_t n = 0;
+    for (int i = 0; i < c->num_blocks; i++)
+        n += (size_t)xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
+    return n;
 }
 
 static xlstm_status allocate(xlstm_module **out, const xlstm_config *c, xl_memory *memory) {
     xlstm_module *m = xl_alloc(sizeof *m);
-    xl_sublayer *sub = xl_alloc(2 * (size_t)c->num_blocks * sizeof *sub);
+    xl_sublayer *sub = xl_alloc(count_sublayers(c) * sizeof *sub);
     if (!m || !sub) {
         xl_free(m);
         xl_free(sub);
@@ -435,7 +407,7 @@ size_t xlstm_module_bytes(const xlstm_module *m) {
 
 int xl_module_has_attention(const xlstm_module *m) {
     for (int i = 0; i < m->subs; i++)
-        if (m->sub[i].layer->kind == &xl_layer_attention)
+        if (m->sub[i].layer->kind->whole_sequence)
             return 1;
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef XL_MODULE_H
 #define XL_MODULE_H
 
+#include "base/check.h"
 #include "layer/layer.h"
 #include "xlstm/module.h"
 
@@ -86,6 +87,7 @@ xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 /* Streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are size_t. */
 xlstm_status xl_check_streams(const xlstm_module *m, int streams);
+/* 1: some layer's backward pass takes no carried state (xl_layer_kind.whole_sequence). */
 int xl_module_has_attention(const xlstm_module *m);
 /* A caller's configuration, of whatever age, as this library's. */
 xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given);
@@ -94,7 +96,9 @@ xlstm_status xl_config_check_blocks(const xlstm_config *c);
  * full, what no block of the model has, and what changes speed, files or first values only, is as by default.
  */
 void xl_config_normalise(xlstm_config *c);
-/* One option of a configuration: XLSTM_E_CONFIG with its name unless low <= value <= high. */
-xlstm_status xl_in_range(const char *name, double value, double low, double high);
+/* Names of the values of xlstm_activation and xlstm_bias_init in order, NULL after the last: all formats have
+ * the same.
+ */
+extern const char *const xl_activation_names[], *const xl_bias_init_names[];
 
 #endif

@@ -32,8 +32,8 @@ for block in "$work"/blocks/*; do
     esac
     count=$((count + 1))
 done
-[ $count -ge 8 ]
-tests="test_ops test_gradients test_split test_split_double test_plan test_training test_ragged_double test_quantize"
+[ $count -ge 9 ]
+tests="test_kinds test_structs test_ops test_gradients test_split test_split_double test_plan test_training test_ragged_double test_quantize"
 quietly() {
     "$@" >"$work/log" 2>&1 || {
         tail -40 "$work/log" >&2

@@ -31,11 +31,13 @@ done <<'END'
 common.h|s/^XLSTM_API int xlstm_get_threads(void);/&\nXLSTM_API int xlstm_undocumented(void);/
 session.h|s/^ \*  @param streams B >= 1$/ */
 common.h|s/^ \*  @return 1 to XLSTM_MAX_THREADS \*\//*\//
-config.h|s/int num_blocks; .*/int num_blocks;/
+config.def|s#^\(XLSTM_FIELD(int, num_blocks.*)\) .*#\1#
+config.def|/^XLSTM_FIELD(int, num_heads/{n;d}
+config.def|s#^\(XLSTM_FLAG(bias.*)\) .*#\1#
 config.h|s/^\( *XLSTM_RELU2,\) .*/\1/
 common.h|s/X(E_NUMERIC,/X(E_NEW, -8, "new") \\\n&/
 tensors.h|s/^#define XLSTM_TENSORS_H/&\n#define XLSTM_NEW 1/
 module.h|s/^ \*  @param seed of the initial weights/ *  @param sead of the initial weights/
 END
-[ $seen -eq 8 ]
+[ $seen -eq 10 ]
 echo "documented to the last name"
