@@ -392,19 +392,6 @@ size_t xlstm_module_core_size(const xlstm_module *m) {
     return size_of(m, 1);
 }
 
-size_t xlstm_module_bytes(const xlstm_module *m) {
-    size_t bytes = 0;
-    for (int i = 0; m && i < m->params.count; i++)
-        if (!m->params.items[i].packed)
-            bytes += m->params.items[i].count * sizeof(real);
-    for (int i = 0; m && i < m->packed.count; i++) {
-        const xl_matrix *k = &m->packed.items[i].matrix;
-        bytes += xl_matrix_bytes(k);
-        bytes += k->scale ? (size_t)k->rows * sizeof *k->scale : 0;
-    }
-    return bytes;
-}
-
 int xl_module_has_attention(const xlstm_module *m) {
     for (int i = 0; i < m->subs; i++)
         if (m->sub[i].layer->kind->whole_sequence)

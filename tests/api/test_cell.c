@@ -153,8 +153,9 @@ static void compare_gradients(const answer *a, const answer *b, const problem *p
 
 static void reference_mlstm(const problem *p, answer *a, xl_seq seq, xl_state state, real *scratch) {
     xl_mlstm d = {H, DK, D, L, (real)1e-6, 0};
-    real *in[INPUTS], *m = calloc(ROOM, sizeof *m), *den = calloc(ROOM, sizeof *den);
-    real *borders = calloc((size_t)(B * H * T_MAX) * xl_mlstm_state(d), sizeof *borders);
+    real *in[INPUTS];
+    xl_mlstm_tape tape = {calloc(ROOM, sizeof(real)), calloc(ROOM, sizeof(real)),
+                          calloc((size_t)(B * H * T_MAX) * xl_mlstm_state(d), sizeof(real))};
     int rows = B * p->T, cols[INPUTS] = {H * DK, H * DK, H * D, H, H};
     xl_view x[INPUTS], dx[INPUTS], h = xl_rows(a->h, rows, H * D),
                                    dh = xl_rows((real *)(uintptr_t)p->d_h, rows, H * D);
@@ -163,10 +164,11 @@ static void reference_mlstm(const problem *p, answer *a, xl_seq seq, xl_state st
         x[j] = xl_rows(in[j], rows, cols[j]);
         dx[j] = xl_rows(a->d[j], rows, cols[j]);
     }
-    xl_ops_ref.mlstm(h, m, den, borders, x[0], x[1], x[2], x[3], x[4], d, seq, state, scratch);
-    xl_ops_ref.mlstm_bwd(dx[0], dx[1], dx[2], dx[3], dx[4], dh, h, m, den, borders, x[0], x[1], x[2], x[3],
-                         x[4], d, seq, state, scratch);
-    free(m), free(den), free(borders);
+    xl_qkv qkv = {x[0], x[1], x[2]}, dqkv = {dx[0], dx[1], dx[2]};
+    xl_gates gates = {x[3], x[4]}, dgates = {dx[3], dx[4]};
+    xl_ops_ref.mlstm(h, tape, qkv, gates, d, seq, state, scratch);
+    xl_ops_ref.mlstm_bwd(dqkv, dgates, dh, h, tape, qkv, gates, d, seq, state, scratch);
+    free(tape.m), free(tape.den), free(tape.borders);
 }
 
 static void reference_rnn(const problem *p, answer *a, xl_seq seq, xl_state state, real *scratch) {
@@ -176,15 +178,16 @@ static void reference_rnn(const problem *p, answer *a, xl_seq seq, xl_state stat
     xl_view h = xl_rows(a->h, rows, H * D), dh = xl_rows((real *)(uintptr_t)p->d_h, rows, H * D);
     memcpy(a->d[0], p->in[0], sizeof a->d[0]);
     memset(a->d[1], 0, sizeof a->d[1]);
-    xl_ops_ref.rnn(h, a->d[0], tape, xl_real_matrix(p->in[1], 4 * H * D, D), NULL, d, seq, state, scratch);
-    xl_ops_ref.rnn_bwd(a->d[0], a->d[1], NULL, dh, h, tape, p->in[1], d, seq, state, scratch);
+    xl_view gates = xl_rows(a->d[0], rows, 4 * H * D);
+    xl_ops_ref.rnn(h, gates, tape, xl_real_matrix(p->in[1], 4 * H * D, D), NULL, d, seq, state, scratch);
+    xl_ops_ref.rnn_bwd(gates, a->d[1], NULL, dh, h, tape, p->in[1], d, seq, state, scratch);
     free(tape);
 }
 
 static void reference(const problem *p, answer *a) {
     xlstm_span s = span_of(p);
     xl_seq seq = {B, p->T, s.lengths, s.resets};
-    xl_state state = {s.state_in, a->state, p->state_size};
+    xl_state state = {s.state_in, a->state, (ptrdiff_t)p->state_size};
     real *scratch = calloc(1 << 20, sizeof *scratch);
     if (p->kind == XLSTM_CELL_MLSTM)
         reference_mlstm(p, a, seq, state, scratch);

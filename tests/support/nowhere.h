@@ -13,11 +13,11 @@ static inline void plan_nowhere(const xlstm_module *m, int streams, int time, si
     real *nowhere = (real *)(uintptr_t)64;
     xl_arena keep = {0}, temp = {0};
     xl_trace trace;
-    xl_call c = {.op = &xl_ops_null,
+    xl_call c = {.op = xl_plan_begin(xl_memory_host.ops(&xl_memory_host, XL_PRODUCTS_REAL)),
                  .seq = {.B = streams, .T = time},
                  .w = nowhere,
                  .dw = nowhere,
-                 .state = {nowhere, nowhere, m->state_size},
+                 .state = {nowhere, nowhere, (ptrdiff_t)m->state_size},
                  .keep = &keep,
                  .temp = &temp,
                  .train = 1,
@@ -27,6 +27,7 @@ static inline void plan_nowhere(const xlstm_module *m, int streams, int time, si
     xl_stack_forward(m, &c, &trace, in);
     xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
     xl_trace_free(&trace);
+    assert_int_equal(xl_plan_end("a test"), XLSTM_OK);
     *keep_bytes = keep.peak;
     *temp_bytes = temp.peak;
 }
