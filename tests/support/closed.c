@@ -163,6 +163,8 @@ static void device_give(xl_memory *m, void *p) {
         *at = gone->next;
         madvise(gone->p, gone->bytes, MADV_DONTNEED);
         free(gone);
+        if (!d->blocks)
+            d->used = 0; /* what is opened and closed stays small */
     }
     pthread_mutex_unlock(&d->lock);
 }
