@@ -105,9 +105,10 @@ static inline float add_up(const floats *v) {
             for (; k < whole; k += LANES)                                                                    \
                 ADD(s0, w + WORD * k, x + G * k);                                                            \
             s0 = (s0 + s1) + (s2 + s3);                                                                      \
-            sums[r] += add_up(&s0);                                                                          \
+            float sum = sums[r] + add_up(&s0);                                                               \
             for (int i = G * k; i < n; i++)                                                                  \
-                sums[r] += number_##type(w, i) * x[i];                                                       \
+                sum += number_##type(w, i) * x[i];                                                           \
+            sums[r] = sum;                                                                                   \
         }                                                                                                    \
     }                                                                                                        \
     static void widen_##type(float *to, const void *row, int n) {                                            \
