@@ -32,8 +32,8 @@ typedef struct {
 /* cos and sin of some pairs' angles, going from token to token by one rotation more. In double: a float at
  * position 100,000 has lost all digits after the second. */
 typedef struct {
-    int first, count; /* pairs */
     double c[ROPE_PAIRS], s[ROPE_PAIRS], c_step[ROPE_PAIRS], s_step[ROPE_PAIRS];
+    int first, count; /* pairs */
 } angles;
 
 static void begin_angles(angles *a, double position, int sign, int dh) {
@@ -208,14 +208,15 @@ static void softmax_row(queries *u, int r, int from, int to) {
 static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
     int dh = u->a->d.dh;
     float scale = score_scale(u->a->d);
-    for (int r = 0; r < u->rows; r++)
+    for (int r = 0; r < u->rows; r++) {
+        const float *q = xl_row(u->q, r);
+        float *scores = u->scores + r * KEYS, *y = xl_row(u->y, r);
         for (int i = 0; i < to - from; i++)
-            u->scores[r * KEYS + i] = scale * vec_dot(xl_row(u->q, r), xl_row(k, i), dh);
-    for (int r = 0; r < u->rows; r++)
+            scores[i] = scale * vec_dot(q, xl_row(k, i), dh);
         softmax_row(u, r, from, to);
-    for (int r = 0; r < u->rows; r++)
         for (int i = 0; i < to - from; i++)
-            vec_axpy(xl_row(u->y, r), u->scores[r * KEYS + i], xl_row(v, i), dh);
+            vec_axpy(y, scores[i], xl_row(v, i), dh);
+    }
 }
 
 /* All queries against keys from .. to of the span, at most KEYS. */
@@ -291,7 +292,8 @@ static void attend_head(void *context, int index, int thread) {
     int b = index / a->d.H, head = index % a->d.H, start = 0, end = 0, fresh = 0;
     span s[3];
     int spans = spans_of(s, a, b, head);
-    queries u = {.a = a, .scores = scores_of(a, thread), .oldest = s[0].from};
+    queries u; /* not cleared: of one token, that would be half the work */
+    u.a = a, u.scores = scores_of(a, thread), u.oldest = s[0].from;
     while (xl_next_piece(a->seq, b, 0, &start, &end, &fresh)) {
         if (fresh)
             u.oldest = start;
@@ -386,7 +388,8 @@ static void attend_queries_bwd(queries *u, int b, int head) {
 static void attend_head_bwd(void *context, int index, int thread) {
     const call *a = context;
     int b = index / a->d.H, head = index % a->d.H, dh = a->d.dh, start = 0, end = 0, fresh = 0;
-    queries u = {.a = a, .scores = scores_of(a, thread)};
+    queries u;
+    u.a = a, u.scores = scores_of(a, thread);
     xl_clear_columns(a->din.k, a->seq, b, 0, head * dh, dh); /* later queries add to them */
     xl_clear_columns(a->din.v, a->seq, b, 0, head * dh, dh);
     while (xl_next_piece(a->seq, b, 0, &start, &end, &fresh))

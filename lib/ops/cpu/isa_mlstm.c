@@ -27,7 +27,8 @@ typedef struct {
 
 /* One chunk of one head. */
 typedef struct {
-    int L, dk, dv;
+    int L, dk, dv, head;
+    ptrdiff_t n;    /* row of the first token */
     xl_qkv in, din; /* q, k: [L, dk]; v: [L, dv] */
     xl_view h, dh;  /* [L, dv] */
     xl_gates gates, dgates;
@@ -49,12 +50,17 @@ static int chunk_length(xl_mlstm d, xl_seq seq) {
     return d.L < seq.T ? d.L : seq.T;
 }
 
-/* Scratch of a thread, of which the doubles come first; forward has a state where backward has G:
- * | b | bi | d_den | d_m L | W L x L | S L x L | P L x L | x L x max(dk, dv) | y | G, m | before, m | */
+/* So many floats, filled up to whole cache lines. */
+static uint64_t lines(uint64_t floats) {
+    return (floats + 15) / 16 * 16;
+}
+
+/* Scratch of a thread, all arrays from a cache line on; forward has a state where backward has G:
+ * | b | bi | d_den L doubles | d_m L | W | S | P L x L | x | y L x max(dk, dv) | G | before | */
 static uint64_t thread_scratch(xl_mlstm d, xl_seq seq) {
     uint64_t L = chunk_length(d, seq), width = d.dk > d.dv ? d.dk : d.dv;
-    uint64_t one = 7 * L + 3 * L * L + 2 * L * width + 2 * xl_mlstm_state(d);
-    return (one + 15) / 16 * 16; /* every thread's is aligned as the first is */
+    return 3 * lines(2 * L) + lines(L) + 3 * lines(L * L) + 2 * lines(L * width) +
+           2 * lines(xl_mlstm_state(d));
 }
 
 static uint64_t mlstm_scratch(xl_mlstm d, xl_seq seq) {
@@ -67,35 +73,36 @@ static head_state state_at(xl_mlstm d, float *p) {
     return (head_state){C, n, n + d.dk};
 }
 
-static chunk layout(const call *a, int thread) {
-    int L = chunk_length(a->d, a->seq), dk = a->d.dk, dv = a->d.dv;
-    ptrdiff_t square = (ptrdiff_t)L * L, wide = (ptrdiff_t)L * (dk > dv ? dk : dv);
+static void layout(const call *a, chunk *c, int thread) {
+    uint64_t L = chunk_length(a->d, a->seq), square = lines(L * L);
+    uint64_t wide = lines(L * (a->d.dk > a->d.dv ? a->d.dk : a->d.dv));
     float *p = a->scratch + thread * thread_scratch(a->d, a->seq);
-    chunk c = {.dk = dk, .dv = dv};
-    c.b = (void *)p, c.bi = c.b + L, c.d_den = c.bi + L, p += 6 * L;
-    c.d_m = p, p += L;
-    c.W.p = p, p += square;
-    c.S.p = p, p += square;
-    c.P.p = p, p += square;
-    c.x = p, p += wide;
-    c.y = p, p += wide;
-    c.G = state_at(a->d, p), p += a->size;
-    c.before = state_at(a->d, p);
-    return c;
+    c->b = (void *)p, p += lines(2 * L);
+    c->bi = (void *)p, p += lines(2 * L);
+    c->d_den = (void *)p, p += lines(2 * L);
+    c->d_m = p, p += lines(L);
+    c->W.p = p, p += square;
+    c->S.p = p, p += square;
+    c->P.p = p, p += square;
+    c->x = p, p += wide;
+    c->y = p, p += wide;
+    c->G = state_at(a->d, p), p += lines(a->size);
+    c->before = state_at(a->d, p);
 }
 
-static xl_qkv head_qkv(const chunk *c, xl_qkv in, ptrdiff_t n, int head) {
-    return (xl_qkv){xl_block(in.q, n, c->L, head * c->dk, c->dk),
-                    xl_block(in.k, n, c->L, head * c->dk, c->dk),
-                    xl_block(in.v, n, c->L, head * c->dv, c->dv)};
+static xl_qkv chunk_qkv(const chunk *c, const xl_qkv *in) {
+    return (xl_qkv){xl_block(in->q, c->n, c->L, c->head * c->dk, c->dk),
+                    xl_block(in->k, c->n, c->L, c->head * c->dk, c->dk),
+                    xl_block(in->v, c->n, c->L, c->head * c->dv, c->dv)};
 }
 
-static xl_gates head_gates(const chunk *c, xl_gates gates, ptrdiff_t n, int head) {
-    return (xl_gates){xl_block(gates.i, n, c->L, head, 1), xl_block(gates.f, n, c->L, head, 1)};
+static xl_gates chunk_gates(const chunk *c, const xl_gates *gates) {
+    return (xl_gates){xl_block(gates->i, c->n, c->L, c->head, 1), xl_block(gates->f, c->n, c->L, c->head, 1)};
 }
 
-static xl_view tape_column(const call *a, float *p, ptrdiff_t n, int head, int L) {
-    return (xl_view){p ? p + n * a->d.H + head : NULL, XL_REAL, L, 1, a->d.H};
+/* All rows of what is on tape, [N, H]. */
+static xl_view tape_rows(const call *a, float *p) {
+    return xl_rows(p, a->h.rows, a->d.H);
 }
 
 /* The state before the chunk that begins at token `start`, a multiple of L. */
@@ -104,14 +111,14 @@ static head_state border(const call *a, int b, int head, int start) {
     return state_at(a->d, a->tape.borders + chunks * a->size);
 }
 
+/* Tokens start .. end of stream b and one head. */
 static void open_chunk(const call *a, chunk *c, int b, int head, int start, int end) {
-    ptrdiff_t n = xl_token(a->seq, b, start);
-    int L = c->L = end - start;
-    c->in = head_qkv(c, a->in, n, head);
-    c->gates = head_gates(c, a->gates, n, head);
-    c->h = xl_block(a->h, n, L, head * c->dv, c->dv);
-    c->m = tape_column(a, a->tape.m, n, head, L);
-    c->den = tape_column(a, a->tape.den, n, head, L);
+    int L = end - start;
+    c->L = L, c->dk = a->d.dk, c->dv = a->d.dv, c->head = head;
+    c->n = xl_token(a->seq, b, start);
+    c->in = chunk_qkv(c, &a->in);
+    c->gates = chunk_gates(c, &a->gates);
+    c->h = xl_block(a->h, c->n, L, head * c->dv, c->dv);
     c->W = xl_rows(c->W.p, L, L);
     c->S = xl_rows(c->S.p, L, L);
     c->P = xl_rows(c->P.p, L, L);
@@ -123,11 +130,12 @@ static void open_chunk(const call *a, chunk *c, int b, int head, int start, int 
     }
 }
 
-static void open_chunk_bwd(const call *a, chunk *c, int b, int head, int start) {
-    ptrdiff_t n = xl_token(a->seq, b, start);
-    c->din = head_qkv(c, a->din, n, head);
-    c->dgates = head_gates(c, a->dgates, n, head);
-    c->dh = xl_block(a->dh, n, c->L, head * c->dv, c->dv);
+static void open_chunk_bwd(const call *a, chunk *c) {
+    c->din = chunk_qkv(c, &a->din);
+    c->dgates = chunk_gates(c, &a->dgates);
+    c->dh = xl_block(a->dh, c->n, c->L, c->head * c->dv, c->dv);
+    c->m = xl_block(tape_rows(a, a->tape.m), c->n, c->L, c->head, 1);
+    c->den = xl_block(tape_rows(a, a->tape.den), c->n, c->L, c->head, 1);
 }
 
 /* ---- both directions ---- */
@@ -208,11 +216,12 @@ static void forward_incoming(chunk *c, head_state S, const float *m, float *den)
     xl_product(c->h, weighted, S.C, 1, 1);
 }
 
-static void keep_on_tape(chunk *c, int t, float m, float den) {
-    if (!c->m.p)
+/* Of row n. */
+static void keep_on_tape(const call *a, ptrdiff_t n, int head, float m, float den) {
+    if (!a->tape.m)
         return;
-    *xl_row(c->m, t) = m;
-    *xl_row(c->den, t) = den;
+    xl_row(tape_rows(a, a->tape.m), n)[head] = m;
+    xl_row(tape_rows(a, a->tape.den), n)[head] = den;
 }
 
 /* `go_on`: the state after the chunk will be read. */
@@ -237,19 +246,21 @@ static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
         float N = normaliser(a, den[t], m[t]), *h = xl_row(c->h, t);
         for (int e = 0; e < c->dv; e++)
             h[e] /= N;
-        keep_on_tape(c, t, m[t], den[t]);
+        keep_on_tape(a, c->n + t, c->head, m[t], den[t]);
     }
     if (go_on)
         advance_state(c, S, m[L - 1]);
 }
 
-/* A chunk of one token, as in generation: the state is read and written once. */
-static void forward_token(const call *a, chunk *c, head_state S) {
-    int dk = c->dk, dv = c->dv;
-    const float *q = c->in.q.p, *k = c->in.k.p, *v = c->in.v.p;
-    double m_in = *S.m, largest = m_in > c->bi[0] ? m_in : c->bi[0];
-    float m = c->b[0] + largest, decay = vec_exp(c->b[0] + m_in - m);
-    float in = vec_exp(c->b[0] + c->bi[0] - m) / sqrtf(dk), den = 0, *h = c->h.p;
+/* A chunk of one token, row n, as in generation: the state is read and written once, and nothing else is. */
+static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
+    int dk = a->d.dk, dv = a->d.dv;
+    const float *q = xl_row(a->in.q, n) + head * dk, *k = xl_row(a->in.k, n) + head * dk;
+    const float *v = xl_row(a->in.v, n) + head * dv;
+    double b = xl_mlstm_clamp(vec_log_sigmoid(xl_row(a->gates.f, n)[head]));
+    double bi = xl_mlstm_clamp(xl_row(a->gates.i, n)[head]) - b, m_in = *S.m;
+    float m = b + (m_in > bi ? m_in : bi), decay = vec_exp(b + m_in - m);
+    float in = vec_exp(b + bi - m) / sqrtf(dk), den = 0, *h = xl_row(a->h, n) + head * dv;
     memset(h, 0, dv * sizeof *h);
     for (int i = 0; i < dk; i++) {
         float *C = xl_row(S.C, i), key = in * k[i], query = q[i];
@@ -263,7 +274,7 @@ static void forward_token(const call *a, chunk *c, head_state S) {
     }
     scaled_row(h, 1 / normaliser(a, den, m), h, dv);
     *S.m = m;
-    keep_on_tape(c, 0, m, den);
+    keep_on_tape(a, n, head, m, den);
 }
 
 static void start_sequence(const call *a, head_state S) {
@@ -274,7 +285,8 @@ static void start_sequence(const call *a, head_state S) {
 static void forward_head(void *context, int index, int thread) {
     const call *a = context;
     int b = index / a->d.H, head = index % a->d.H, start = 0, end = 0, fresh = 0;
-    chunk c = layout(a, thread);
+    chunk c;
+    layout(a, &c, thread);
     const float *in = xl_state_in(a->state, b);
     float *out = xl_state_out(a->state, b); /* long states are worked on where they lie */
     head_state S = out ? state_at(a->d, out + head * a->size) : c.G;
@@ -287,16 +299,17 @@ static void forward_head(void *context, int index, int thread) {
             start_sequence(a, S);
         if (a->tape.borders && start % a->d.L == 0)
             memcpy(border(a, b, head, start).C.p, S.C.p, a->size * sizeof(float));
+        if (end - start == 1) {
+            forward_token(a, S, head, xl_token(a->seq, b, start));
+            continue;
+        }
         open_chunk(a, &c, b, head, start, end);
-        if (c.L == 1)
-            forward_token(a, &c, S);
-        else
-            forward_chunk(a, &c, S, out || end < xl_length(a->seq, b));
+        forward_chunk(a, &c, S, out || end < xl_length(a->seq, b));
     }
-    xl_clear_columns(a->h, a->seq, b, end, head * c.dv, c.dv);
+    xl_clear_columns(a->h, a->seq, b, end, head * a->d.dv, a->d.dv);
     if (a->tape.m) {
-        xl_clear_columns(xl_rows(a->tape.m, a->h.rows, a->d.H), a->seq, b, end, head, 1);
-        xl_clear_columns(xl_rows(a->tape.den, a->h.rows, a->d.H), a->seq, b, end, head, 1);
+        xl_clear_columns(tape_rows(a, a->tape.m), a->seq, b, end, head, 1);
+        xl_clear_columns(tape_rows(a, a->tape.den), a->seq, b, end, head, 1);
     }
 }
 
@@ -501,11 +514,12 @@ static void clear_padding_bwd(const call *a, int b, int head) {
 static void backward_head(void *context, int index, int thread) {
     const call *a = context;
     int b = index / a->d.H, head = index % a->d.H, fresh, start;
-    chunk c = layout(a, thread);
+    chunk c = {.has_G = 0};
+    layout(a, &c, thread);
     for (int end = xl_length(a->seq, b); end > 0; end = start) {
         start = xl_piece_start(a->seq, b, a->d.L, end, &fresh);
         open_chunk(a, &c, b, head, start, end);
-        open_chunk_bwd(a, &c, b, head, start);
+        open_chunk_bwd(a, &c);
         head_state S = {0}, S_after = c.has_G ? border(a, b, head, end) : S;
         if (!fresh && start % a->d.L == 0)
             S = border(a, b, head, start);

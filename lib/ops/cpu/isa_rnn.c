@@ -185,7 +185,7 @@ typedef struct {
     float bound, bound_bwd;            /* of both clips */
 } units;
 
-static units units_of(const call *a, const slice *s, int b, int t) {
+static inline units units_of(const call *a, const slice *s, int b, int t) {
     float *gates = gates_of(a, s, b, t), *tape = tape_of(a, b, t, s->at);
     int dh = a->d.dh;
     return (units){.count = s->count,
@@ -287,30 +287,29 @@ static int matrix_row(const call *a, const slice *s, int column) {
     return (s->head * 4 + column / s->count) * a->d.dh + s->from + column % s->count;
 }
 
-/* A row of R, of whatever type, as a column of panels. */
-static void pack_row(float *to, const xl_matrix *R, int row) {
-    enum { SOME = 256 };
-    float unpacked[SOME];
+/* Rows of R, of whatever type, become columns of a panel: those of a slice's columns c and on. */
+static void pack_panel(const call *a, const slice *s, int c) {
+    enum { SOME = 64 };
+    const xl_matrix *R = &a->R;
+    const xl_number_type *type = &xl_number_types[R->type];
+    float rows[WIDTH][SOME] = {{0}}, *to = s->panels + (ptrdiff_t)c * R->cols;
     for (int k = 0; k < R->cols; k += SOME) {
-        int count = R->cols - k < SOME ? R->cols - k : SOME;
-        xl_number_types[R->type].unpack(unpacked, xl_matrix_row(R, row), xl_matrix_scale(R, row), k, count);
-        for (int i = 0; i < count; i++)
-            to[(k + i) * WIDTH] = unpacked[i];
+        int some = R->cols - k < SOME ? R->cols - k : SOME;
+        for (int l = 0; l < WIDTH && c + l < s->product.cols; l++) {
+            int row = matrix_row(a, s, c + l);
+            type->unpack(rows[l], xl_matrix_row(R, row), xl_matrix_scale(R, row), k, some);
+        }
+        for (int i = 0; i < some; i++, to += WIDTH)
+            for (int l = 0; l < WIDTH; l++)
+                to[l] = rows[l][i];
     }
 }
 
 static void pack(void *context, int index, int thread) {
-    const call *a = context;
-    slice s = slice_of(a, index, 4);
-    ptrdiff_t dh = a->d.dh;
+    slice s = slice_of(context, index, 4);
     (void)thread;
-    for (int c = 0; c < s.product.ld; c++) {
-        float *to = s.panels + c / WIDTH * WIDTH * dh + c % WIDTH;
-        if (c < s.product.cols)
-            pack_row(to, &a->R, matrix_row(a, &s, c));
-        for (int k = 0; c >= s.product.cols && k < dh; k++)
-            to[k * WIDTH] = 0;
-    }
+    for (int c = 0; c < s.product.ld; c += WIDTH)
+        pack_panel(context, &s, c);
 }
 
 static void add_product(const call *a, const slice *s, int b, int t) {
