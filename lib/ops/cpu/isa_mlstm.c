@@ -55,12 +55,12 @@ static uint64_t lines(uint64_t floats) {
     return (floats + 15) / 16 * 16;
 }
 
-/* Scratch of a thread, all arrays from a cache line on; forward has a state where backward has G:
- * | b | bi | d_den L doubles | d_m L | W | S | P L x L | x | y L x max(dk, dv) | G | before | */
+/* Scratch of a thread, all arrays from a cache line on; forward has a state in the place of G:
+ * | G | before | b | bi | d_den L doubles | d_m L | W | S | P L x L | x | y L x max(dk, dv) | */
 static uint64_t thread_scratch(xl_mlstm d, xl_seq seq) {
     uint64_t L = chunk_length(d, seq), width = d.dk > d.dv ? d.dk : d.dv;
-    return 3 * lines(2 * L) + lines(L) + 3 * lines(L * L) + 2 * lines(L * width) +
-           2 * lines(xl_mlstm_state(d));
+    return 2 * lines(xl_mlstm_state(d)) + 3 * lines(2 * L) + lines(L) + 3 * lines(L * L) +
+           2 * lines(L * width);
 }
 
 static uint64_t mlstm_scratch(xl_mlstm d, xl_seq seq) {
@@ -73,10 +73,16 @@ static head_state state_at(xl_mlstm d, float *p) {
     return (head_state){C, n, n + d.dk};
 }
 
+static float *scratch_of(const call *a, int thread) {
+    return a->scratch + thread * thread_scratch(a->d, a->seq);
+}
+
 static void layout(const call *a, chunk *c, int thread) {
     uint64_t L = chunk_length(a->d, a->seq), square = lines(L * L);
     uint64_t wide = lines(L * (a->d.dk > a->d.dv ? a->d.dk : a->d.dv));
-    float *p = a->scratch + thread * thread_scratch(a->d, a->seq);
+    float *p = scratch_of(a, thread);
+    c->G = state_at(a->d, p), p += lines(a->size);
+    c->before = state_at(a->d, p), p += lines(a->size);
     c->b = (void *)p, p += lines(2 * L);
     c->bi = (void *)p, p += lines(2 * L);
     c->d_den = (void *)p, p += lines(2 * L);
@@ -85,9 +91,7 @@ static void layout(const call *a, chunk *c, int thread) {
     c->S.p = p, p += square;
     c->P.p = p, p += square;
     c->x = p, p += wide;
-    c->y = p, p += wide;
-    c->G = state_at(a->d, p), p += lines(a->size);
-    c->before = state_at(a->d, p);
+    c->y = p;
 }
 
 static xl_qkv chunk_qkv(const chunk *c, const xl_qkv *in) {
@@ -286,10 +290,9 @@ static void forward_head(void *context, int index, int thread) {
     const call *a = context;
     int b = index / a->d.H, head = index % a->d.H, start = 0, end = 0, fresh = 0;
     chunk c;
-    layout(a, &c, thread);
     const float *in = xl_state_in(a->state, b);
     float *out = xl_state_out(a->state, b); /* long states are worked on where they lie */
-    head_state S = out ? state_at(a->d, out + head * a->size) : c.G;
+    head_state S = state_at(a->d, out ? out + head * a->size : scratch_of(a, thread));
     if (!in)
         start_sequence(a, S);
     else if (in != out)
@@ -303,6 +306,7 @@ static void forward_head(void *context, int index, int thread) {
             forward_token(a, S, head, xl_token(a->seq, b, start));
             continue;
         }
+        layout(a, &c, thread);
         open_chunk(a, &c, b, head, start, end);
         forward_chunk(a, &c, S, out || end < xl_length(a->seq, b));
     }
@@ -313,22 +317,23 @@ static void forward_head(void *context, int index, int thread) {
     }
 }
 
-static void run(xl_task *task, call a) {
-    a.size = xl_mlstm_state(a.d);
-    a.chunks = (a.seq.T + a.d.L - 1) / a.d.L;
-    xl_parallel(a.seq.B * a.d.H, task, &a);
+static void each_head(call *a, xl_task *task) {
+    a->size = xl_mlstm_state(a->d);
+    a->chunks = (a->seq.T + a->d.L - 1) / a->d.L;
+    xl_parallel(a->seq.B * a->d.H, task, a);
 }
 
 static void mlstm(xl_view h, xl_mlstm_tape tape, xl_qkv in, xl_gates gates, xl_mlstm d, xl_seq seq,
                   xl_state state, float *scratch) {
-    run(forward_head, (call){.h = h,
-                             .tape = tape,
-                             .in = in,
-                             .gates = gates,
-                             .d = d,
-                             .seq = seq,
-                             .state = state,
-                             .scratch = scratch});
+    call a = {.h = h,
+              .tape = tape,
+              .in = in,
+              .gates = gates,
+              .d = d,
+              .seq = seq,
+              .state = state,
+              .scratch = scratch};
+    each_head(&a, forward_head);
 }
 
 /* ---- backward ---- */
@@ -534,17 +539,18 @@ static void backward_head(void *context, int index, int thread) {
 
 static void mlstm_bwd(xl_qkv din, xl_gates dgates, xl_view dh, xl_view h, xl_mlstm_tape tape, xl_qkv in,
                       xl_gates gates, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
-    run(backward_head, (call){.h = h,
-                              .dh = dh,
-                              .tape = tape,
-                              .in = in,
-                              .din = din,
-                              .gates = gates,
-                              .dgates = dgates,
-                              .d = d,
-                              .seq = seq,
-                              .state = state,
-                              .scratch = scratch});
+    call a = {.h = h,
+              .dh = dh,
+              .tape = tape,
+              .in = in,
+              .din = din,
+              .gates = gates,
+              .dgates = dgates,
+              .d = d,
+              .seq = seq,
+              .state = state,
+              .scratch = scratch};
+    each_head(&a, backward_head);
 }
 
 void XL_ISA_NAME(xl_install_mlstm)(xl_ops *t) {
