@@ -1,6 +1,6 @@
-/* isa_linear.c - what reads a matrix of any type of number. With few rows of x, reading the matrix is all the
- * time there is, and each type has a product of its own; with many, BLAS takes a matrix of reals as it is and
- * of every other type tiles that were turned into floats. */
+/* isa_linear.c - products with a matrix of any type of number. With few rows of x, reading the matrix is all
+ * the time there is, and each type has a product of its own; with many, BLAS takes a matrix of reals as it is
+ * and of every other type tiles that were turned into floats. */
 #include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
@@ -242,18 +242,6 @@ static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
         xl_parallel(tasks, task, &p);
 }
 
-static void embed(xl_view y, const int32_t *tokens, xl_matrix E) {
-    for (int n = 0; n < y.rows; n++) {
-        if (tokens[n] < 0)
-            continue;
-        float *to = xl_row(y, n), scale;
-        types[E.type].widen(to, xl_matrix_row(&E, tokens[n]), y.cols);
-        scales_of(&scale, &E, tokens[n], 1);
-        for (int c = 0; E.scale && c < y.cols; c++)
-            to[c] *= scale;
-    }
-}
-
 static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const float *W, int classes,
                         const int32_t *targets, const float *scale, float *scratch) {
     xl_xent_linear_by_rows(own, each, dx, dW, x, W, classes, targets, scale, scratch);
@@ -264,7 +252,6 @@ void XL_ISA_NAME(xl_install_linear)(xl_ops *table) {
     table->linear = linear;
     table->linear_dx = xl_gemm_linear_dx;
     table->linear_dw = xl_gemm_linear_dw;
-    table->embed = embed;
     table->xent_linear = xent_linear;
     table->xent_linear_scratch = xl_xent_linear_by_rows_scratch;
 }
