@@ -20,12 +20,14 @@ typedef struct {
 } convolution;
 
 typedef struct {
-    _Alignas(64) float taps[MAX_TAPS][WIDE];
+    _Alignas(64) float taps[MAX_TAPS][WIDE], bias[WIDE];
     int from;
 } channels;
 
 static void take_channels(channels *ch, const convolution *c, int from, int n) {
     ch->from = from;
+    for (int i = 0; i < n; i++)
+        ch->bias[i] = c->b ? c->b[from + i] : 0;
     for (int k = 0; k < c->K; k++) {
         const float *w = c->w + (ptrdiff_t)from * c->K + k;
         for (int i = 0; i < n; i++, w += c->K)
@@ -52,11 +54,9 @@ static void find_inputs(inputs *in, const convolution *c, int b, int t) {
     }
 }
 
-/* a = b + sum over taps of w x, the pre-activations of a token */
+/* a = b + sum over taps of w x, the pre-activations of a token; its own tap is always there */
 INLINE void conv_token(float *a, const convolution *c, const channels *ch, const inputs *in, int n) {
-    const float *bias = c->b ? c->b + ch->from : NULL;
-    for (int i = 0; i < n; i++)
-        a[i] = bias ? bias[i] : 0;
+    const float *sum = ch->bias;
     for (int k = 0; k < c->K; k++) {
         const float *x = in->x[k];
         if (!x)
@@ -64,7 +64,8 @@ INLINE void conv_token(float *a, const convolution *c, const channels *ch, const
         x += ch->from;
 #pragma omp simd
         for (int i = 0; i < n; i++)
-            a[i] += ch->taps[k][i] * x[i];
+            a[i] = sum[i] + ch->taps[k][i] * x[i];
+        sum = a;
     }
 }
 
