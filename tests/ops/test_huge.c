@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 enum { B = 2, T = 3, N = B * T, VIEWS = 24 };
-static const size_t FAR = ((size_t)1 << 31) + 5;
+static const ptrdiff_t FAR = ((ptrdiff_t)1 << 31) + 5;
 
 /* One run of one op: the views that it was given, all filled in the same order. */
 typedef struct {
@@ -25,8 +25,10 @@ typedef struct {
     int far, count;
     xl_view views[VIEWS];
     size_t bytes[VIEWS];
-    real scratch[1 << 14], small[1 << 12];
+    real small[1 << 12];
     size_t used;
+    void *owned[8]; /* scratch and packed matrices: of every table another one */
+    int owned_count;
 } bench;
 
 static void *reserve(size_t bytes) {
@@ -35,15 +37,20 @@ static void *reserve(size_t bytes) {
 }
 
 static xl_view view(bench *b, int cols) {
-    size_t ld = b->far ? FAR : (size_t)cols;
+    ptrdiff_t ld = b->far ? FAR : cols;
     int i = b->count++;
     assert_true(i < VIEWS);
-    b->bytes[i] = ((N - 1) * ld + (size_t)cols) * sizeof(real);
-    b->views[i] = (xl_view){reserve(b->bytes[i]), N, cols, ld};
+    b->bytes[i] = (size_t)((N - 1) * ld + cols) * sizeof(real);
+    b->views[i] = (xl_view){reserve(b->bytes[i]), XL_REAL, N, cols, ld};
     assert_non_null(b->views[i].p);
-    for (size_t n = 0; n < N; n++)
-        fill_normal(b->views[i].p + n * ld, (size_t)cols, 1, (uint64_t)i * N + n);
+    for (int n = 0; n < N; n++)
+        fill_normal(xl_row(b->views[i], n), (size_t)cols, 1, (uint64_t)(i * N + n));
     return b->views[i];
+}
+
+static xl_qkv qkv(bench *b, int k_cols, int v_cols) {
+    xl_view q = view(b, k_cols), k = view(b, k_cols);
+    return (xl_qkv){q, k, view(b, v_cols)};
 }
 
 /* Contiguous numbers, inputs and outputs alike: compared too. */
@@ -56,15 +63,43 @@ static real *array(bench *b, size_t count) {
 }
 
 static const xl_seq seq = {.B = B, .T = T};
-static const int32_t tokens[N] = {1, 0, 2, 2, 1, 0}, targets[N] = {3, -1, 0, 2, 1, 4};
+static const int32_t tokens[N] = {1, 0, 2, 2, 1, 0}, targets[N] = {3, -1, 0, 2, 1, 4}, lengths[B] = {2, 3};
+static const real half = (real)0.5;
+
+static void *own(bench *b, size_t bytes) {
+    assert_true(b->owned_count < 8);
+    void *p = malloc(bytes + 1);
+    assert_non_null(p);
+    return b->owned[b->owned_count++] = p;
+}
+
+static real *scratch(bench *b, uint64_t count) {
+    return own(b, count * sizeof(real));
+}
+
+/* The same numbers in another type. */
+static xl_matrix as(bench *b, xl_number type, const real *W, int rows, int cols) {
+    xl_matrix m = {type, rows, cols, NULL, NULL};
+    size_t row = xl_matrix_row_bytes(&m);
+    int scales = xl_number_scales(type, cols);
+    char *data = own(b, xl_matrix_bytes(&m));
+    float *scale = scales ? own(b, (size_t)(rows * scales) * sizeof *scale) : NULL;
+    for (int r = 0; r < rows; r++)
+        xl_number_types[type].pack(data + (size_t)r * row, scales ? scale + r * scales : NULL, W + r * cols,
+                                   cols);
+    m.data = data;
+    m.scale = scale;
+    return m;
+}
 
 static void case_products(bench *b) {
     enum { I = 20, O = 12 };
     real *W = array(b, I * O), *bias = array(b, O), *dW = array(b, I * O), *db = array(b, O);
     xl_view x = view(b, I), y = view(b, O);
-    b->op->linear(y, x, W, bias);
-    b->op->linear_packed(view(b, O), x, xl_real_matrix(W, O, I), bias);
-    b->op->heads_packed(view(b, O), x, xl_real_matrix(W, O, I / 2), (xl_heads){2, I / 2, O / 2, O / 2});
+    b->op->linear(y, x, xl_real_matrix(W, O, I), bias);
+    b->op->linear(view(b, O), x, as(b, XL_BFLOAT16, W, O, I), bias);
+    b->op->linear(view(b, O), x, as(b, XL_INT8, W, O, I), NULL);
+    b->op->heads(view(b, O), x, as(b, XL_INT8, W, O, I / 2), NULL, (xl_heads){2, I / 2, O / 2, O / 2});
     b->op->linear_dx(view(b, I), y, W, 1);
     b->op->linear_dw(dW, db, x, y);
 }
@@ -74,7 +109,7 @@ static void case_heads(bench *b) {
         xl_heads s = {2, in, in, in};
         real *W = array(b, 2 * 400), *dW = array(b, 2 * 400), *bias = array(b, 40);
         xl_view x = view(b, 2 * in), y = view(b, 2 * in);
-        b->op->heads(y, x, W, bias, s);
+        b->op->heads(y, x, xl_real_matrix(W, 2 * in, in), bias, s);
         b->op->heads_dx(view(b, 2 * in), y, W, s, 0);
         b->op->heads_dw(dW, bias, x, y, s);
     }
@@ -111,48 +146,53 @@ static void case_gates(bench *b) {
 }
 
 static void case_moves(bench *b) {
+    static const uint64_t seed = 7;
     xl_view x = view(b, 6);
     b->op->add(view(b, 6), x);
     b->op->copy(view(b, 6), x);
-    b->op->dropout(view(b, 6), x, (real)0.4, 11);
-    b->op->embed(view(b, 6), tokens, array(b, 18));
-    b->op->embed_packed(view(b, 6), tokens, xl_real_matrix(array(b, 18), 3, 6));
+    b->op->dropout(view(b, 6), x, (real)0.4, &seed, 11);
+    b->op->clear_padding(view(b, 6), 0, (xl_seq){.B = B, .T = T, .lengths = lengths});
+    b->op->embed(view(b, 6), tokens, xl_real_matrix(array(b, 18), 3, 6));
     b->op->embed_dw(array(b, 18), x, tokens);
 }
 
 static void case_loss(bench *b) {
     xl_view logits = view(b, 5);
-    b->op->xent(array(b, N), view(b, 5), logits, targets, (real)0.5);
-    b->op->xent_linear(array(b, N), view(b, 4), array(b, 20), view(b, 4), array(b, 20), 5, targets, (real)0.5,
-                       b->scratch);
-    b->op->mse(array(b, N), view(b, 5), logits, view(b, 5), array(b, N), (real)0.5);
+    b->op->xent(array(b, N), view(b, 5), logits, targets, &half);
+    b->op->xent_linear(array(b, N), view(b, 4), array(b, 20), view(b, 4), array(b, 20), 5, targets, &half,
+                       scratch(b, b->op->xent_linear_scratch(N, 5, 4)));
+    b->op->mse(array(b, N), view(b, 5), logits, view(b, 5), array(b, N), &half);
 }
 
 static void case_attention(bench *b) {
     xl_attention d = {2, 4, 3};
-    xl_view q = view(b, 8), k = view(b, 8), v = view(b, 8), y = view(b, 8);
-    real *lse = array(b, N * 2);
-    b->op->rope(q, 2, 1, seq, (xl_state){0});
-    b->op->attention(y, lse, q, k, v, d, seq, (xl_state){0}, b->scratch);
-    b->op->attention_bwd(view(b, 8), view(b, 8), view(b, 8), view(b, 8), y, lse, q, k, v, d, seq, b->scratch);
+    xl_qkv x = qkv(b, 8, 8);
+    xl_view y = view(b, 8);
+    real *lse = array(b, N * 2), *s = scratch(b, b->op->attention_scratch(d, seq));
+    b->op->rope(x.q, 2, 1, seq, (xl_state){0});
+    b->op->attention(y, lse, x, d, seq, (xl_state){0}, s);
+    b->op->attention_bwd(qkv(b, 8, 8), view(b, 8), y, lse, x, d, seq, s);
 }
 
 static void case_mlstm(bench *b) {
     xl_mlstm d = {2, 4, 3, 2, (real)1e-6, 0};
-    xl_view h = view(b, 6), q = view(b, 8), k = view(b, 8), v = view(b, 6), i = view(b, 2), f = view(b, 2);
-    real *m = array(b, N * 2), *den = array(b, N * 2), *borders = array(b, B * 2 * 2 * xl_mlstm_state(d));
-    b->op->mlstm(h, m, den, borders, q, k, v, i, f, d, seq, (xl_state){0}, b->scratch);
-    b->op->mlstm_bwd(view(b, 8), view(b, 8), view(b, 6), view(b, 2), view(b, 2), view(b, 6), h, m, den,
-                     borders, q, k, v, i, f, d, seq, (xl_state){0}, b->scratch);
+    xl_qkv x = qkv(b, 8, 6), dx = qkv(b, 8, 6);
+    xl_gates gates = {view(b, 2), view(b, 2)}, dgates = {view(b, 2), view(b, 2)};
+    xl_view h = view(b, 6);
+    real *m = array(b, N * 2), *den = array(b, N * 2), *s = scratch(b, b->op->mlstm_scratch(d, seq));
+    xl_mlstm_tape tape = {m, den, array(b, B * 2 * 2 * xl_mlstm_state(d))};
+    b->op->mlstm(h, tape, x, gates, d, seq, (xl_state){0}, s);
+    b->op->mlstm_bwd(dx, dgates, view(b, 6), h, tape, x, gates, d, seq, (xl_state){0}, s);
 }
 
 static void case_rnn(bench *b) {
     for (int lstm = 0; lstm < 2; lstm++) {
         xl_rnn d = {.H = 2, .dh = 3, .lstm = lstm};
-        real *gates = array(b, N * 24), *tape = array(b, N * 18), *R = array(b, 72), *bias = array(b, 24);
-        xl_view h = view(b, 6), dh = view(b, 6);
-        b->op->rnn(h, gates, tape, xl_real_matrix(R, 24, 3), bias, d, seq, (xl_state){0}, b->scratch);
-        b->op->rnn_bwd(gates, array(b, 72), array(b, 24), dh, h, tape, R, d, seq, (xl_state){0}, b->scratch);
+        real *tape = array(b, N * 18), *R = array(b, 72), *bias = array(b, 24),
+             *s = scratch(b, b->op->rnn_scratch(d, seq));
+        xl_view gates = view(b, 24), h = view(b, 6), dh = view(b, 6);
+        b->op->rnn(h, gates, tape, xl_real_matrix(R, 24, 3), bias, d, seq, (xl_state){0}, s);
+        b->op->rnn_bwd(gates, array(b, 72), array(b, 24), dh, h, tape, R, d, seq, (xl_state){0}, s);
     }
 }
 
@@ -167,10 +207,10 @@ static int close_to(real a, real b) {
 static void compare(const bench *near, const bench *far, size_t index) {
     assert_int_equal(near->count, far->count);
     for (int i = 0; i < near->count; i++)
-        for (size_t n = 0; n < N; n++)
-            for (size_t c = 0; c < (size_t)near->views[i].cols; c++)
-                if (!close_to(far->views[i].p[n * FAR + c], near->views[i].p[n * near->views[i].ld + c]))
-                    fail_msg("%s, case %zu: view %d, row %zu, column %zu differ", near->op->name, index, i, n,
+        for (int n = 0; n < N; n++)
+            for (int c = 0; c < near->views[i].cols; c++)
+                if (!close_to(xl_row(far->views[i], n)[c], xl_row(near->views[i], n)[c]))
+                    fail_msg("%s, case %zu: view %d, row %d, column %d differ", near->op->name, index, i, n,
                              c);
     for (size_t j = 0; j < near->used; j++)
         if (!close_to(far->small[j], near->small[j]))
@@ -187,6 +227,8 @@ static void run(bench *b, const xl_ops *op, int far, one_case *run_case) {
 static void release(bench *b) {
     for (int i = 0; i < b->count; i++)
         munmap(b->views[i].p, b->bytes[i]);
+    for (int i = 0; i < b->owned_count; i++)
+        free(b->owned[i]);
 }
 
 static void need_addresses(uint64_t bytes) {
@@ -200,7 +242,7 @@ static void test_rows_far_apart(void **state) {
     static bench near, far;
     const xl_ops *const backends[] = {&xl_ops_ref, xl_ops_best()};
     (void)state;
-    need_addresses((uint64_t)VIEWS * N * FAR * sizeof(real));
+    need_addresses(VIEWS * N * (uint64_t)FAR * sizeof(real));
     for (size_t o = 0; o < 2; o++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             run(&near, backends[o], 0, cases[i]);
@@ -225,9 +267,7 @@ static void test_large_table(void **state) {
     fill_normal(values, D, 1, 3);
     memcpy(E + last, values, sizeof values);
     for (size_t o = 0; o < 2; o++) {
-        backends[o]->embed(xl_rows(y, 1, D), &token, E);
-        assert_memory_equal(y, values, sizeof y);
-        backends[o]->embed_packed(xl_rows(y, 1, D), &token, xl_real_matrix(E, V, D));
+        backends[o]->embed(xl_rows(y, 1, D), &token, xl_real_matrix(E, V, D));
         assert_memory_equal(y, values, sizeof y);
         memset(E + last, 0, sizeof values);
         backends[o]->embed_dw(E, xl_rows(values, 1, D), &token);

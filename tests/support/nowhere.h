@@ -4,6 +4,7 @@
 #define TEST_NOWHERE_H
 
 #include "model/module.h"
+#include "ops/memory.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -26,6 +27,7 @@ static inline void plan_nowhere(const xlstm_module *m, int streams, int time, si
     assert_int_equal(xl_trace_create(&trace, m), XLSTM_OK);
     xl_stack_forward(m, &c, &trace, in);
     xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
+    assert_int_equal(xl_plan_end("a plan"), XLSTM_OK);
     xl_trace_free(&trace);
     assert_int_equal(xl_plan_end("a test"), XLSTM_OK);
     *keep_bytes = keep.peak;

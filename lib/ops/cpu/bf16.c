@@ -25,17 +25,16 @@ static void plain_multiply(int depth, const uint16_t *A, const uint16_t *B, floa
 }
 
 /* A tile of which only `rows` and `depth` exist; the rest is zero. */
-static void pack_edge(uint16_t *tile, const xl_bf16_operand *o, int rows, int depth) {
-    for (int i = 0; i < BF16_SIDE; i++)
-        for (int k = 0; k < BF16_DEPTH; k++) {
-            ptrdiff_t at = o->transposed ? k * o->ld + i : i * o->ld + k;
-            int to = o->right ? in_right_tiles(i, k) : i * BF16_DEPTH + k;
-            tile[to] = i < rows && k < depth ? xl_to_bf16(o->p[at]) : 0;
-        }
+static void pack_edge(uint16_t *tile, xl_bf16_operand o, int rows, int depth) {
+    ptrdiff_t down = o.transposed ? 1 : o.ld, along = o.transposed ? o.ld : 1;
+    memset(tile, 0, BF16_TILE * sizeof *tile);
+    for (int i = 0; i < rows && i < BF16_SIDE; i++)
+        for (int k = 0; k < depth && k < BF16_DEPTH; k++)
+            tile[o.right ? in_right_tiles(i, k) : i * BF16_DEPTH + k] = xl_to_bf16(o.p[i * down + k * along]);
 }
 
 static void plain_pack(uint16_t *tile, const float *p, ptrdiff_t ld, int transposed, int right) {
-    pack_edge(tile, &(xl_bf16_operand){p, ld, transposed, right}, BF16_SIDE, BF16_DEPTH);
+    pack_edge(tile, (xl_bf16_operand){p, ld, transposed, right}, BF16_SIDE, BF16_DEPTH);
 }
 
 const xl_bf16_kernel xl_bf16_plain = {"plain", plain_multiply, plain_pack, NULL, NULL};
@@ -68,7 +67,7 @@ static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operan
         if (i >= end)
             memset(to, 0, BF16_TILE * sizeof *to);
         else if (end - i < BF16_SIDE || deep < BF16_DEPTH)
-            pack_edge(to, &o, end - i, deep);
+            pack_edge(to, o, end - i, deep);
         else
             kernel->pack(to, o.p, o.ld, o.transposed, o.right);
     }

@@ -1,55 +1,26 @@
-/* Causal attention with a running softmax: one task per (stream, head) takes ROWS queries at a time past COLS
- * keys at a time, so that scores never leave the cache and none of them is kept for the backward pass. */
+/* isa_attention.c - causal attention with a running softmax: one task per (stream, head) takes some queries
+ * at a time past some keys at a time, so that scores never leave the cache and none of them is kept for the
+ * backward pass. */
+#include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
-#include <string.h>
 
-enum { ROWS = XL_ATTENTION_ROWS, COLS = XL_ATTENTION_COLS, FEW = 4, ROPE_TOKENS = 32, ROPE_PAIRS = 128 };
+/* Scores are worked on in blocks of so many queries and keys. */
+enum { QUERIES = 64, KEYS = 512, FEW = 4 };
 
 typedef struct {
-    xl_view y, q, k, v, dy, dq, dk, dv;
-    float *lse, *scratch;
-    size_t block; /* half a thread's scratch */
+    xl_view y, dy;
+    float *lse;
+    xl_qkv in, din;
     xl_attention d;
     xl_seq seq;
     xl_state state;
-} job;
+    float *scratch;
+} call;
 
-static float *at(xl_view v, size_t n, int col) {
-    return v.p + n * v.ld + col;
-}
+/* ---- rotary positions ---- */
 
-static float dot(const float *a, const float *b, int n) {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-static void axpy(float *y, float a, const float *x, int n) {
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        y[i] += a * x[i];
-}
-
-static void times(float *y, float a, int n) {
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        y[i] *= a;
-}
-
-static int length_of(const job *j, int b) {
-    return j->seq.lengths ? j->seq.lengths[b] : j->seq.T;
-}
-
-static void clear_padding(const job *j, xl_view v, int b, int col, int width) {
-    for (int t = length_of(j, b); t < j->seq.T; t++)
-        memset(at(v, (size_t)b * (size_t)j->seq.T + (size_t)t, col), 0, (size_t)width * sizeof(float));
-}
-
-/* ---- rotary positions
- * ------------------------------------------------------------------------------------------- */
+enum { ROPE_TOKENS = 32, ROPE_PAIRS = 128 };
 
 typedef struct {
     xl_view x;
@@ -62,11 +33,12 @@ typedef struct {
  * position 100,000 has lost all digits after the second. */
 typedef struct {
     double c[ROPE_PAIRS], s[ROPE_PAIRS], c_step[ROPE_PAIRS], s_step[ROPE_PAIRS];
+    int first, count; /* pairs */
 } angles;
 
-static void begin_angles(angles *a, double position, int sign, int first, int count, int dh) {
-    for (int i = 0; i < count; i++) {
-        double speed = sign * pow(10000.0, -2.0 * (first + i) / dh);
+static void begin_angles(angles *a, double position, int sign, int dh) {
+    for (int i = 0; i < a->count; i++) {
+        double speed = sign * pow(10000.0, -2.0 * (a->first + i) / dh);
         a->c[i] = cos(position * speed);
         a->s[i] = sin(position * speed);
         a->c_step[i] = cos(speed);
@@ -74,17 +46,18 @@ static void begin_angles(angles *a, double position, int sign, int first, int co
     }
 }
 
-static void rotate_token(angles *a, float *x, int H, int dh, int first, int count) {
+static void rotate_token(angles *a, float *x, int H, int dh) {
     float c[ROPE_PAIRS], s[ROPE_PAIRS];
+    int count = a->count;
     for (int i = 0; i < count; i++) {
         double next = a->c[i] * a->c_step[i] - a->s[i] * a->s_step[i];
-        c[i] = (float)a->c[i];
-        s[i] = (float)a->s[i];
+        c[i] = a->c[i];
+        s[i] = a->s[i];
         a->s[i] = a->s[i] * a->c_step[i] + a->c[i] * a->s_step[i];
         a->c[i] = next;
     }
     for (int h = 0; h < H; h++) {
-        float *low = x + h * dh + first, *high = low + dh / 2;
+        float *low = x + h * dh + a->first, *high = low + dh / 2;
 #pragma omp simd
         for (int i = 0; i < count; i++) {
             float l = low[i], u = high[i];
@@ -98,18 +71,19 @@ static void rope_piece(void *context, int index, int thread) {
     const rotation *r = context;
     int b = index / r->pieces, from = index % r->pieces * ROPE_TOKENS, T = r->seq.T, dh = r->x.cols / r->H;
     int to = from + ROPE_TOKENS < T ? from + ROPE_TOKENS : T;
-    int length = r->seq.lengths ? r->seq.lengths[b] : T, end = to < length ? to : length;
-    double before = r->state.in ? (double)r->state.in[(size_t)b * r->state.stride] : 0;
+    int length = xl_length(r->seq, b), end = to < length ? to : length;
+    const float *state = xl_state_in(r->state, b);
+    double before = state ? state[0] : 0; /* tokens */
     angles a;
     (void)thread;
-    for (int first = 0; first < dh / 2 && from < end; first += ROPE_PAIRS) {
-        int count = dh / 2 - first < ROPE_PAIRS ? dh / 2 - first : ROPE_PAIRS;
-        begin_angles(&a, before + from, r->sign, first, count, dh);
+    for (a.first = 0; a.first < dh / 2 && from < end; a.first += ROPE_PAIRS) {
+        a.count = dh / 2 - a.first < ROPE_PAIRS ? dh / 2 - a.first : ROPE_PAIRS;
+        begin_angles(&a, before + from, r->sign, dh);
         for (int t = from; t < end; t++)
-            rotate_token(&a, at(r->x, (size_t)b * (size_t)T + (size_t)t, 0), r->H, dh, first, count);
+            rotate_token(&a, xl_row(r->x, xl_token(r->seq, b, t)), r->H, dh);
     }
     for (int t = from > length ? from : length; t < to; t++)
-        memset(at(r->x, (size_t)b * (size_t)T + (size_t)t, 0), 0, (size_t)r->x.cols * sizeof(float));
+        memset(xl_row(r->x, xl_token(r->seq, b, t)), 0, r->x.cols * sizeof(float));
 }
 
 static void rope(xl_view x, int H, int sign, xl_seq seq, xl_state state) {
@@ -117,62 +91,99 @@ static void rope(xl_view x, int H, int sign, xl_seq seq, xl_state state) {
     xl_parallel(seq.B * r.pieces, rope_piece, &r);
 }
 
-/* ---- forward
- * --------------------------------------------------------------------------------------------------- */
+/* ---- scratch ---- */
 
-/* Keys and values of one head that lie evenly spaced: tokens from .. to (below 0: from the state). */
+/* Of a thread: | scores QUERIES x KEYS | their gradients | , with fewer tokens fewer queries. */
+static uint64_t block_size(xl_seq seq) {
+    uint64_t queries = seq.T < QUERIES ? seq.T : QUERIES;
+    return queries * KEYS;
+}
+
+static uint64_t attention_scratch(xl_attention d, xl_seq seq) {
+    (void)d;
+    return 2 * block_size(seq) * xl_threads();
+}
+
+static float *scores_of(const call *a, int thread) {
+    return a->scratch + thread * 2 * block_size(a->seq);
+}
+
+/* ---- keys and values ---- */
+
+/* Those of one head that lie evenly spaced: of tokens from .. to (below 0: from the state). */
 typedef struct {
-    const float *k, *v;
-    size_t k_ld, v_ld;
+    xl_view k, v;
     int from, to;
 } span;
 
-/* ROWS queries of one head, from token t0 on, and what is known of their softmax so far. */
-typedef struct {
-    const job *j;
-    const float *q;
-    float *y, *scores;
-    int t0, rows, oldest; /* nothing before token `oldest` is visible */
-    float top[ROWS], total[ROWS];
-} queries;
-
-static size_t ring_size(xl_attention d) {
-    return (size_t)d.window * (size_t)d.H * (size_t)d.dh;
+/* Where one head finds its part of a stream's state, | tokens seen | visible | k window x D | v window x D |,
+ * whose rows are rings. */
+static xl_qkv rings_of(xl_attention d, const float *state, int head) {
+    int D = d.H * d.dh;
+    xl_view k = xl_const_rows(state + 2, d.window, D), v = {xl_row(k, d.window), XL_REAL, d.window, D, D};
+    return (xl_qkv){.k = xl_block(k, 0, d.window, head * d.dh, d.dh),
+                    .v = xl_block(v, 0, d.window, head * d.dh, d.dh)};
 }
 
 /* Up to three: the ring's older end, its younger end, this call. */
-static int spans_of(span s[3], const job *j, int b, int head) {
-    int count = 0, T = j->seq.T, col = head * j->d.dh;
-    size_t n = (size_t)b * (size_t)T, width = (size_t)j->d.H * (size_t)j->d.dh;
-    if (j->state.in) {
-        const float *in = j->state.in + (size_t)b * j->state.stride, *k = in + 2 + col;
-        int window = j->d.window;
-        xl_ring ring = xl_ring_of(in, window);
-        int place = (int)((ring.count - ring.visible) % window);
+static int spans_of(span s[3], const call *a, int b, int head) {
+    int count = 0, T = a->seq.T, dh = a->d.dh, window = a->d.window;
+    ptrdiff_t n = xl_token(a->seq, b, 0);
+    const float *state = xl_state_in(a->state, b);
+    if (state) {
+        xl_qkv rings = rings_of(a->d, state, head);
+        xl_ring ring = xl_ring_of(state, window);
+        int place = (ring.count - ring.visible) % window;
         for (int from = -ring.visible, to; from < 0; from = to, place = 0) {
             to = from + (window - place) < 0 ? from + (window - place) : 0;
-            const float *first = k + (size_t)place * width;
-            s[count++] = (span){first, first + ring_size(j->d), width, width, from, to};
+            s[count++] = (span){xl_block(rings.k, place, to - from, 0, dh),
+                                xl_block(rings.v, place, to - from, 0, dh), from, to};
         }
     }
-    s[count++] = (span){at(j->k, n, col), at(j->v, n, col), j->k.ld, j->v.ld, 0, T};
+    s[count++] = (span){xl_block(a->in.k, n, T, head * dh, dh), xl_block(a->in.v, n, T, head * dh, dh), 0, T};
     return count;
 }
 
+/* ---- forward ---- */
+
+/* Some queries of one head, from token t0 on, and what is known of their softmax so far. */
+typedef struct {
+    const call *a;
+    xl_view q, y;
+    float *scores;
+    int t0, rows, oldest; /* nothing before token `oldest` is visible */
+    float top[QUERIES], total[QUERIES];
+} queries;
+
+static void times(float *y, float a, int n) {
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] *= a;
+}
+
+static float score_scale(xl_attention d) {
+    return 1 / sqrtf(d.dh);
+}
+
 static int window_start(const queries *u, int t) {
-    int from = t - u->j->d.window + 1;
+    int from = t - u->a->d.window + 1;
     return from > u->oldest ? from : u->oldest;
 }
 
-/* The scores of query r with keys from .. to become weights relative to its largest score so far; to that all
- * of before shrinks. */
-static void soften(queries *u, int r, int from, int to) {
-    float *w = u->scores + r * COLS, total = 0;
+/* [rows, keys]; which: 0 scores, 1 their gradients. */
+static xl_view block_of(const queries *u, int which, int keys) {
+    return (xl_view){u->scores + which * block_size(u->a->seq), XL_REAL, u->rows, keys, KEYS};
+}
+
+/* The softmax of query r goes on through keys from .. to: their scores become weights relative to its largest
+ * score so far, to which all that came before is scaled down. */
+static void softmax_row(queries *u, int r, int from, int to) {
+    float *w = u->scores + r * KEYS, total = 0;
     int t = u->t0 + r, low = window_start(u, t), high = t + 1;
     low = (low > from ? low : from) - from;
     high = (high < to ? high : to) - from;
     if (low >= high) {
-        memset(w, 0, (size_t)(to - from) * sizeof *w);
+        memset(w, 0, (to - from) * sizeof *w);
         return;
     }
     float top = vec_largest(w + low, high - low);
@@ -180,7 +191,7 @@ static void soften(queries *u, int r, int from, int to) {
         float shrink = vec_exp(u->top[r] - top);
         u->top[r] = top;
         u->total[r] *= shrink;
-        times(u->y + (size_t)r * u->j->y.ld, shrink, u->j->d.dh);
+        times(xl_row(u->y, r), shrink, u->y.cols);
     }
     top = u->top[r];
 #pragma omp simd reduction(+ : total)
@@ -189,139 +200,146 @@ static void soften(queries *u, int r, int from, int to) {
         total += w[i];
     }
     u->total[r] += total;
-    memset(w, 0, (size_t)low * sizeof *w);
-    memset(w + high, 0, (size_t)(to - from - high) * sizeof *w);
+    memset(w, 0, low * sizeof *w);
+    memset(w + high, 0, (to - from - high) * sizeof *w);
 }
 
-/* All queries against keys from .. to of the span, at most COLS. */
+/* y += softmax(q k') v for few queries: BLAS would copy all keys to use them once. */
+static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
+    int dh = u->a->d.dh;
+    float scale = score_scale(u->a->d);
+    for (int r = 0; r < u->rows; r++) {
+        const float *q = xl_row(u->q, r);
+        float *scores = u->scores + r * KEYS, *y = xl_row(u->y, r);
+        for (int i = 0; i < to - from; i++)
+            scores[i] = scale * vec_dot(q, xl_row(k, i), dh);
+        softmax_row(u, r, from, to);
+        for (int i = 0; i < to - from; i++)
+            vec_axpy(y, scores[i], xl_row(v, i), dh);
+    }
+}
+
+/* All queries against keys from .. to of the span, at most KEYS. */
 static void attend_block(queries *u, const span *s, int from, int to) {
-    const job *j = u->j;
-    int dh = j->d.dh, n = to - from;
-    float scale = 1 / sqrtf((float)dh);
-    const float *k = s->k + (size_t)(from - s->from) * s->k_ld,
-                *v = s->v + (size_t)(from - s->from) * s->v_ld;
-    if (u->rows < FEW) { /* BLAS would copy all keys to use them once */
-        for (int r = 0; r < u->rows; r++)
-            for (int i = 0; i < n; i++)
-                u->scores[r * COLS + i] =
-                    scale * dot(u->q + (size_t)r * j->q.ld, k + (size_t)i * s->k_ld, dh);
-    } else {
-        xl_gemm(0, 1, u->rows, n, dh, scale, u->q, j->q.ld, k, s->k_ld, 0, u->scores, COLS);
-    }
-    for (int r = 0; r < u->rows; r++)
-        soften(u, r, from, to);
+    int dh = u->a->d.dh, keys = to - from;
+    xl_view k = xl_block(s->k, from - s->from, keys, 0, dh), v = xl_block(s->v, from - s->from, keys, 0, dh);
+    xl_view scores = block_of(u, 0, keys);
     if (u->rows < FEW) {
-        for (int r = 0; r < u->rows; r++)
-            for (int i = 0; i < n; i++)
-                axpy(u->y + (size_t)r * j->y.ld, u->scores[r * COLS + i], v + (size_t)i * s->v_ld, dh);
-    } else {
-        xl_gemm(0, 0, u->rows, dh, n, 1, u->scores, COLS, v, s->v_ld, 1, u->y, j->y.ld);
+        attend_few(u, k, v, from, to);
+        return;
     }
+    xl_product_right(scores, u->q, k, score_scale(u->a->d), 0);
+    for (int r = 0; r < u->rows; r++)
+        softmax_row(u, r, from, to);
+    xl_product(u->y, scores, v, 1, 1);
 }
 
+/* lse: [rows], H apart; NULL: not wanted. */
 static void attend_queries(queries *u, const span *s, int spans, float *lse) {
-    int dh = u->j->d.dh, first = window_start(u, u->t0), last = u->t0 + u->rows;
+    int dh = u->a->d.dh, first = window_start(u, u->t0), last = u->t0 + u->rows;
     for (int r = 0; r < u->rows; r++) {
         u->top[r] = -INFINITY;
         u->total[r] = 0;
-        memset(u->y + (size_t)r * u->j->y.ld, 0, (size_t)dh * sizeof(float));
+        memset(xl_row(u->y, r), 0, dh * sizeof(float));
     }
     for (; spans > 0; s++, spans--) {
         int to = s->to < last ? s->to : last;
-        for (int from = s->from > first ? s->from : first; from < to; from += COLS)
-            attend_block(u, s, from, from + COLS < to ? from + COLS : to);
+        for (int from = s->from > first ? s->from : first; from < to; from += KEYS)
+            attend_block(u, s, from, from + KEYS < to ? from + KEYS : to);
     }
     for (int r = 0; r < u->rows; r++) {
-        times(u->y + (size_t)r * u->j->y.ld, 1 / u->total[r], dh);
+        times(xl_row(u->y, r), 1 / u->total[r], dh);
         if (lse)
-            lse[r * u->j->d.H] = u->top[r] + logf(u->total[r]);
+            lse[r * u->a->d.H] = u->top[r] + logf(u->total[r]);
     }
 }
 
-/* This call's last tokens go into the ring of the state that goes out. */
-static void keep_head(const job *j, int b, int head) {
-    int dh = j->d.dh, col = head * dh, window = j->d.window, length = length_of(j, b);
-    size_t width = (size_t)j->d.H * (size_t)dh, bytes = (size_t)dh * sizeof(float);
-    size_t ring = ring_size(j->d), n = (size_t)b * (size_t)j->seq.T;
-    float *out = j->state.out + (size_t)b * j->state.stride;
-    const float *in = j->state.in ? j->state.in + (size_t)b * j->state.stride : NULL;
+static void copy_rows(xl_view to, xl_view from) {
+    for (int n = 0; n < to.rows; n++)
+        memcpy(xl_row(to, n), xl_row(from, n), to.cols * sizeof(float));
+}
+
+/* This call's last tokens go into the rings of the state that goes out. */
+static void store_head(const call *a, int b, int head) {
+    int dh = a->d.dh, window = a->d.window, length = xl_length(a->seq, b);
+    const float *in = xl_state_in(a->state, b);
+    float *out = xl_state_out(a->state, b);
     int64_t count = in ? xl_ring_of(in, window).count : 0;
-    for (size_t row = 0; in && in != out && row < 2 * (size_t)window; row++)
-        memcpy(out + 2 + row * width + col, in + 2 + row * width + col, bytes);
+    xl_qkv rings = rings_of(a->d, out, head);
+    if (in && in != out) {
+        copy_rows(rings.k, rings_of(a->d, in, head).k);
+        copy_rows(rings.v, rings_of(a->d, in, head).v);
+    }
     for (int t = length > window ? length - window : 0; t < length; t++) {
-        float *k = out + 2 + (size_t)((count + t) % window) * width + col;
-        memcpy(k, at(j->k, n + (size_t)t, col), bytes);
-        memcpy(k + ring, at(j->v, n + (size_t)t, col), bytes);
+        ptrdiff_t n = xl_token(a->seq, b, t);
+        int place = (count + t) % window;
+        memcpy(xl_row(rings.k, place), xl_row(a->in.k, n) + head * dh, dh * sizeof(float));
+        memcpy(xl_row(rings.v, place), xl_row(a->in.v, n) + head * dh, dh * sizeof(float));
     }
 }
 
-static size_t block_of(xl_attention d, xl_seq seq) {
-    return xl_attention_scratch(d, seq) / (size_t)xl_threads() / 2;
-}
-
-static float *scratch_of(const job *j, int thread) {
-    return j->scratch + (size_t)thread * 2 * j->block;
+/* So many queries, from token t on, of stream b. */
+static void open_queries(queries *u, int b, int head, int t, int rows) {
+    const call *a = u->a;
+    u->t0 = t;
+    u->rows = rows < QUERIES ? rows : QUERIES;
+    u->q = xl_block(a->in.q, xl_token(a->seq, b, t), u->rows, head * a->d.dh, a->d.dh);
+    u->y = xl_block(a->y, xl_token(a->seq, b, t), u->rows, head * a->d.dh, a->d.dh);
 }
 
 static void attend_head(void *context, int index, int thread) {
-    const job *j = context;
-    int b = index / j->d.H, head = index % j->d.H, col = head * j->d.dh, start = 0, end = 0, fresh = 0;
-    size_t n0 = (size_t)b * (size_t)j->seq.T;
+    const call *a = context;
+    int b = index / a->d.H, head = index % a->d.H, start = 0, end = 0, fresh = 0;
     span s[3];
-    int spans = spans_of(s, j, b, head);
-    queries u = {.j = j, .scores = scratch_of(j, thread), .oldest = s[0].from};
-    while (xl_next_piece(j->seq, b, 0, &start, &end, &fresh)) {
+    int spans = spans_of(s, a, b, head);
+    queries u; /* not cleared: of one token, that would be half the work */
+    u.a = a, u.scores = scores_of(a, thread), u.oldest = s[0].from;
+    while (xl_next_piece(a->seq, b, 0, &start, &end, &fresh)) {
         if (fresh)
             u.oldest = start;
-        for (u.t0 = start; u.t0 < end; u.t0 += ROWS) {
-            size_t n = n0 + (size_t)u.t0;
-            u.rows = end - u.t0 < ROWS ? end - u.t0 : ROWS;
-            u.q = at(j->q, n, col);
-            u.y = at(j->y, n, col);
-            attend_queries(&u, s, spans, j->lse ? j->lse + n * (size_t)j->d.H + (size_t)head : NULL);
+        for (int t = start; t < end; t += QUERIES) {
+            open_queries(&u, b, head, t, end - t);
+            attend_queries(&u, s, spans, a->lse ? a->lse + xl_token(a->seq, b, t) * a->d.H + head : NULL);
         }
     }
-    clear_padding(j, j->y, b, col, j->d.dh);
-    for (int t = length_of(j, b); t < j->seq.T && j->lse; t++)
-        j->lse[(n0 + (size_t)t) * (size_t)j->d.H + (size_t)head] = 0;
-    if (j->state.out)
-        keep_head(j, b, head);
+    xl_clear_columns(a->y, a->seq, b, end, head * a->d.dh, a->d.dh);
+    if (a->lse)
+        xl_clear_columns(xl_rows(a->lse, a->y.rows, a->d.H), a->seq, b, end, head, 1);
+    if (a->state.out)
+        store_head(a, b, head);
 }
 
 /* The two numbers in front of a stream's rings, which all its heads have read. */
-static void count_tokens(const job *j, int b) {
-    float *out = j->state.out + (size_t)b * j->state.stride;
-    const float *in = j->state.in ? j->state.in + (size_t)b * j->state.stride : NULL;
-    xl_ring ring = in ? xl_ring_of(in, j->d.window) : (xl_ring){0, 0};
+static void count_tokens(const call *a, int b) {
+    float *out = xl_state_out(a->state, b);
+    const float *in = xl_state_in(a->state, b);
+    xl_ring ring = in ? xl_ring_of(in, a->d.window) : (xl_ring){0, 0};
     int oldest = -ring.visible, start = 0, end = 0, fresh = 0;
-    while (xl_next_piece(j->seq, b, 0, &start, &end, &fresh))
+    while (xl_next_piece(a->seq, b, 0, &start, &end, &fresh))
         oldest = fresh ? start : oldest;
-    out[0] = (float)(ring.count + end);
-    out[1] = (float)(end - oldest < j->d.window ? end - oldest : j->d.window);
+    out[0] = ring.count + end;
+    out[1] = end - oldest < a->d.window ? end - oldest : a->d.window;
 }
 
-static void attention(xl_view y, float *lse, xl_view q, xl_view k, xl_view v, xl_attention d, xl_seq seq,
-                      xl_state state, float *scratch) {
-    job j = {
-        .y = y, .lse = lse, .q = q, .k = k, .v = v, .d = d, .seq = seq, .state = state, .scratch = scratch};
-    j.block = block_of(d, seq);
-    xl_parallel(seq.B * d.H, attend_head, &j);
+static void attention(xl_view y, float *lse, xl_qkv in, xl_attention d, xl_seq seq, xl_state state,
+                      float *scratch) {
+    call a = {.y = y, .lse = lse, .in = in, .d = d, .seq = seq, .state = state, .scratch = scratch};
+    xl_parallel(seq.B * d.H, attend_head, &a);
     for (int b = 0; b < seq.B && state.out; b++)
-        count_tokens(&j, b);
+        count_tokens(&a, b);
 }
 
-/* ---- backward
- * -------------------------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 /* With p the softmax, dp_s = dy.v_s and ds_s = p_s (dp_s - mean), mean = sum p dp = dy.y: the scores and dp
- * of query r with keys from .. to become p and ds / sqrt(dh). A query that sees hardly more than one key has
- * next to no gradient, and what cancels there does so to the last digit only if p sums to 1 over these very
- * scores and the mean is taken over these very dp: done where all keys that the query sees are here. */
-static void harden(const queries *u, float *dp, int r, int from, int to, float lse, float mean) {
-    float *p = u->scores + r * COLS, scale = 1 / sqrtf((float)u->j->d.dh), total = 0, sum = 0;
+ * of query r with keys from .. to become p and ds / sqrt(dh). `mean` is in u->total. A query that sees hardly
+ * more than one key has next to no gradient, and what cancels there does so to the last digit only if p sums
+ * to 1 over these very scores and the mean is taken over these very dp: done where all keys that the query
+ * sees are here. */
+static void softmax_row_bwd(const queries *u, float *dp, int r, int from, int to, float lse) {
+    float *p = u->scores + r * KEYS, scale = score_scale(u->a->d), mean = u->total[r], total = 0, sum = 0;
     int t = u->t0 + r, first = window_start(u, t), last = t + 1;
     int low = (first > from ? first : from) - from, high = (last < to ? last : to) - from;
-    dp += r * COLS;
 #pragma omp simd reduction(+ : total)
     for (int i = 0; i < to - from; i++) {
         float w = i >= low && i < high ? vec_exp(p[i] - lse) : 0;
@@ -341,69 +359,63 @@ static void harden(const queries *u, float *dp, int r, int from, int to, float l
         dp[i] = p[i] * (dp[i] - mean) * scale;
 }
 
-/* ROWS queries at row n against keys from .. to, at most COLS, of the same stream, whose first row is n0. */
-static void attend_block_bwd(queries *u, int col, int head, size_t n0, int from, int to, int first) {
-    const job *j = u->j;
-    int dh = j->d.dh, rows = u->rows, keys = to - from;
-    size_t n = n0 + (size_t)u->t0, s = n0 + (size_t)from;
-    float *dp = u->scores + j->block;
-    xl_gemm(0, 1, rows, keys, dh, 1 / sqrtf((float)dh), u->q, j->q.ld, at(j->k, s, col), j->k.ld, 0,
-            u->scores, COLS);
-    xl_gemm(0, 1, rows, keys, dh, 1, at(j->dy, n, col), j->dy.ld, at(j->v, s, col), j->v.ld, 0, dp, COLS);
+/* All queries against keys from .. to, at most KEYS, of the same stream; `first`: dq is not begun yet. */
+static void attend_block_bwd(queries *u, int b, int head, int from, int to, int first) {
+    const call *a = u->a;
+    int dh = a->d.dh, rows = u->rows, keys = to - from, col = head * dh;
+    ptrdiff_t n = xl_token(a->seq, b, u->t0), s = xl_token(a->seq, b, from);
+    xl_view p = block_of(u, 0, keys), dp = block_of(u, 1, keys), dy = xl_block(a->dy, n, rows, col, dh);
+    xl_view k = xl_block(a->in.k, s, keys, col, dh), v = xl_block(a->in.v, s, keys, col, dh);
+    xl_product_right(p, u->q, k, score_scale(a->d), 0);
+    xl_product_right(dp, dy, v, 1, 0);
     for (int r = 0; r < rows; r++)
-        harden(u, dp, r, from, to, j->lse[(n + (size_t)r) * (size_t)j->d.H + (size_t)head], u->total[r]);
-    xl_gemm(1, 0, keys, dh, rows, 1, u->scores, COLS, at(j->dy, n, col), j->dy.ld, 1, at(j->dv, s, col),
-            j->dv.ld);
-    xl_gemm(1, 0, keys, dh, rows, 1, dp, COLS, u->q, j->q.ld, 1, at(j->dk, s, col), j->dk.ld);
-    xl_gemm(0, 0, rows, dh, keys, 1, dp, COLS, at(j->k, s, col), j->k.ld, first ? 0 : 1, at(j->dq, n, col),
-            j->dq.ld);
+        softmax_row_bwd(u, xl_row(dp, r), r, from, to, a->lse[(n + r) * a->d.H + head]);
+    xl_product_left(xl_block(a->din.v, s, keys, col, dh), p, dy, 1, 1);
+    xl_product_left(xl_block(a->din.k, s, keys, col, dh), dp, u->q, 1, 1);
+    xl_product(xl_block(a->din.q, n, rows, col, dh), dp, k, 1, first ? 0 : 1);
+}
+
+static void attend_queries_bwd(queries *u, int b, int head) {
+    const call *a = u->a;
+    int dh = a->d.dh, lowest = window_start(u, u->t0), last = u->t0 + u->rows;
+    xl_view dy = xl_block(a->dy, xl_token(a->seq, b, u->t0), u->rows, head * dh, dh);
+    for (int r = 0; r < u->rows; r++)
+        u->total[r] = vec_dot(xl_row(dy, r), xl_row(u->y, r), dh);
+    for (int from = lowest; from < last; from += KEYS)
+        attend_block_bwd(u, b, head, from, from + KEYS < last ? from + KEYS : last, from == lowest);
 }
 
 static void attend_head_bwd(void *context, int index, int thread) {
-    const job *j = context;
-    int dh = j->d.dh, b = index / j->d.H, head = index % j->d.H, col = head * dh, start = 0, end = 0,
-        fresh = 0;
-    size_t n0 = (size_t)b * (size_t)j->seq.T;
-    queries u = {.j = j, .scores = scratch_of(j, thread)};
-    for (int t = 0; t < j->seq.T; t++) {
-        memset(at(j->dk, n0 + (size_t)t, col), 0, (size_t)dh * sizeof(float));
-        memset(at(j->dv, n0 + (size_t)t, col), 0, (size_t)dh * sizeof(float));
-    }
-    while (xl_next_piece(j->seq, b, 0, &start, &end, &fresh))
-        for (u.oldest = start, u.t0 = start; u.t0 < end; u.t0 += ROWS) {
-            size_t n = n0 + (size_t)u.t0;
-            u.rows = end - u.t0 < ROWS ? end - u.t0 : ROWS;
-            u.q = at(j->q, n, col);
-            for (int r = 0; r < u.rows; r++)
-                u.total[r] = dot(at(j->dy, n + (size_t)r, col), at(j->y, n + (size_t)r, col), dh);
-            int lowest = window_start(&u, u.t0), last = u.t0 + u.rows;
-            for (int from = lowest; from < last; from += COLS)
-                attend_block_bwd(&u, col, head, n0, from, from + COLS < last ? from + COLS : last,
-                                 from == lowest);
+    const call *a = context;
+    int b = index / a->d.H, head = index % a->d.H, dh = a->d.dh, start = 0, end = 0, fresh = 0;
+    queries u;
+    u.a = a, u.scores = scores_of(a, thread);
+    xl_clear_columns(a->din.k, a->seq, b, 0, head * dh, dh); /* later queries add to them */
+    xl_clear_columns(a->din.v, a->seq, b, 0, head * dh, dh);
+    while (xl_next_piece(a->seq, b, 0, &start, &end, &fresh))
+        for (int t = u.oldest = start; t < end; t += QUERIES) {
+            open_queries(&u, b, head, t, end - t);
+            attend_queries_bwd(&u, b, head);
         }
-    clear_padding(j, j->dq, b, col, dh);
+    xl_clear_columns(a->din.q, a->seq, b, end, head * dh, dh);
 }
 
-static void attention_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view dy, xl_view y, const float *lse,
-                          xl_view q, xl_view k, xl_view v, xl_attention d, xl_seq seq, float *scratch) {
-    job j = {.y = y,
-             .lse = (float *)(uintptr_t)lse,
-             .q = q,
-             .k = k,
-             .v = v,
-             .dy = dy,
-             .dq = dq,
-             .dk = dk,
-             .dv = dv,
-             .d = d,
-             .seq = seq,
-             .scratch = scratch,
-             .block = block_of(d, seq)};
-    xl_parallel(seq.B * d.H, attend_head_bwd, &j);
+static void attention_bwd(xl_qkv din, xl_view dy, xl_view y, const float *lse, xl_qkv in, xl_attention d,
+                          xl_seq seq, float *scratch) {
+    call a = {.y = y,
+              .dy = dy,
+              .lse = xl_const_rows(lse, y.rows, d.H).p,
+              .in = in,
+              .din = din,
+              .d = d,
+              .seq = seq,
+              .scratch = scratch};
+    xl_parallel(seq.B * d.H, attend_head_bwd, &a);
 }
 
 void XL_ISA_NAME(xl_install_attention)(xl_ops *t) {
     t->rope = rope;
     t->attention = attention;
     t->attention_bwd = attention_bwd;
+    t->attention_scratch = attention_scratch;
 }

@@ -118,8 +118,8 @@ static int panels_of(int n) {
  *
  *     | wide: P x width | transposed: P x width | p: P x PANEL | p_transposed or logits: P x ROWS |
  */
-static size_t of_a_thread(xl_xent_cut c) {
-    return (size_t)c.piece * (size_t)(c.width + (ROWS + PANEL) / 2);
+static uint64_t of_a_thread(xl_xent_cut c) {
+    return (uint64_t)c.piece * (uint64_t)(c.width + (ROWS + PANEL) / 2);
 }
 
 /* Panels are dealt out evenly. */
@@ -131,7 +131,7 @@ static piece piece_of(const job *j, int task, int index, int thread) {
                .end = PANEL * (first + (after - first) * (index + 1) / count)};
     p.end = least(p.end, j->classes);
     p.panels = panels_of(p.end - p.from);
-    p.wide = (uint16_t *)(j->own + (size_t)thread * of_a_thread(j->cut));
+    p.wide = (uint16_t *)(j->own + (uint64_t)thread * of_a_thread(j->cut));
     p.transposed = p.wide + most * j->cut.width;
     p.p = p.transposed + most * j->cut.width;
     p.p_transposed = p.p + most * PANEL;
@@ -151,7 +151,7 @@ static void layout(job *j, float *scratch) {
     j->right = j->left + x;
     j->parts = scratch + x;
     j->own = j->parts + TASKS * x;
-    j->top = j->own + (size_t)xl_threads() * of_a_thread(j->cut);
+    j->top = j->own + (uint64_t)xl_threads() * of_a_thread(j->cut);
     j->sum = j->top + TASKS * rows;
     j->lse = j->sum + TASKS * rows;
     j->chosen = j->lse + rows;

@@ -41,8 +41,8 @@ static void any_rows(const blocks *a) {
 
 /* ---- blocks of 4 x 4 ---- */
 
-/* Number c of each of the four blocks in x, in all its block's places. */
-#define EACH_BLOCKS(x, c)                                                                                    \
+/* Number c of each of the four blocks in x, broadcast over its block. */
+#define BROADCAST(x, c)                                                                                      \
     __builtin_shufflevector(x, x, c, c, c, c, 4 + c, 4 + c, 4 + c, 4 + c, 8 + c, 8 + c, 8 + c, 8 + c,        \
                             12 + c, 12 + c, 12 + c, 12 + c)
 
@@ -95,10 +95,10 @@ static void four_rows(void *context, int index, int thread) {
                     load(&sum, y + i, width - i);
                 else if (a->b)
                     load(&sum, a->b + at + i, width - i);
-                sum += FLOATS(w) * EACH_BLOCKS(v, 0);
-                sum += FLOATS(w + LANES) * EACH_BLOCKS(v, 1);
-                sum += FLOATS(w + 2 * LANES) * EACH_BLOCKS(v, 2);
-                sum += FLOATS(w + 3 * LANES) * EACH_BLOCKS(v, 3);
+                sum += FLOATS(w) * BROADCAST(v, 0);
+                sum += FLOATS(w + LANES) * BROADCAST(v, 1);
+                sum += FLOATS(w + 2 * LANES) * BROADCAST(v, 2);
+                sum += FLOATS(w + 3 * LANES) * BROADCAST(v, 3);
                 store(y + i, &sum, width - i);
             }
         }
@@ -144,10 +144,10 @@ static inline void four_dw(const blocks *a, int at, int width) {
             floats d, v;
             load(&d, dy + g * LANES, width - g * LANES);
             load(&v, x + g * LANES, width - g * LANES);
-            sums[g][0] += EACH_BLOCKS(d, 0) * v;
-            sums[g][1] += EACH_BLOCKS(d, 1) * v;
-            sums[g][2] += EACH_BLOCKS(d, 2) * v;
-            sums[g][3] += EACH_BLOCKS(d, 3) * v;
+            sums[g][0] += BROADCAST(d, 0) * v;
+            sums[g][1] += BROADCAST(d, 1) * v;
+            sums[g][2] += BROADCAST(d, 2) * v;
+            sums[g][3] += BROADCAST(d, 3) * v;
             bias[g] += d;
         }
     }

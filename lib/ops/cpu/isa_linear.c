@@ -1,6 +1,6 @@
-/* isa_linear.c - what reads a matrix of any type of number. With few rows of x, reading the matrix is all the
- * time there is, and each type has a product of its own; with many, BLAS takes a matrix of reals as it is and
- * of every other type tiles that were turned into floats. */
+/* isa_linear.c - products with a matrix of any type of number. With few rows of x, reading the matrix is all
+ * the time there is, and each type has a product of its own; with many, BLAS takes a matrix of reals as it is
+ * and of every other type tiles that were turned into floats. */
 #include "base/half.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
@@ -105,9 +105,10 @@ static inline float add_up(const floats *v) {
             for (; k < whole; k += LANES)                                                                    \
                 ADD(s0, w + WORD * k, x + G * k);                                                            \
             s0 = (s0 + s1) + (s2 + s3);                                                                      \
-            sums[r] += add_up(&s0);                                                                          \
+            float sum = sums[r] + add_up(&s0);                                                               \
             for (int i = G * k; i < n; i++)                                                                  \
-                sums[r] += number_##type(w, i) * x[i];                                                       \
+                sum += number_##type(w, i) * x[i];                                                           \
+            sums[r] = sum;                                                                                   \
         }                                                                                                    \
     }                                                                                                        \
     static void widen_##type(float *to, const void *row, int n) {                                            \
@@ -140,9 +141,10 @@ static const void *numbers_at(const xl_matrix *W, int row, int col) {
     return (const char *)xl_matrix_row(W, row) + xl_number_bytes(W->type, (size_t)col);
 }
 
-static float scale_of(const xl_matrix *W, int row) {
-    const float *scale = xl_matrix_scale(W, row);
-    return scale ? *scale : 1;
+/* Of so many rows; 1 where they have none. */
+static void scales_of(float *scales, const xl_matrix *W, int from, int rows) {
+    for (int r = 0; r < rows; r++)
+        scales[r] = W->scale ? *xl_matrix_scale(W, from + r) : 1;
 }
 
 /* ---- few rows ---- */
@@ -157,18 +159,19 @@ static int least(int a, int b) {
     return a < b ? a : b;
 }
 
-/* y[r] = sums[r], in its matrix row's scale, + b[r] */
-static void finish(float *y, const float *sums, const product *p, int from, int rows) {
+/* From sums of products to y, in place. */
+static void finish(float *y, const float *scales, const float *b, int rows) {
     for (int r = 0; r < rows; r++)
-        y[r] = sums[r] * scale_of(&p->W, from + r) + (p->b ? p->b[from + r] : 0);
+        y[r] = y[r] * scales[r] + (b ? b[r] : 0);
 }
 
 static void few_task(void *context, int index, int thread) {
     const product *p = context;
     xl_number type = p->W.type;
     int from = index * TASK_ROWS, rows = least(TASK_ROWS, p->W.rows - from);
-    float ordered[FEW_COLS];
+    float ordered[FEW_COLS], scales[TASK_ROWS];
     (void)thread;
+    scales_of(scales, &p->W, from, rows);
     for (int n = 0; n < p->x.rows; n++) {
         float sums[TASK_ROWS] = {0};
         for (int c = 0; c < p->W.cols; c += FEW_COLS) {
@@ -180,7 +183,8 @@ static void few_task(void *context, int index, int thread) {
             }
             types[type].dots(sums, numbers_at(&p->W, from, c), xl_matrix_row_bytes(&p->W), rows, x, cols);
         }
-        finish(xl_row(p->y, n) + from, sums, p, from, rows);
+        finish(sums, scales, p->b ? p->b + from : NULL, rows);
+        memcpy(xl_row(p->y, n) + from, sums, (size_t)rows * sizeof *sums);
     }
 }
 
@@ -190,8 +194,9 @@ static void few_task(void *context, int index, int thread) {
 static void many_task(void *context, int index, int thread) {
     const product *p = context;
     int from = index * TASK_ROWS, rows = least(TASK_ROWS, p->W.rows - from);
-    float tile[TASK_ROWS * TILE_COLS];
+    float tile[TASK_ROWS * TILE_COLS], scales[TASK_ROWS];
     (void)thread;
+    scales_of(scales, &p->W, from, rows);
     for (int c = 0; c < p->W.cols; c += TILE_COLS) {
         int cols = least(TILE_COLS, p->W.cols - c);
         for (int r = 0; r < rows; r++)
@@ -200,7 +205,7 @@ static void many_task(void *context, int index, int thread) {
                 xl_row(p->y, 0) + from, p->y.ld);
     }
     for (int n = 0; n < p->y.rows; n++)
-        finish(xl_row(p->y, n) + from, xl_row(p->y, n) + from, p, from, rows);
+        finish(xl_row(p->y, n) + from, scales, p->b ? p->b + from : NULL, rows);
 }
 
 static int row_tasks(const xl_matrix *W) {
@@ -237,17 +242,6 @@ static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
         xl_parallel(tasks, task, &p);
 }
 
-static void embed(xl_view y, const int32_t *tokens, xl_matrix E) {
-    for (int n = 0; n < y.rows; n++) {
-        if (tokens[n] < 0)
-            continue;
-        float *to = xl_row(y, n), scale = scale_of(&E, tokens[n]);
-        types[E.type].widen(to, xl_matrix_row(&E, tokens[n]), y.cols);
-        for (int c = 0; c < y.cols; c++)
-            to[c] *= scale;
-    }
-}
-
 static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const float *W, int classes,
                         const int32_t *targets, const float *scale, float *scratch) {
     xl_xent_linear_by_rows(own, each, dx, dW, x, W, classes, targets, scale, scratch);
@@ -258,7 +252,6 @@ void XL_ISA_NAME(xl_install_linear)(xl_ops *table) {
     table->linear = linear;
     table->linear_dx = xl_gemm_linear_dx;
     table->linear_dw = xl_gemm_linear_dw;
-    table->embed = embed;
     table->xent_linear = xent_linear;
     table->xent_linear_scratch = xl_xent_linear_by_rows_scratch;
 }

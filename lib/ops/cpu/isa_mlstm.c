@@ -1,100 +1,173 @@
-/* mLSTM chunk by chunk: one task per (stream, head), everything inside a chunk is a product of small
- * matrices. The formulas are those of the reference (ops/ref/mlstm.c); h and its gradient differ from it by
- * rounding only. */
+/* isa_mlstm.c - mLSTM chunk by chunk: one task per (stream, head), everything inside a chunk is a product of
+ * small matrices. The formulas are those of docs/math/mlstm.md, as in ops/ref/mlstm.c; h and its gradient
+ * differ from the reference's by rounding only. */
+#include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
+/* One call of the op. */
 typedef struct {
-    xl_view h, q, k, v, i, f; /* forward's tensors */
-    float *m, *den, *borders;
-    xl_view dq, dk, dv, di, df, dh; /* backward's */
+    xl_view h, dh;
+    xl_mlstm_tape tape;
+    xl_qkv in, din;
+    xl_gates gates, dgates;
     xl_mlstm d;
     xl_seq seq;
     xl_state state;
     float *scratch;
-    size_t per_thread, size, chunks; /* scratch of one thread; one head's state; borders in a stream */
-    float m0;
-} run;
+    ptrdiff_t size;   /* of one head's state */
+    ptrdiff_t chunks; /* borders in a stream */
+} call;
 
-/* One chunk of one head: pointers at its first token. */
+/* The state of one head, or its gradient, which has no m: | C dk x dv | n dk | m | */
 typedef struct {
-    int L, dk, dv;
-    size_t n0, gate; /* row of the first token; index of its m and den */
-    float *q, *k, *v, *h;
-    double *b, *bi;   /* [L] cumulative log f; i - b. Strong forgetting makes both large and only their
-                         differences matter, which float would round to a share of the large number */
-    double *g;        /* [L] gradient of the normaliser */
-    float *of_m;      /* [L] gradient of the stabiliser */
-    float *W, *S, *P; /* [L, L] */
-    float *x, *y;     /* [L, max(dk, dv)] */
-    float *G, *next;  /* [dk, dv + 1] gradients of the state: C first, then n */
+    xl_view C;
+    float *n, *m;
+} head_state;
+
+/* One chunk of one head. */
+typedef struct {
+    int L, dk, dv, head;
+    ptrdiff_t n;    /* row of the first token */
+    xl_qkv in, din; /* q, k: [L, dk]; v: [L, dv] */
+    xl_view h, dh;  /* [L, dv] */
+    xl_gates gates, dgates;
+    xl_view m, den;       /* [L, 1], on tape */
+    double *b, *bi;       /* [L] cumulative log f; i - b. Strong forgetting makes both large and only their
+                             differences matter, which float would round to a share of the large number */
+    double *d_den;        /* [L] gradient of den */
+    float *d_m;           /* [L] gradient of the stabiliser */
+    xl_view W, S, P;      /* [L, L]: weights, weighted scores; products of dh with the values */
+    float *x, *y;         /* [L, max(dk, dv)] */
+    head_state G, before; /* gradients of the state after the chunk and of the one before it */
+    int has_G;            /* whether anything comes back from later chunks */
+    float d_m_after;      /* gradient of the last token's m, from later chunks */
 } chunk;
 
-static float gate_of(xl_view v, size_t n, int head) {
-    return v.p[n * v.ld + (size_t)head];
+/* ---- layout ---- */
+
+static int chunk_length(xl_mlstm d, xl_seq seq) {
+    return d.L < seq.T ? d.L : seq.T;
 }
 
-static float dot(const float *a, const float *b, int n) {
-    float s = 0;
-#pragma omp simd reduction(+ : s)
-    for (int i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
+/* So many floats, filled up to whole cache lines. */
+static uint64_t lines(uint64_t floats) {
+    return (floats + 15) / 16 * 16;
 }
 
-static void axpy(float *y, float a, const float *x, int n) {
-    for (int i = 0; i < n; i++)
-        y[i] += a * x[i];
+/* Scratch of a thread, all arrays from a cache line on; forward has a state in the place of G:
+ * | G | before | b | bi | d_den L doubles | d_m L | W | S | P L x L | x | y L x max(dk, dv) | */
+static uint64_t thread_scratch(xl_mlstm d, xl_seq seq) {
+    uint64_t L = chunk_length(d, seq), width = d.dk > d.dv ? d.dk : d.dv;
+    return 2 * lines(xl_mlstm_state(d)) + 3 * lines(2 * L) + lines(L) + 3 * lines(L * L) +
+           2 * lines(L * width);
 }
+
+static uint64_t mlstm_scratch(xl_mlstm d, xl_seq seq) {
+    return thread_scratch(d, seq) * xl_threads();
+}
+
+static head_state state_at(xl_mlstm d, float *p) {
+    xl_view C = xl_rows(p, d.dk, d.dv);
+    float *n = xl_row(C, d.dk);
+    return (head_state){C, n, n + d.dk};
+}
+
+static float *scratch_of(const call *a, int thread) {
+    return a->scratch + thread * thread_scratch(a->d, a->seq);
+}
+
+static void layout(const call *a, chunk *c, int thread) {
+    uint64_t L = chunk_length(a->d, a->seq), square = lines(L * L);
+    uint64_t wide = lines(L * (a->d.dk > a->d.dv ? a->d.dk : a->d.dv));
+    float *p = scratch_of(a, thread);
+    c->G = state_at(a->d, p), p += lines(a->size);
+    c->before = state_at(a->d, p), p += lines(a->size);
+    c->b = (void *)p, p += lines(2 * L);
+    c->bi = (void *)p, p += lines(2 * L);
+    c->d_den = (void *)p, p += lines(2 * L);
+    c->d_m = p, p += lines(L);
+    c->W.p = p, p += square;
+    c->S.p = p, p += square;
+    c->P.p = p, p += square;
+    c->x = p, p += wide;
+    c->y = p;
+}
+
+static xl_qkv chunk_qkv(const chunk *c, const xl_qkv *in) {
+    return (xl_qkv){xl_block(in->q, c->n, c->L, c->head * c->dk, c->dk),
+                    xl_block(in->k, c->n, c->L, c->head * c->dk, c->dk),
+                    xl_block(in->v, c->n, c->L, c->head * c->dv, c->dv)};
+}
+
+static xl_gates chunk_gates(const chunk *c, const xl_gates *gates) {
+    return (xl_gates){xl_block(gates->i, c->n, c->L, c->head, 1), xl_block(gates->f, c->n, c->L, c->head, 1)};
+}
+
+/* All rows of what is on tape, [N, H]. */
+static xl_view tape_rows(const call *a, float *p) {
+    return xl_rows(p, a->h.rows, a->d.H);
+}
+
+/* The state before the chunk that begins at token `start`, a multiple of L. */
+static head_state border(const call *a, int b, int head, int start) {
+    ptrdiff_t chunks = (b * a->d.H + head) * a->chunks + start / a->d.L;
+    return state_at(a->d, a->tape.borders + chunks * a->size);
+}
+
+/* Tokens start .. end of stream b and one head. */
+static void open_chunk(const call *a, chunk *c, int b, int head, int start, int end) {
+    int L = end - start;
+    c->L = L, c->dk = a->d.dk, c->dv = a->d.dv, c->head = head;
+    c->n = xl_token(a->seq, b, start);
+    c->in = chunk_qkv(c, &a->in);
+    c->gates = chunk_gates(c, &a->gates);
+    c->h = xl_block(a->h, c->n, L, head * c->dv, c->dv);
+    c->W = xl_rows(c->W.p, L, L);
+    c->S = xl_rows(c->S.p, L, L);
+    c->P = xl_rows(c->P.p, L, L);
+    double sum = 0;
+    for (int t = 0; t < L; t++) {
+        sum += xl_mlstm_clamp(vec_log_sigmoid(*xl_row(c->gates.f, t)));
+        c->b[t] = sum;
+        c->bi[t] = xl_mlstm_clamp(*xl_row(c->gates.i, t)) - sum;
+    }
+}
+
+static void open_chunk_bwd(const call *a, chunk *c) {
+    c->din = chunk_qkv(c, &a->din);
+    c->dgates = chunk_gates(c, &a->dgates);
+    c->dh = xl_block(a->dh, c->n, c->L, c->head * c->dv, c->dv);
+    c->m = xl_block(tape_rows(a, a->tape.m), c->n, c->L, c->head, 1);
+    c->den = xl_block(tape_rows(a, a->tape.den), c->n, c->L, c->head, 1);
+}
+
+/* ---- both directions ---- */
 
 static void scaled_row(float *y, float a, const float *x, int n) {
     for (int i = 0; i < n; i++)
         y[i] = a * x[i];
 }
 
-static chunk carve(const run *r, int thread) {
-    size_t L = (size_t)(r->d.L < r->seq.T ? r->d.L : r->seq.T), dk = (size_t)r->d.dk, dv = (size_t)r->d.dv;
-    float *p = r->scratch + (size_t)thread * r->per_thread;
-    chunk c = {.dk = r->d.dk, .dv = r->d.dv};
-    c.b = (double *)(void *)p, p += 2 * L;
-    c.bi = c.b + L, p += 2 * L;
-    c.g = c.bi + L, p += 2 * L;
-    c.of_m = p, p += L;
-    c.W = p, p += L * L;
-    c.S = p, p += L * L;
-    c.P = p, p += L * L;
-    c.x = p, p += L * (dk > dv ? dk : dv);
-    c.y = p, p += L * (dk > dv ? dk : dv);
-    c.G = p, p += dk * (dv + 1);
-    c.next = p;
-    return c;
+static float key_scale(const chunk *c) {
+    return 1 / sqrtf(c->dk);
 }
 
-static void open_chunk(const run *r, chunk *c, int b, int head, int start, int end) {
-    c->L = end - start;
-    c->n0 = (size_t)b * (size_t)r->seq.T + (size_t)start;
-    c->gate = c->n0 * (size_t)r->d.H + (size_t)head;
-    c->q = r->q.p + c->n0 * r->q.ld + (size_t)(head * c->dk);
-    c->k = r->k.p + c->n0 * r->k.ld + (size_t)(head * c->dk);
-    c->v = r->v.p + c->n0 * r->v.ld + (size_t)(head * c->dv);
-    c->h = r->h.p + c->n0 * r->h.ld + (size_t)(head * c->dv);
-    double sum = 0;
-    for (int t = 0; t < c->L; t++) {
-        sum += (double)xl_mlstm_held(vec_log_sigmoid(gate_of(r->f, c->n0 + (size_t)t, head)));
-        c->b[t] = sum;
-        c->bi[t] = (double)xl_mlstm_held(gate_of(r->i, c->n0 + (size_t)t, head)) - sum;
-    }
+/* What the sums of a token are divided by. */
+static float normaliser(const call *a, float den, float m) {
+    float bound = vec_exp(-m), size = fabsf(den);
+    return (size > bound ? size : bound) + a->d.eps;
 }
 
 /* W_ts = exp(b_t - b_s + i_s - m_t) for s <= t, 0 above the diagonal; S = W * (q k~'). */
-static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_step) {
+static void weights_and_scores(chunk *c, xl_view m) {
     int L = c->L;
-    xl_gemm(0, 1, L, L, c->dk, 1 / sqrtf((float)c->dk), c->q, r->q.ld, c->k, r->k.ld, 0, c->S, (size_t)L);
+    xl_product_right(c->S, c->in.q, c->in.k, key_scale(c), 0);
     for (int t = 0; t < L; t++) {
-        float *W = c->W + t * L, *S = c->S + t * L;
-        double top = c->b[t] - (double)m[(size_t)t * m_step];
+        float *W = xl_row(c->W, t), *S = xl_row(c->S, t);
+        double top = c->b[t] - *xl_row(m, t);
         for (int s = 0; s <= t; s++) {
-            W[s] = vec_exp((float)(top + c->bi[s]));
+            W[s] = vec_exp(top + c->bi[s]);
             S[s] *= W[s];
         }
         for (int s = t + 1; s < L; s++)
@@ -102,195 +175,190 @@ static void weights_and_scores(const run *r, chunk *c, const float *m, size_t m_
     }
 }
 
-/* The state after the chunk from the state before, S = {C, n, m}. */
-static void advance_state(const run *r, chunk *c, float *S, float m_out) {
-    float *n = S + (size_t)c->dk * (size_t)c->dv, *m = n + c->dk;
-    double last = c->b[c->L - 1] - (double)m_out;
-    float decay = vec_exp((float)(last + (double)*m)), scale = 1 / sqrtf((float)c->dk);
-    for (int a = 0; a < c->dk; a++)
-        n[a] *= decay;
-    for (int s = 0; s < c->L; s++) {
-        float *kw = c->x + s * c->dk;
-        scaled_row(kw, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, c->dk);
-        axpy(n, 1, kw, c->dk);
-    }
-    xl_gemm(1, 0, c->dk, c->dv, c->L, 1, c->x, (size_t)c->dk, c->v, r->v.ld, decay, S, (size_t)c->dv);
-    *m = m_out;
+/* What the state before the chunk, whose stabiliser is m_in, weighs at token t. */
+static float weight_of_past(const chunk *c, int t, float m_in, float m) {
+    return vec_exp(c->b[t] + m_in - m);
 }
 
-/* As far as the first numbers that are not, some at a time. */
-static int is_zero(const float *x, size_t n) {
+/* Up to the first numbers that are not zero, some at a time. */
+static int is_zero(const float *x, ptrdiff_t n) {
     enum { SOME = 256 };
     int other = 0;
-    for (size_t from = 0; from < n && !other; from += SOME)
+    for (ptrdiff_t from = 0; from < n && !other; from += SOME)
 #pragma omp simd reduction(| : other)
-        for (size_t i = from; i < (n - from < SOME ? n : from + SOME); i++)
+        for (ptrdiff_t i = from; i < (n - from < SOME ? n : from + SOME); i++)
             other |= x[i] != 0;
     return !other;
 }
 
-/* What the state before the chunk adds to the sums. */
-static void forward_incoming(const run *r, chunk *c, const float *S, const float *m, float *den) {
-    int dk = c->dk, dv = c->dv;
-    const float *n = S + (size_t)dk * (size_t)dv;
-    for (int t = 0; t < c->L; t++) {
-        float a = vec_exp((float)(c->b[t] + (double)n[dk] - (double)m[t]));
-        scaled_row(c->y + t * dk, a, c->q + (size_t)t * r->q.ld, dk);
-        den[t] += dot(c->y + (size_t)t * (size_t)dk, n, dk);
+/* ---- forward ---- */
+
+/* From the state before the chunk to the one after it. */
+static void advance_state(chunk *c, head_state S, float m_out) {
+    double last = c->b[c->L - 1] - m_out;
+    float decay = vec_exp(last + *S.m), scale = key_scale(c);
+    xl_view weighted = xl_rows(c->x, c->L, c->dk); /* keys */
+    for (int i = 0; i < c->dk; i++)
+        S.n[i] *= decay;
+    for (int s = 0; s < c->L; s++) {
+        float *k = xl_row(weighted, s);
+        scaled_row(k, scale * vec_exp(last + c->bi[s]), xl_row(c->in.k, s), c->dk);
+        vec_axpy(S.n, 1, k, c->dk);
     }
-    xl_gemm(0, 0, c->L, dv, dk, 1, c->y, (size_t)dk, S, (size_t)dv, 1, c->h, r->h.ld);
+    xl_product_left(S.C, weighted, c->in.v, 1, decay);
+    *S.m = m_out;
+}
+
+/* What the state before the chunk adds to the sums. */
+static void forward_incoming(chunk *c, head_state S, const float *m, float *den) {
+    xl_view weighted = xl_rows(c->y, c->L, c->dk); /* queries */
+    for (int t = 0; t < c->L; t++) {
+        float *q = xl_row(weighted, t);
+        scaled_row(q, weight_of_past(c, t, *S.m, m[t]), xl_row(c->in.q, t), c->dk);
+        den[t] += vec_dot(q, S.n, c->dk);
+    }
+    xl_product(c->h, weighted, S.C, 1, 1);
+}
+
+/* Of row n. */
+static void keep_on_tape(const call *a, ptrdiff_t n, int head, float m, float den) {
+    if (!a->tape.m)
+        return;
+    xl_row(tape_rows(a, a->tape.m), n)[head] = m;
+    xl_row(tape_rows(a, a->tape.den), n)[head] = den;
 }
 
 /* `go_on`: the state after the chunk will be read. */
-static void forward_chunk(const run *r, chunk *c, float *S, int go_on) {
-    int L = c->L, dv = c->dv;
-    float *m = c->P, *den = c->P + L;        /* P is free in the forward pass */
-    double largest = (double)S[r->size - 1]; /* of i_s - b_s so far, and of what came in */
+static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
+    int L = c->L;
+    float *m = c->P.p, *den = m + L; /* P is free in the forward pass */
+    double largest = *S.m;           /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
         largest = c->bi[t] > largest ? c->bi[t] : largest;
-        m[t] = (float)(c->b[t] + largest);
+        m[t] = c->b[t] + largest;
     }
-    weights_and_scores(r, c, m, 1);
+    weights_and_scores(c, xl_rows(m, L, 1));
     for (int t = 0; t < L; t++) {
         den[t] = 0;
         for (int s = 0; s <= t; s++)
-            den[t] += c->S[t * L + s];
+            den[t] += xl_row(c->S, t)[s];
     }
-    xl_gemm(0, 0, L, dv, L, 1, c->S, (size_t)L, c->v, r->v.ld, 0, c->h, r->h.ld);
-    if (!is_zero(S, r->size - 1)) /* most sequences begin so, many are one chunk */
-        forward_incoming(r, c, S, m, den);
+    xl_product(c->h, c->S, c->in.v, 1, 0);
+    if (!is_zero(S.C.p, a->size - 1)) /* most sequences begin so, many are one chunk */
+        forward_incoming(c, S, m, den);
     for (int t = 0; t < L; t++) {
-        float bound = vec_exp(-m[t]), size = fabsf(den[t]), N = (size > bound ? size : bound) + r->d.eps;
-        float *h = c->h + (size_t)t * r->h.ld;
-        for (int e = 0; e < dv; e++)
+        float N = normaliser(a, den[t], m[t]), *h = xl_row(c->h, t);
+        for (int e = 0; e < c->dv; e++)
             h[e] /= N;
-        if (r->m) {
-            r->m[c->gate + (size_t)(t * r->d.H)] = m[t];
-            r->den[c->gate + (size_t)(t * r->d.H)] = den[t];
-        }
+        keep_on_tape(a, c->n + t, c->head, m[t], den[t]);
     }
     if (go_on)
-        advance_state(r, c, S, m[L - 1]);
+        advance_state(c, S, m[L - 1]);
 }
 
-/* A chunk of one token, as in generation: the state is read and written once. */
-static void forward_token(const run *r, chunk *c, float *S) {
-    int dk = c->dk, dv = c->dv;
-    float *n = S + (size_t)dk * (size_t)dv, *h = c->h, den = 0;
-    double m_in = (double)n[dk], largest = m_in > c->bi[0] ? m_in : c->bi[0];
-    float m = (float)(c->b[0] + largest), decay = vec_exp((float)(c->b[0] + m_in - (double)m));
-    float in = vec_exp((float)(c->b[0] + c->bi[0] - (double)m)) / sqrtf((float)dk);
-    memset(h, 0, (size_t)dv * sizeof *h);
-    for (int a = 0; a < dk; a++) {
-        float *C = S + (size_t)a * (size_t)dv, k = in * c->k[a], q = c->q[a];
-        const float *v = c->v;
-        n[a] = decay * n[a] + k;
-        den += q * n[a];
+/* A chunk of one token, row n, as in generation: the state is read and written once, and nothing else is. */
+static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
+    int dk = a->d.dk, dv = a->d.dv;
+    const float *q = xl_row(a->in.q, n) + head * dk, *k = xl_row(a->in.k, n) + head * dk;
+    const float *v = xl_row(a->in.v, n) + head * dv;
+    double b = xl_mlstm_clamp(vec_log_sigmoid(xl_row(a->gates.f, n)[head]));
+    double bi = xl_mlstm_clamp(xl_row(a->gates.i, n)[head]) - b, m_in = *S.m;
+    float m = b + (m_in > bi ? m_in : bi), decay = vec_exp(b + m_in - m);
+    float in = vec_exp(b + bi - m) / sqrtf(dk), den = 0, *h = xl_row(a->h, n) + head * dv;
+    memset(h, 0, dv * sizeof *h);
+    for (int i = 0; i < dk; i++) {
+        float *C = xl_row(S.C, i), key = in * k[i], query = q[i];
+        S.n[i] = decay * S.n[i] + key;
+        den += query * S.n[i];
 #pragma omp simd
         for (int e = 0; e < dv; e++) {
-            C[e] = decay * C[e] + k * v[e];
-            h[e] += q * C[e];
+            C[e] = decay * C[e] + key * v[e];
+            h[e] += query * C[e];
         }
     }
-    float bound = vec_exp(-m), size = fabsf(den), N = (size > bound ? size : bound) + r->d.eps;
-    scaled_row(h, 1 / N, h, dv);
-    n[dk] = m;
-    if (r->m) {
-        r->m[c->gate] = m;
-        r->den[c->gate] = den;
-    }
+    scaled_row(h, 1 / normaliser(a, den, m), h, dv);
+    *S.m = m;
+    keep_on_tape(a, n, head, m, den);
 }
 
-static void clear_padding(xl_view v, const run *r, int b, int head, int width) {
-    for (int t = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; t < r->seq.T; t++) {
-        float *p = v.p + ((size_t)b * (size_t)r->seq.T + (size_t)t) * v.ld + (size_t)(head * width);
-        for (int e = 0; e < width; e++)
-            p[e] = 0;
-    }
-}
-
-static float *border(const run *r, int b, int head, int start) {
-    return r->borders + ((size_t)(b * r->d.H + head) * r->chunks + (size_t)(start / r->d.L)) * r->size;
+static void start_sequence(const call *a, head_state S) {
+    memset(S.C.p, 0, a->size * sizeof(float));
+    *S.m = xl_mlstm_start(a->d, a->state);
 }
 
 static void forward_head(void *context, int index, int thread) {
-    const run *r = context;
-    int b = index / r->d.H, head = index % r->d.H, start = 0, end = 0, fresh = 0;
-    int length = r->seq.lengths ? r->seq.lengths[b] : r->seq.T;
-    chunk c = carve(r, thread);
-    size_t at = (size_t)b * r->state.stride + (size_t)head * r->size;
-    float *S = c.G;   /* as large as C and n; m follows */
-    if (r->state.out) /* long states are worked on where they lie */
-        S = r->state.out + at;
-    if (r->state.in && r->state.in != r->state.out)
-        memcpy(S, r->state.in + at, r->size * sizeof *S);
-    if (!r->state.in) {
-        memset(S, 0, r->size * sizeof *S);
-        S[r->size - 1] = r->m0;
-    }
-    while (xl_next_piece(r->seq, b, r->d.L, &start, &end, &fresh)) {
-        if (fresh) {
-            memset(S, 0, r->size * sizeof *S);
-            S[r->size - 1] = r->m0;
+    const call *a = context;
+    int b = index / a->d.H, head = index % a->d.H, start = 0, end = 0, fresh = 0;
+    chunk c;
+    const float *in = xl_state_in(a->state, b);
+    float *out = xl_state_out(a->state, b); /* long states are worked on where they lie */
+    head_state S = state_at(a->d, out ? out + head * a->size : scratch_of(a, thread));
+    if (!in)
+        start_sequence(a, S);
+    else if (in != out)
+        memcpy(S.C.p, in + head * a->size, a->size * sizeof(float));
+    while (xl_next_piece(a->seq, b, a->d.L, &start, &end, &fresh)) {
+        if (fresh)
+            start_sequence(a, S);
+        if (a->tape.borders && start % a->d.L == 0)
+            memcpy(border(a, b, head, start).C.p, S.C.p, a->size * sizeof(float));
+        if (end - start == 1) {
+            forward_token(a, S, head, xl_token(a->seq, b, start));
+            continue;
         }
-        if (r->borders && start % r->d.L == 0)
-            memcpy(border(r, b, head, start), S, r->size * sizeof *S);
-        open_chunk(r, &c, b, head, start, end);
-        if (c.L == 1)
-            forward_token(r, &c, S);
-        else
-            forward_chunk(r, &c, S, r->state.out || end < length);
+        layout(a, &c, thread);
+        open_chunk(a, &c, b, head, start, end);
+        forward_chunk(a, &c, S, out || end < xl_length(a->seq, b));
     }
-    clear_padding(r->h, r, b, head, r->d.dv);
-    for (int t = end; t < r->seq.T && r->m; t++) {
-        size_t gate = ((size_t)b * (size_t)r->seq.T + (size_t)t) * (size_t)r->d.H + (size_t)head;
-        r->m[gate] = r->den[gate] = 0;
+    xl_clear_columns(a->h, a->seq, b, end, head * a->d.dv, a->d.dv);
+    if (a->tape.m) {
+        xl_clear_columns(tape_rows(a, a->tape.m), a->seq, b, end, head, 1);
+        xl_clear_columns(tape_rows(a, a->tape.den), a->seq, b, end, head, 1);
     }
 }
 
-static run make_run(xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
-    return (run){.d = d,
-                 .seq = seq,
-                 .state = state,
-                 .scratch = scratch,
-                 .per_thread = xl_mlstm_scratch(d, seq) / (size_t)xl_threads(),
-                 .size = xl_mlstm_state(d),
-                 .chunks = (size_t)((seq.T + d.L - 1) / d.L),
-                 .m0 = xl_mlstm_start(d, state)};
+static void each_head(call *a, xl_task *task) {
+    a->size = xl_mlstm_state(a->d);
+    a->chunks = (a->seq.T + a->d.L - 1) / a->d.L;
+    xl_parallel(a->seq.B * a->d.H, task, a);
 }
 
-static void mlstm(xl_view h, float *m, float *den, float *borders, xl_view q, xl_view k, xl_view v, xl_view i,
-                  xl_view f, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
-    run r = make_run(d, seq, state, scratch);
-    r.h = h, r.q = q, r.k = k, r.v = v, r.i = i, r.f = f;
-    r.m = m, r.den = den, r.borders = borders;
-    xl_parallel(seq.B * d.H, forward_head, &r);
+static void mlstm(xl_view h, xl_mlstm_tape tape, xl_qkv in, xl_gates gates, xl_mlstm d, xl_seq seq,
+                  xl_state state, float *scratch) {
+    call a = {.h = h,
+              .tape = tape,
+              .in = in,
+              .gates = gates,
+              .d = d,
+              .seq = seq,
+              .state = state,
+              .scratch = scratch};
+    each_head(&a, forward_head);
 }
 
-/* ---- backward
- * -------------------------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
-/* What the state before the chunk weighs at token t. */
-static float weight_of_past(const run *r, const chunk *c, int t, float m_in) {
-    return vec_exp((float)(c->b[t] + (double)m_in - (double)r->m[c->gate + (size_t)(t * r->d.H)]));
+static float past_at(const chunk *c, int t, float m_in) {
+    return weight_of_past(c, t, m_in, *xl_row(c->m, t));
 }
 
-/* The gradient of the sums u, du = dh / N, into y; its products with the values into P, with C into dq. */
-static void gradients_of_sums(const run *r, chunk *c, int head, const float *S, float *dq) {
-    int L = c->L, K = c->dk, V = c->dv;
-    for (int t = 0; t < L; t++) {
-        size_t gate = c->gate + (size_t)(t * r->d.H);
-        float bound = vec_exp(-r->m[gate]), size = fabsf(r->den[gate]);
-        float N = (size > bound ? size : bound) + r->d.eps;
-        scaled_row(c->y + t * V, 1 / N, r->dh.p + (c->n0 + (size_t)t) * r->dh.ld + (size_t)(head * V), V);
+/* The gradient of the sums u, du = dh / N. */
+static xl_view gradients_of_sums(const call *a, chunk *c) {
+    xl_view du = xl_rows(c->y, c->L, c->dv);
+    for (int t = 0; t < c->L; t++) {
+        float N = normaliser(a, *xl_row(c->den, t), *xl_row(c->m, t));
+        scaled_row(xl_row(du, t), 1 / N, xl_row(c->dh, t), c->dv);
     }
-    xl_gemm(0, 1, L, L, V, 1, c->y, (size_t)V, c->v, r->v.ld, 0, c->P, (size_t)L);
-    if (!S)
-        return;
-    xl_gemm(0, 1, L, K, V, 1, c->y, (size_t)V, S, (size_t)V, 0, dq, r->dq.ld);
-    for (int t = 0; t < L; t++)
-        scaled_row(dq + (size_t)t * r->dq.ld, weight_of_past(r, c, t, S[r->size - 1]),
-                   dq + (size_t)t * r->dq.ld, K);
+    return du;
+}
+
+/* Through the memory before the chunk: dq is written. */
+static void backward_past_memory(chunk *c, head_state S, xl_view du) {
+    xl_product_right(c->din.q, du, S.C, 1, 0);
+    for (int t = 0; t < c->L; t++) {
+        float *dq = xl_row(c->din.q, t);
+        scaled_row(dq, past_at(c, t, *S.m), dq, c->dk);
+    }
 }
 
 /* sums[0] += a . n, sums[1] += a . d */
@@ -298,70 +366,67 @@ static void two_dots(double sums[2], const float *a, const float *n, const float
     double x = 0, y = 0;
 #pragma omp simd reduction(+ : x, y)
     for (int i = 0; i < count; i++) {
-        x += (double)a[i] * (double)n[i];
-        y += (double)a[i] * (double)d[i];
+        x += (double)a[i] * n[i];
+        y += (double)a[i] * d[i];
     }
     sums[0] += x;
     sums[1] += y;
 }
 
-/* g [L], the gradient of den, and of_m [L], of the stabiliser through eps. g is minus what u's gradient along
- * u itself is, so the two cancel: where a token sees hardly more than itself, all but some eps. Therefore g
- * is summed from the very numbers that it will meet, in double, and not taken from h. */
-static void gradients_of_normalisers(const run *r, chunk *c, const float *S, const float *dq) {
+/* d_den, and d_m, which is there through eps. d_den is minus what u's gradient along u itself is, so the two
+ * cancel: where a token sees hardly more than itself, all but some eps. Therefore it is summed from the very
+ * numbers that it will meet, in double, and not taken from h. S.m NULL: nothing came in. */
+static void gradients_of_normalisers(const call *a, chunk *c, head_state S) {
     for (int t = 0; t < c->L; t++) {
-        size_t gate = c->gate + (size_t)(t * r->d.H);
-        const float *P = c->P + t * c->L, *scores = c->S + t * c->L, *q = c->q + (size_t)t * r->q.ld;
-        double den = 0, along = 0, past[2] = {0, 0}, bound = (double)vec_exp(-r->m[gate]);
+        const float *P = xl_row(c->P, t), *scores = xl_row(c->S, t);
+        double den = 0, along = 0, past[2] = {0, 0}, bound = vec_exp(-*xl_row(c->m, t));
 #pragma omp simd reduction(+ : den, along)
         for (int s = 0; s <= t; s++) {
-            den += (double)scores[s];
-            along += (double)scores[s] * (double)P[s];
+            den += scores[s];
+            along += (double)scores[s] * P[s];
         }
-        if (S) {
-            two_dots(past, q, S + (size_t)c->dk * (size_t)c->dv, dq + (size_t)t * r->dq.ld, c->dk);
-            den += (double)weight_of_past(r, c, t, S[r->size - 1]) * past[0];
+        if (S.m) {
+            two_dots(past, xl_row(c->in.q, t), S.n, xl_row(c->din.q, t), c->dk);
+            den += past_at(c, t, *S.m) * past[0];
             along += past[1];
         }
-        double size = fabs(den), N = (size > bound ? size : bound) + (double)r->d.eps;
-        c->of_m[t] = (float)(-along / N * (double)r->d.eps);
-        c->g[t] = fabsf(r->den[gate]) > (float)bound ? (den > 0 ? -along / N : along / N) : 0;
+        double size = fabs(den), N = (size > bound ? size : bound) + a->d.eps;
+        c->d_m[t] = -along / N * a->d.eps;
+        c->d_den[t] = fabsf(*xl_row(c->den, t)) > bound ? (den > 0 ? -along / N : along / N) : 0;
     }
 }
 
 /* Pairs inside the chunk: dk, dv are written; to dq, where `add`, what came through the state is there
  * already. */
-static void backward_pairs(const run *r, chunk *c, float *dq, float *dk, float *dv, int add) {
-    int L = c->L;
-    float scale = 1 / sqrtf((float)c->dk);
-    for (int t = 0; t < L; t++)
-        for (int s = 0; s < L; s++)
-            c->P[t * L + s] = c->W[t * L + s] * (float)((double)c->P[t * L + s] + c->g[t]) * scale;
-    xl_gemm(0, 0, L, c->dk, L, 1, c->P, (size_t)L, c->k, r->k.ld, add ? 1 : 0, dq, r->dq.ld);
-    xl_gemm(1, 0, L, c->dk, L, 1, c->P, (size_t)L, c->q, r->q.ld, 0, dk, r->dk.ld);
-    xl_gemm(1, 0, L, c->dv, L, 1, c->S, (size_t)L, c->y, (size_t)c->dv, 0, dv, r->dv.ld);
+static void backward_pairs(chunk *c, xl_view du, int add) {
+    float scale = key_scale(c);
+    for (int t = 0; t < c->L; t++) {
+        float *P = xl_row(c->P, t), *W = xl_row(c->W, t);
+        for (int s = 0; s < c->L; s++)
+            P[s] = W[s] * (float)(P[s] + c->d_den[t]) * scale;
+    }
+    xl_product(c->din.q, c->P, c->in.k, 1, add ? 1 : 0);
+    xl_product_left(c->din.k, c->P, c->in.q, 1, 0);
+    xl_product_left(c->din.v, c->S, du, 1, 0);
 }
 
 /* Through the normaliser of the state before the chunk: adds to dq. */
-static void backward_past_normaliser(const run *r, const chunk *c, const float *S, float *dq) {
-    const float *n = S + (size_t)c->dk * (size_t)c->dv;
+static void backward_past_normaliser(chunk *c, head_state S) {
     for (int t = 0; t < c->L; t++)
-        axpy(dq + (size_t)t * r->dq.ld, weight_of_past(r, c, t, n[c->dk]) * (float)c->g[t], n, c->dk);
+        vec_axpy(xl_row(c->din.q, t), past_at(c, t, *S.m) * (float)c->d_den[t], S.n, c->dk);
 }
 
 /* Adds to the gradient of the state before the chunk. */
-static void backward_incoming(const run *r, chunk *c, float m_in) {
-    int L = c->L, dk = c->dk, dv = c->dv;
-    float *next_n = c->next + (size_t)dk * (size_t)dv;
-    for (int t = 0; t < L; t++) {
-        float a = weight_of_past(r, c, t, m_in);
-        scaled_row(c->y + t * dv, a, c->y + t * dv, dv);
-        axpy(next_n, a * (float)c->g[t], c->q + (size_t)t * r->q.ld, dk);
+static void backward_incoming(chunk *c, float m_in, xl_view du) {
+    for (int t = 0; t < c->L; t++) {
+        float past = past_at(c, t, m_in), *d = xl_row(du, t);
+        scaled_row(d, past, d, c->dv);
+        vec_axpy(c->before.n, past * (float)c->d_den[t], xl_row(c->in.q, t), c->dk);
     }
-    xl_gemm(1, 0, dk, dv, L, 1, c->q, r->q.ld, c->y, (size_t)dv, 1, c->next, (size_t)dv);
+    xl_product_left(c->before.C, c->in.q, du, 1, 1);
 }
 
-/* next = decay G; returns G . S, both [n]. */
+/* next = decay G; returns G . S, all [n]. */
 static float decayed(float *next, float decay, const float *G, const float *S, int n) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -372,105 +437,124 @@ static float decayed(float *next, float decay, const float *G, const float *S, i
     return sum;
 }
 
-/* Through the state after the chunk, whose gradient is G: adds to dk, dv; begins the gradient of the state
+/* Through the state S after the chunk, whose gradient is G: adds to dk, dv; begins the gradient of the state
  * before. Returns what belongs to the last cumulative log f. */
-static float backward_outgoing(const run *r, chunk *c, float m_in, const float *S_out, float *dk, float *dv) {
-    int L = c->L, K = c->dk, V = c->dv;
-    const float *G_n = c->G + (size_t)K * (size_t)V;
-    double last = c->b[L - 1] - (double)S_out[r->size - 1];
-    float scale = 1 / sqrtf((float)K);
+static float backward_outgoing(chunk *c, head_state S, float m_in) {
+    int L = c->L, dk = c->dk, dv = c->dv;
+    xl_view values = xl_rows(c->x, L, dv), keys = xl_rows(c->x, L, dk); /* weighted, one after the other */
+    double last = c->b[L - 1] - *S.m;
+    float scale = key_scale(c);
     for (int s = 0; s < L; s++) {
-        float w = scale * vec_exp((float)(last + c->bi[s]));
-        scaled_row(c->x + s * V, w, c->v + (size_t)s * r->v.ld, V);
-        axpy(dk + (size_t)s * r->dk.ld, w, G_n, K);
+        float w = scale * vec_exp(last + c->bi[s]);
+        scaled_row(xl_row(values, s), w, xl_row(c->in.v, s), dv);
+        vec_axpy(xl_row(c->din.k, s), w, c->G.n, dk);
     }
-    xl_gemm(0, 1, L, K, V, 1, c->x, (size_t)V, c->G, (size_t)V, 1, dk, r->dk.ld);
+    xl_product_right(c->din.k, values, c->G.C, 1, 1);
     for (int s = 0; s < L; s++)
-        scaled_row(c->x + s * K, scale * vec_exp((float)(last + c->bi[s])), c->k + (size_t)s * r->k.ld, K);
-    xl_gemm(0, 0, L, V, K, 1, c->x, (size_t)K, c->G, (size_t)V, 1, dv, r->dv.ld);
-    float decay = vec_exp((float)(last + (double)m_in)), sum = 0;
-    for (int a = 0; a < K; a++) {
-        size_t at = (size_t)a * (size_t)V;
-        sum += decayed(c->next + at, decay, c->G + at, S_out + at, V);
-    }
-    size_t n = (size_t)K * (size_t)V;
-    return sum + decayed(c->next + n, decay, G_n, S_out + n, K);
+        scaled_row(xl_row(keys, s), scale * vec_exp(last + c->bi[s]), xl_row(c->in.k, s), dk);
+    xl_product(c->din.v, keys, c->G.C, 1, 1);
+    float decay = vec_exp(last + m_in), sum = 0;
+    for (int i = 0; i < dk; i++)
+        sum += decayed(xl_row(c->before.C, i), decay, xl_row(c->G.C, i), xl_row(S.C, i), dv);
+    return sum + decayed(c->before.n, decay, c->G.n, S.n, dk);
 }
 
-/* di and df; returns the gradient of the stabiliser before the chunk. */
-static float backward_gates(const run *r, chunk *c, int head, float at_end, float dm, float m_in,
-                            const float *dq, const float *dk) {
-    float dlogf = at_end;
+/* di and df; dlogf is what came to the last cumulative log f from later chunks. m is the larger of two
+ * numbers, and its gradient goes to that one: on to the token before, or to i, where it ends. */
+static void backward_gates(chunk *c, float dlogf, float m_in) {
+    float dm = c->d_m_after;
     for (int t = c->L - 1; t >= 0; t--) {
-        size_t n = c->n0 + (size_t)t;
-        float i = xl_mlstm_held(gate_of(r->i, n, head)), f = gate_of(r->f, n, head), extra = 0;
-        float before = t > 0 ? r->m[c->gate + (size_t)((t - 1) * r->d.H)] : m_in;
-        float along = dot(c->k + (size_t)t * r->k.ld, dk + (size_t)t * r->dk.ld, c->dk);
-        dlogf += dot(c->q + (size_t)t * r->q.ld, dq + (size_t)t * r->dq.ld, c->dk) - along;
-        dm += c->of_m[t];
-        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + (double)before >= (double)i;
-        if (from_before)
-            extra = dm;
-        r->di.p[n * r->di.ld + (size_t)head] = along + (from_before ? 0 : dm);
-        r->df.p[n * r->df.ld + (size_t)head] = (dlogf + extra) * vec_sigmoid(-f);
+        float i = xl_mlstm_clamp(*xl_row(c->gates.i, t)), f = *xl_row(c->gates.f, t);
+        float m_before = t > 0 ? *xl_row(c->m, t - 1) : m_in;
+        float along = vec_dot(xl_row(c->in.k, t), xl_row(c->din.k, t), c->dk);
+        dlogf += vec_dot(xl_row(c->in.q, t), xl_row(c->din.q, t), c->dk) - along;
+        dm += c->d_m[t];
+        int from_before = c->b[t] - (t ? c->b[t - 1] : 0) + m_before >= i;
+        *xl_row(c->dgates.i, t) = along + (from_before ? 0 : dm);
+        *xl_row(c->dgates.f, t) = (dlogf + (from_before ? dm : 0)) * vec_sigmoid(-f);
         dm = from_before ? dm : 0;
     }
-    return dm;
+    c->d_m_after = dm;
+}
+
+/* S: the state before the chunk, m_in its stabiliser; S.m NULL: zero. S_after: only read where has_G. */
+static void backward_chunk(const call *a, chunk *c, head_state S, float m_in, head_state S_after, int first) {
+    float dlogf = 0;
+    xl_view du = gradients_of_sums(a, c);
+    weights_and_scores(c, c->m);
+    xl_product_right(c->P, du, c->in.v, 1, 0);
+    if (S.m)
+        backward_past_memory(c, S, du);
+    gradients_of_normalisers(a, c, S);
+    backward_pairs(c, du, S.m != NULL);
+    if (c->has_G)
+        dlogf = backward_outgoing(c, S_after, m_in);
+    else
+        memset(c->before.C.p, 0, (a->size - 1) * sizeof(float));
+    if (S.m)
+        backward_past_normaliser(c, S);
+    if (S.m && !first)
+        backward_incoming(c, m_in, du);
+    backward_gates(c, dlogf, m_in);
+}
+
+/* The next chunk is the one before; across the beginning of a sequence nothing goes back. */
+static void step_back(chunk *c, int fresh) {
+    head_state done = c->G;
+    c->G = c->before;
+    c->before = done;
+    c->has_G = !fresh;
+    c->d_m_after = fresh ? 0 : c->d_m_after;
+}
+
+static void clear_padding_bwd(const call *a, int b, int head) {
+    int end = xl_length(a->seq, b), dk = a->d.dk, dv = a->d.dv;
+    xl_clear_columns(a->din.q, a->seq, b, end, head * dk, dk);
+    xl_clear_columns(a->din.k, a->seq, b, end, head * dk, dk);
+    xl_clear_columns(a->din.v, a->seq, b, end, head * dv, dv);
+    xl_clear_columns(a->dgates.i, a->seq, b, end, head, 1);
+    xl_clear_columns(a->dgates.f, a->seq, b, end, head, 1);
 }
 
 static void backward_head(void *context, int index, int thread) {
-    const run *r = context;
-    int b = index / r->d.H, head = index % r->d.H, fresh, start, has_G = 0;
-    chunk c = carve(r, thread);
-    size_t wide = (size_t)c.dk * (size_t)(c.dv + 1);
-    float dm = 0;
-    for (int end = r->seq.lengths ? r->seq.lengths[b] : r->seq.T; end > 0; end = start) {
-        start = xl_piece_start(r->seq, b, r->d.L, end, &fresh);
-        open_chunk(r, &c, b, head, start, end);
-        float *dq = r->dq.p + c.n0 * r->dq.ld + (size_t)(head * c.dk),
-              *dk = r->dk.p + c.n0 * r->dk.ld + (size_t)(head * c.dk);
-        float *dv = r->dv.p + c.n0 * r->dv.ld + (size_t)(head * c.dv);
-        const float *S = fresh || start % r->d.L ? NULL : border(r, b, head, start);
-        float m_in = S ? S[r->size - 1] : r->m0, at_end = 0;
-        if (start == 0 && S && is_zero(S, r->size - 1)) /* later ones need a gradient even so */
-            S = NULL;
-        weights_and_scores(r, &c, r->m + c.gate, (size_t)r->d.H);
-        gradients_of_sums(r, &c, head, S, dq);
-        gradients_of_normalisers(r, &c, S, dq);
-        backward_pairs(r, &c, dq, dk, dv, S != NULL);
-        if (has_G)
-            at_end = backward_outgoing(r, &c, m_in, border(r, b, head, end), dk, dv);
-        else
-            memset(c.next, 0, wide * sizeof *c.next);
-        if (S)
-            backward_past_normaliser(r, &c, S, dq);
-        if (S && start > 0)
-            backward_incoming(r, &c, m_in);
-        dm = backward_gates(r, &c, head, at_end, dm, m_in, dq, dk);
-        float *done = c.G;
-        c.G = c.next;
-        c.next = done;
-        has_G = !fresh;
-        dm = fresh ? 0 : dm;
+    const call *a = context;
+    int b = index / a->d.H, head = index % a->d.H, fresh, start;
+    chunk c = {.has_G = 0};
+    layout(a, &c, thread);
+    for (int end = xl_length(a->seq, b); end > 0; end = start) {
+        start = xl_piece_start(a->seq, b, a->d.L, end, &fresh);
+        open_chunk(a, &c, b, head, start, end);
+        open_chunk_bwd(a, &c);
+        head_state S = {0}, S_after = c.has_G ? border(a, b, head, end) : S;
+        if (!fresh && start % a->d.L == 0)
+            S = border(a, b, head, start);
+        float m_in = S.m ? *S.m : xl_mlstm_start(a->d, a->state);
+        if (start == 0 && S.m && is_zero(S.C.p, a->size - 1)) /* later ones need a gradient even so */
+            S = (head_state){0};
+        backward_chunk(a, &c, S, m_in, S_after, start == 0);
+        step_back(&c, fresh);
     }
-    clear_padding(r->dq, r, b, head, c.dk);
-    clear_padding(r->dk, r, b, head, c.dk);
-    clear_padding(r->dv, r, b, head, c.dv);
-    clear_padding(r->di, r, b, head, 1);
-    clear_padding(r->df, r, b, head, 1);
+    clear_padding_bwd(a, b, head);
 }
 
-static void mlstm_bwd(xl_view dq, xl_view dk, xl_view dv, xl_view di, xl_view df, xl_view dh, xl_view h,
-                      const float *m, const float *den, const float *borders, xl_view q, xl_view k, xl_view v,
-                      xl_view i, xl_view f, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
-    run r = make_run(d, seq, state, scratch);
-    r.h = h, r.q = q, r.k = k, r.v = v, r.i = i, r.f = f;
-    r.m = (float *)(uintptr_t)m, r.den = (float *)(uintptr_t)den, r.borders = (float *)(uintptr_t)borders;
-    r.dq = dq, r.dk = dk, r.dv = dv, r.di = di, r.df = df, r.dh = dh;
-    xl_parallel(seq.B * d.H, backward_head, &r);
+static void mlstm_bwd(xl_qkv din, xl_gates dgates, xl_view dh, xl_view h, xl_mlstm_tape tape, xl_qkv in,
+                      xl_gates gates, xl_mlstm d, xl_seq seq, xl_state state, float *scratch) {
+    call a = {.h = h,
+              .dh = dh,
+              .tape = tape,
+              .in = in,
+              .din = din,
+              .gates = gates,
+              .dgates = dgates,
+              .d = d,
+              .seq = seq,
+              .state = state,
+              .scratch = scratch};
+    each_head(&a, backward_head);
 }
 
 void XL_ISA_NAME(xl_install_mlstm)(xl_ops *t) {
     t->mlstm = mlstm;
     t->mlstm_bwd = mlstm_bwd;
+    t->mlstm_scratch = mlstm_scratch;
 }

@@ -124,10 +124,9 @@ static void embed_dw_columns(const void *job, ptrdiff_t from, ptrdiff_t to) {
     for (ptrdiff_t n = 0; n < j->dy.rows; n++) {
         if (j->tokens[n] < 0)
             continue;
-        float *dE = j->dE + (ptrdiff_t)j->tokens[n] * j->dy.cols;
-        const float *dy = xl_row(j->dy, n);
-#pragma omp simd
-        for (ptrdiff_t i = from; i < to; i++)
+        float *dE = j->dE + (ptrdiff_t)j->tokens[n] * j->dy.cols + from;
+        const float *dy = xl_row(j->dy, n) + from;
+        for (ptrdiff_t i = 0; i < to - from; i++)
             dE[i] += dy[i];
     }
 }

@@ -62,7 +62,9 @@ static void adamw_numbers(const void *job, ptrdiff_t from, ptrdiff_t to) {
     xl_update s = j->s;
     xl_now now = *j->now;
     float *w = j->w, *m = j->m, *v = j->v;
-    for (ptrdiff_t i = from; i < (now.go ? to : from); i++) {
+    if (!now.go)
+        return;
+    for (ptrdiff_t i = from; i < to; i++) {
         float g = j->g[i] * now.scale;
         m[i] = s.b1 * m[i] + (1 - s.b1) * g;
         v[i] = s.b2 * v[i] + (1 - s.b2) * g * g;
