@@ -55,7 +55,11 @@ static void change(xlstm_config *c, int field, int how) {
     }
 }
 
+/* A flag is 0 or not. */
 static int same(const xlstm_config *a, const xlstm_config *b) {
+#define XLSTM_FLAG(name, initial, read_by)                                                                   \
+    if (!a->name != !b->name)                                                                                \
+        return 0;
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
     if (a->name != b->name)                                                                                  \
         return 0;
@@ -157,6 +161,29 @@ static void test_fields_of_layers(void **state) {
     }
 }
 
+/* ---- as JSON ---- */
+
+/* Every field of every kind, there and back; the type of matrices is no matter of the text. */
+static void test_json(void **state) {
+    (void)state;
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int field = 0; field < XL_FIELDS; field++)
+            for (int how = 0; how < CHANGES && field != XL_FIELD_weights; how++) {
+                xlstm_config c = config_of(kind, how % 2), back;
+                char text[4096];
+                size_t bytes;
+                change(&c, field, how);
+                if (xlstm_config_check(&c) != XLSTM_OK)
+                    continue;
+                assert_int_equal(xlstm_config_to_json(&c, text, sizeof text, &bytes), XLSTM_OK);
+                assert_int_equal(strlen(text) + 1, bytes);
+                assert_int_equal(xlstm_config_from_json(text, &back), XLSTM_OK);
+                if (!same(&c, &back))
+                    fail_msg("%s, %s (change %d): %s is another configuration",
+                             xlstm_block_kind_name((xlstm_block_kind)kind), name_of(field), how, text);
+            }
+}
+
 /* ---- recipes ---- */
 
 /* Never all rows in silence where a recipe wants some. */
@@ -213,9 +240,9 @@ static void test_bounds_of_floats(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_normal_forms),     cmocka_unit_test(test_fields_of_layers),
-        cmocka_unit_test(test_rows_are_refused), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_bounds_of_floats),
+        cmocka_unit_test(test_normal_forms), cmocka_unit_test(test_fields_of_layers),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_rows_are_refused),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_bounds_of_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
