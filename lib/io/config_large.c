@@ -1,6 +1,6 @@
 /* The package's xLSTMLargeConfig and Hugging Face's config.json with model_type "xlstm". */
 #include "io/config_json.h"
-#include "layer/layer.h"
+#include "model/module.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -273,13 +273,20 @@ xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *whe
 
 /* ---- writing ---- */
 
+/* What the format has; a field that is new in the library is not in it. */
+#define SAYS(name) XL_READS(name)
+static const uint64_t said = SAYS(vocab_size) | SAYS(embedding_dim) | SAYS(num_blocks) | SAYS(num_heads) |
+                             SAYS(tie_weights) | SAYS(final_norm) | SAYS(bias) | SAYS(weights) |
+                             SAYS(norm_eps) | SAYS(mlstm_eps) | SAYS(ffn_proj_factor) | SAYS(ffn_round_up) |
+                             SAYS(ffn_inner) | SAYS(qk_dim_factor) | SAYS(v_dim_factor) |
+                             SAYS(gate_soft_cap) | SAYS(output_logit_soft_cap);
+
 int xl_large_fits(const xlstm_config *c) {
     int hf = c->file_spelling & XLSTM_SPELL_HF;
     for (int i = 0; i < c->num_blocks; i++)
         if (c->block_kind[i] != XLSTM_MLSTM_LARGE)
             return 0;
-    return c->vocab_size > 0 && c->dropout <= 0 && !c->decay_embedding && !c->embedding_dropout &&
-           (hf ? c->final_norm : !c->tie_weights);
+    return c->vocab_size > 0 && (hf ? c->final_norm : !c->tie_weights) && xl_config_says_all(c, said);
 }
 
 static double write_factor(float factor, int dim) {

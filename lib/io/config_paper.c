@@ -312,11 +312,23 @@ static int is_stack(const xlstm_config *c) {
            c->output_dim == c->embedding_dim && !c->embedding_dropout;
 }
 
+/* What the format has; a field that is new in the library is not in it. */
+#define SAYS(name) XL_READS(name)
+static const uint64_t said =
+    SAYS(vocab_size) | SAYS(input_dim) | SAYS(output_dim) | SAYS(embedding_dim) | SAYS(num_blocks) |
+    SAYS(num_heads) | SAYS(context_length) | SAYS(tie_weights) | SAYS(final_norm) | SAYS(bias) |
+    SAYS(decay_embedding) | SAYS(dropout) | SAYS(embedding_dropout) | SAYS(weights) | SAYS(mlstm_heads) |
+    SAYS(mlstm_proj_factor) | SAYS(mlstm_inner) | SAYS(mlstm_conv) | SAYS(mlstm_qkv_blocksize) |
+    SAYS(slstm_heads) | SAYS(slstm_conv) | SAYS(slstm_lstm) | SAYS(slstm_recurrent_cut) |
+    SAYS(slstm_group_norm_weight) | SAYS(slstm_forward_clip) | SAYS(slstm_recurrent_clip) | SAYS(ffn) |
+    SAYS(ffn_proj_factor) | SAYS(ffn_round_up) | SAYS(ffn_inner) | SAYS(ffn_act) | SAYS(ffn_bias) |
+    SAYS(ffn_dropout);
+
 int xl_paper_fits(const xlstm_config *c) {
     for (int i = 0; i < c->num_blocks; i++)
         if (c->block_kind[i] != XLSTM_MLSTM && c->block_kind[i] != XLSTM_SLSTM)
             return 0;
-    if (c->norm_eps > 0 || c->output_logit_soft_cap > 0 || c->mlstm_eps > 0)
+    if (c->norm_eps > 0 || c->output_logit_soft_cap > 0 || c->mlstm_eps > 0 || !xl_config_says_all(c, said))
         return 0;
     int cut = c->slstm_recurrent_cut || c->slstm_recurrent_clip > 0;
     if (cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
