@@ -283,10 +283,45 @@ static int same_text(const json_t *here, const json_t *there, const char *path, 
     return same;
 }
 
+/* Until models were described by their whole configuration, six fields had other names, and others were not
+ * there: those are taken to be as they are now. */
+static int is_older(const json_t *model) {
+    return json_object_get(model, "tied_embedding") != NULL;
+}
+
+static json_t *renewed(const json_t *older, const json_t *model) {
+    static const char *const names[][2] = {
+        {"heads", "num_heads"}, {"tied_embedding", "tie_weights"}, {"embedding_decays", "decay_embedding"}};
+    static const char *const biases[] = {"powerlaw_blockdependent", "small_init", "standard", "zeros"};
+    json_t *m = json_copy((json_t *)(uintptr_t)older);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_object_set(m, names[i][1], json_object_get(m, names[i][0]));
+        json_object_del(m, names[i][0]);
+    }
+    json_object_set_new(m, "slstm_recurrent_uniform",
+                        json_boolean(!strcmp(result_text(m, "slstm_recurrent_init"), "uniform")));
+    json_object_del(m, "slstm_recurrent_init");
+    json_int_t bias = json_integer_value(json_object_get(m, "slstm_bias_init"));
+    json_object_set_new(m, "slstm_bias_init", json_string(biases[bias & 3]));
+    json_object_update_missing(m, (json_t *)(uintptr_t)model);
+    return m;
+}
+
+static int same_below(const json_t *here, const json_t *there, char path[128], char *says);
+
+static int same_renewed(const json_t *here, const json_t *there, char path[128], char *says) {
+    json_t *new = is_older(here) ? renewed(here, there) : renewed(there, here);
+    int same = is_older(here) ? same_below(new, there, path, says) : same_below(here, new, path, says);
+    json_decref(new);
+    return same;
+}
+
 /* @param path of what is compared; it gets longer on the way down */
 static int same_below(const json_t *here, const json_t *there, char path[128], char *says) {
     if (!json_is_object(here) || !json_is_object(there))
         return same_text(here, there, path, says);
+    if (is_older(here) != is_older(there))
+        return same_renewed(here, there, path, says);
     size_t n = strlen(path);
     const char *key;
     json_t *value, *both = json_copy((json_t *)(uintptr_t)there); /* keys of either */

@@ -84,20 +84,22 @@ static void progress_end(void) {
 
 /* ---- describing ---- */
 
+/* What has been counted, and the whole configuration; `dropout` as results have had it from the first on. */
 static json_t *describe_model(const row_model *r) {
-    const xlstm_config *c = &r->config;
-    json_t *kinds = json_array();
-    for (int i = 0; i < c->num_blocks; i++)
-        json_array_append_new(kinds, json_string(xlstm_block_kind_name((xlstm_block_kind)c->block_kind[i])));
-    return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:f, s:b, s:b, s:s, s:i, s:I, s:I, s:f}",
-                     "name", r->name, "blocks", kinds, "width", c->embedding_dim, "heads", c->num_heads,
-                     "ffn_inner", c->ffn_inner, "mlstm_inner", c->mlstm_inner, "context_length",
-                     c->context_length, "tied_embedding", c->tie_weights, "embedding_decays",
-                     c->decay_embedding, "dropout", (double)c->dropout, "embedding_dropout",
-                     c->embedding_dropout, "carries_state", r->carries, "slstm_recurrent_init",
-                     c->slstm_recurrent_uniform ? "uniform" : "zeros", "slstm_bias_init",
-                     (int)c->slstm_bias_init, "core_parameters", (json_int_t)r->core, "embedding_parameters",
-                     (json_int_t)r->embedding, "core_off_target_percent", r->off_target);
+    json_t *model =
+        json_pack("{s:s, s:i, s:b, s:I, s:I, s:f}", "name", r->name, "width", r->config.embedding_dim,
+                  "carries_state", r->carries, "core_parameters", (json_int_t)r->core, "embedding_parameters",
+                  (json_int_t)r->embedding, "core_off_target_percent", r->off_target);
+    size_t bytes;
+    xlstm_config_to_json(&r->config, NULL, 0, &bytes);
+    char *text = need(bytes);
+    check(xlstm_config_to_json(&r->config, text, bytes, &bytes));
+    json_t *config = json_loads(text, 0, NULL);
+    free(text);
+    json_object_update(model, config);
+    json_decref(config);
+    json_object_set_new(model, "dropout", json_real((double)r->config.dropout));
+    return model;
 }
 
 static int64_t warmup_of(int64_t steps) {

@@ -251,9 +251,21 @@ def set_aside(path, why):
     print(f"train.py: {path} is damaged ({why}); it is kept as {aside.name} and the run is made again", file=sys.stderr)
 
 
+def renewed(older, model):
+    """A description of a model from before it was the whole configuration: what it lacks is taken to be as it is now."""
+    names = {"heads": "num_heads", "tied_embedding": "tie_weights", "embedding_decays": "decay_embedding"}
+    biases = ["powerlaw_blockdependent", "small_init", "standard", "zeros"]
+    m = {names.get(key, key): value for key, value in older.items()}
+    m["slstm_recurrent_uniform"] = m.pop("slstm_recurrent_init", "") == "uniform"
+    m["slstm_bias_init"] = biases[m.get("slstm_bias_init", 0)]
+    return {**model, **m}
+
+
 def difference(here, there, path=""):
     """Where two setups differ first, in words, numbers to nine digits: as the programs write them; None: nowhere."""
     if isinstance(here, dict) and isinstance(there, dict):
+        if "tied_embedding" in there and "tie_weights" in here:
+            there = renewed(there, here)
         found = (difference(here.get(key), there.get(key), f"{path}.{key}" if path else key) for key in {**there, **here})
         return next((text for text in found if text), None)
     numbers = all(isinstance(x, (int, float)) for x in (here, there))

@@ -52,6 +52,30 @@ static inline xlstm_status xlstm_config_load(const char *path, xlstm_config *con
  *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_CONFIG, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_config_save(const xlstm_config *config, const char *path);
 
+/** A configuration as one line of JSON in the library's own format, which has every field: to keep it with
+ *  results, to compare, to send. Not in it: `weights`, which is a choice of the one who loads.
+ *  @param config what xlstm_config_check() accepts
+ *  @param text [capacity], terminated; may be NULL if capacity is 0
+ *  @param capacity room in `text`, bytes
+ *  @param bytes receives how many it takes with the zero at its end, also when they did not fit; else 0
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT when it does not fit (call again with room for *bytes), or for NULL;
+ * XLSTM_E_CONFIG, XLSTM_E_MEMORY */
+XLSTM_API xlstm_status xlstm_config_to_json(const xlstm_config *config, char *text, size_t capacity,
+                                            size_t *bytes);
+/** As xlstm_config_from_json(), into a struct of this size: a later version of the library has more fields.
+ *  @param text as the top of this page says of config.json
+ *  @param config is overwritten
+ *  @param size its size, as the caller knows it
+ *  @return as xlstm_config_from_json() */
+XLSTM_API xlstm_status xlstm_config_from_json_sized(const char *text, xlstm_config *config, size_t size);
+/** Reads a configuration from a text in any of the formats of a config.json.
+ *  @param text as the top of this page says of config.json, terminated
+ *  @param config is overwritten
+ *  @return as xlstm_config_load() */
+static inline xlstm_status xlstm_config_from_json(const char *text, xlstm_config *config) {
+    return xlstm_config_from_json_sized(text, config, sizeof *config);
+}
+
 /** Creates a module from a directory: configuration and weights.
  *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
  *  @param directory as the top of this page says

@@ -92,70 +92,25 @@ xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *wh
         where);
 }
 
-static int only_kinds(const xlstm_config *c, unsigned a, unsigned b) {
-    for (int i = 0; i < c->num_blocks; i++)
-        if (c->block_kind[i] != a && c->block_kind[i] != b)
-            return 0;
-    return 1;
-}
-
-/* A bare stack of blocks, which has no ends of its own to describe. */
-static int is_stack(const xlstm_config *c) {
-    return (c->file_spelling & XLSTM_SPELL_STACK) && c->input_dim == c->embedding_dim &&
-           c->output_dim == c->embedding_dim && !c->embedding_dropout;
-}
-
-/* Can the official formats say all of it? */
-static int fits_paper(const xlstm_config *c) {
-    if (!only_kinds(c, XLSTM_MLSTM, XLSTM_SLSTM) || c->norm_eps > 0 || c->output_logit_soft_cap > 0 ||
-        c->mlstm_eps > 0)
-        return 0;
-    int cut = c->slstm_recurrent_cut || c->slstm_recurrent_clip > 0;
-    if (cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
-        return 0;
-    if (c->slstm_forward_clip != c->slstm_recurrent_clip)
-        return 0; /* the package has one value for both */
-    return c->vocab_size > 0 || is_stack(c);
-}
-
-static int fits_large(const xlstm_config *c) {
-    int hf = c->file_spelling & XLSTM_SPELL_HF;
-    return only_kinds(c, XLSTM_MLSTM_LARGE, XLSTM_MLSTM_LARGE) && c->vocab_size > 0 && c->dropout <= 0 &&
-           !c->decay_embedding && !c->embedding_dropout && (hf ? c->final_norm : !c->tie_weights);
-}
-
 xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
     XL_TRY(xlstm_config_check(c));
-    *out = fits_paper(c)   ? xl_paper_to_json(c)
-           : fits_large(c) ? xl_large_to_json(c)
-                           : xl_config_to_own_json(c);
+    *out = xl_paper_fits(c)   ? xl_paper_to_json(c)
+           : xl_large_fits(c) ? xl_large_to_json(c)
+                              : xl_config_to_own_json(c);
     return *out ? XLSTM_OK : xl_no_memory(0, "a configuration");
 }
 
-/* ---- files ---- */
+/* ---- texts and files ---- */
 
-static char *config_path(const char *path) {
-    return xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
-}
-
-/* The check knows fields, not files. */
-static xlstm_status check_in(const xlstm_config *c, const char *path) {
-    xlstm_status status = xlstm_config_check(c);
-    return status == XLSTM_OK ? status : xl_fail_in(path, status);
-}
-
-static xlstm_status load(const char *path, xlstm_config *c) {
-    xl_map map;
+/* `where` is a file, or what the text is; the check knows fields, and no files. */
+static xlstm_status parse(xlstm_config *c, const char *text, size_t length, const char *where) {
     json_t *object = NULL;
-    XL_TRY(xl_map_open(&map, path));
-    xlstm_status status = xl_json_parse(&object, map.data ? map.data : "", map.size, path);
-    if (status == XLSTM_OK)
-        status = xl_config_from_json(c, object, path);
-    if (status == XLSTM_OK)
-        status = check_in(c, path);
+    XL_TRY(xl_json_parse(&object, text, length, where));
+    xlstm_status status = xl_config_from_json(c, object, where);
     json_decref(object);
-    xl_map_close(&map);
-    return status;
+    XL_TRY(status);
+    status = xlstm_config_check(c);
+    return status == XLSTM_OK ? status : xl_fail_in(where, status);
 }
 
 /* What a program that knows only `size` bytes of a configuration would lose would be another model. */
@@ -169,22 +124,79 @@ static xlstm_status check_fits(const xlstm_config *c, size_t size) {
     return XLSTM_OK;
 }
 
-xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size) {
-    if (!path || !config)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_load: NULL argument");
+static xlstm_status hand_out(const xlstm_config *c, xlstm_config *config, size_t size) {
+    XL_TRY(check_fits(c, size));
+    xl_struct_init(config, size, c, sizeof *c);
+    return XLSTM_OK;
+}
+
+static xlstm_status check_target(const void *from, const xlstm_config *config, size_t size,
+                                 const char *function) {
+    if (!from || !config)
+        return xl_fail(XLSTM_E_ARGUMENT, "%s: NULL argument", function);
     if (!xl_struct_can_be(size, sizeof *config))
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_config_load: %zu bytes are no xlstm_config; give its size, here %zu", size,
-                       sizeof *config);
+        return xl_fail(XLSTM_E_ARGUMENT, "%s: %zu bytes are no xlstm_config; give its size, here %zu",
+                       function, size, sizeof *config);
+    return XLSTM_OK;
+}
+
+xlstm_status xlstm_config_from_json_sized(const char *text, xlstm_config *config, size_t size) {
+    xlstm_config c;
+    XL_TRY(check_target(text, config, size, "xlstm_config_from_json"));
+    XL_TRY(parse(&c, text, strlen(text), "the configuration"));
+    return hand_out(&c, config, size);
+}
+
+/* NULL without memory. */
+static char *own_text(const xlstm_config *c) {
+    json_t *object = xl_config_to_own_json(c);
+    char *text = xl_json_exact(object, 0);
+    json_decref(object);
+    return text;
+}
+
+xlstm_status xlstm_config_to_json(const xlstm_config *config, char *text, size_t capacity, size_t *bytes) {
+    xlstm_config c;
+    if (!bytes || (!text && capacity))
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_to_json: NULL argument");
+    *bytes = 0;
+    XL_TRY(xl_config_take(&c, config));
+    XL_TRY(xlstm_config_check(&c));
+    char *own = own_text(&c);
+    if (!own)
+        return xl_no_memory(0, "a configuration");
+    *bytes = strlen(own) + 1;
+    int fits = *bytes <= capacity;
+    if (fits)
+        memcpy(text, own, *bytes);
+    xl_free(own);
+    return fits ? XLSTM_OK
+                : xl_fail(XLSTM_E_ARGUMENT,
+                          "xlstm_config_to_json: the text takes %zu bytes, and there is room for %zu", *bytes,
+                          capacity);
+}
+
+static char *config_path(const char *path) {
+    return xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
+}
+
+static xlstm_status load(const char *path, xlstm_config *c) {
+    xl_map map;
+    XL_TRY(xl_map_open(&map, path));
+    xlstm_status status = parse(c, map.data ? map.data : "", map.size, path);
+    xl_map_close(&map);
+    return status;
+}
+
+xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size) {
+    XL_TRY(check_target(path, config, size, "xlstm_config_load"));
     char *file = config_path(path);
     xlstm_config c;
     if (!file)
         return xl_no_memory(0, "a file name");
     xlstm_status status = load(file, &c);
     if (status == XLSTM_OK)
-        status = check_fits(&c, size);
-    if (status == XLSTM_OK)
-        xl_struct_init(config, size, &c, sizeof c);
+        status = hand_out(&c, config, size);
     xl_free(file);
     return status;
 }

@@ -12,10 +12,13 @@ xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out);
 /* In the library's own format, which has every field; of a configuration that need not be a whole model's. */
 json_t *xl_config_to_own_json(const xlstm_config *c);
 
-/* One per family; config_json.c chooses. */
+/* The official formats, of certain kinds of block; _fits: whether one can say all of it. config_json.c
+ * chooses. */
 xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *where);
+int xl_paper_fits(const xlstm_config *c);
 json_t *xl_paper_to_json(const xlstm_config *c);
 xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *where);
+int xl_large_fits(const xlstm_config *c);
 json_t *xl_large_to_json(const xlstm_config *c);
 
 #endif

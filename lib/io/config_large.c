@@ -1,7 +1,7 @@
 /* The package's xLSTMLargeConfig and Hugging Face's config.json with model_type "xlstm" are one configuration
  * in two spellings: most fields are common to both. */
 #include "io/config_json.h"
-#include "layer/layer.h"
+#include "model/module.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -274,6 +274,22 @@ xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *whe
 
 /* ---- writing ---- */
 
+/* What the format has; a field that is new in the library is not in it. */
+#define SAYS(name) XL_READS(name)
+static const uint64_t said = SAYS(vocab_size) | SAYS(embedding_dim) | SAYS(num_blocks) | SAYS(num_heads) |
+                             SAYS(tie_weights) | SAYS(final_norm) | SAYS(bias) | SAYS(weights) |
+                             SAYS(norm_eps) | SAYS(mlstm_eps) | SAYS(ffn_proj_factor) | SAYS(ffn_round_up) |
+                             SAYS(ffn_inner) | SAYS(qk_dim_factor) | SAYS(v_dim_factor) |
+                             SAYS(gate_soft_cap) | SAYS(output_logit_soft_cap);
+
+int xl_large_fits(const xlstm_config *c) {
+    int hf = c->file_spelling & XLSTM_SPELL_HF;
+    for (int i = 0; i < c->num_blocks; i++)
+        if (c->block_kind[i] != XLSTM_MLSTM_LARGE)
+            return 0;
+    return c->vocab_size > 0 && (hf ? c->final_norm : !c->tie_weights) && xl_config_says_all(c, said);
+}
+
 static double write_factor(float factor, int dim) {
     double s = xl_short(factor);
     int width = xl_part(dim, factor);
@@ -299,12 +315,12 @@ json_t *xl_large_to_json(const xlstm_config *c) {
                       .out_norm = c->final_norm,
                       .fused = (c->file_spelling & XLSTM_SPELL_FUSED) != 0,
                       .chunk = c->chunk_size,
-                      .norm_eps = c->norm_eps > 0 ? c->norm_eps : 1e-6,
+                      .norm_eps = c->norm_eps > 0 ? c->norm_eps : XL_RMSNORM_EPS,
                       .qk = write_factor(c->qk_dim_factor, c->embedding_dim),
                       .v = write_factor(c->v_dim_factor, c->embedding_dim),
                       .gate_cap = c->gate_soft_cap > 0 ? c->gate_soft_cap : (double)NAN,
                       .logit_cap = c->output_logit_soft_cap > 0 ? c->output_logit_soft_cap : (double)NAN,
-                      .eps = c->mlstm_eps > 0 ? c->mlstm_eps : 1e-6,
+                      .eps = xl_mlstm_eps(c),
                       .hidden = c->embedding_dim,
                       .layers = c->num_blocks,
                       .tie = c->tie_weights};

@@ -307,6 +307,38 @@ xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *whe
 
 /* ---- writing ---- */
 
+/* A bare stack of blocks, which has no ends of its own to describe. */
+static int is_stack(const xlstm_config *c) {
+    return (c->file_spelling & XLSTM_SPELL_STACK) && c->input_dim == c->embedding_dim &&
+           c->output_dim == c->embedding_dim && !c->embedding_dropout;
+}
+
+/* What the format has; a field that is new in the library is not in it. */
+#define SAYS(name) XL_READS(name)
+static const uint64_t said =
+    SAYS(vocab_size) | SAYS(input_dim) | SAYS(output_dim) | SAYS(embedding_dim) | SAYS(num_blocks) |
+    SAYS(num_heads) | SAYS(context_length) | SAYS(tie_weights) | SAYS(final_norm) | SAYS(bias) |
+    SAYS(decay_embedding) | SAYS(dropout) | SAYS(embedding_dropout) | SAYS(weights) | SAYS(mlstm_heads) |
+    SAYS(mlstm_proj_factor) | SAYS(mlstm_inner) | SAYS(mlstm_conv) | SAYS(mlstm_qkv_blocksize) |
+    SAYS(slstm_heads) | SAYS(slstm_conv) | SAYS(slstm_lstm) | SAYS(slstm_recurrent_cut) |
+    SAYS(slstm_group_norm_weight) | SAYS(slstm_forward_clip) | SAYS(slstm_recurrent_clip) | SAYS(ffn) |
+    SAYS(ffn_proj_factor) | SAYS(ffn_round_up) | SAYS(ffn_inner) | SAYS(ffn_act) | SAYS(ffn_bias) |
+    SAYS(ffn_dropout);
+
+int xl_paper_fits(const xlstm_config *c) {
+    for (int i = 0; i < c->num_blocks; i++)
+        if (c->block_kind[i] != XLSTM_MLSTM && c->block_kind[i] != XLSTM_SLSTM)
+            return 0;
+    if (c->norm_eps > 0 || c->output_logit_soft_cap > 0 || c->mlstm_eps > 0 || !xl_config_says_all(c, said))
+        return 0;
+    int cut = c->slstm_recurrent_cut || c->slstm_recurrent_clip > 0;
+    if (cut && !(c->file_spelling & XLSTM_SPELL_CUDA))
+        return 0;
+    if (c->slstm_forward_clip != c->slstm_recurrent_clip)
+        return 0; /* the package has one value for both */
+    return c->vocab_size > 0 || is_stack(c);
+}
+
 /* The factor as it is if the package gets the same width from it, else one that gives exactly this width. */
 static rounding rounding_for(float factor, int multiple, int inner, int dim) {
     rounding r = {xl_short(factor), 1, multiple};
@@ -317,7 +349,7 @@ static rounding rounding_for(float factor, int multiple, int inner, int dim) {
 
 static json_t *write_mlstm(const xlstm_config *c) {
     mlstm_fields m = {.width = rounding_for(c->mlstm_proj_factor, 64, xl_mlstm_inner(c), c->embedding_dim),
-                      .heads = c->mlstm_heads ? c->mlstm_heads : c->num_heads,
+                      .heads = xl_mlstm_heads(c),
                       .conv = c->mlstm_conv,
                       .blocksize = c->mlstm_qkv_blocksize};
     json_t *block = json_object();
@@ -338,7 +370,7 @@ static json_t *write_ffn(const xlstm_config *c) {
 
 static json_t *write_slstm(const xlstm_config *c) {
     double clip = c->slstm_recurrent_clip > 0 ? xl_short(c->slstm_recurrent_clip) : (double)NAN;
-    slstm_fields s = {.heads = c->slstm_heads ? c->slstm_heads : c->num_heads,
+    slstm_fields s = {.heads = xl_slstm_heads(c),
                       .conv = c->slstm_conv,
                       .group_norm_weight = c->slstm_group_norm_weight,
                       .backend = (c->file_spelling & XLSTM_SPELL_CUDA) != 0,

@@ -214,3 +214,18 @@ void xl_config_normalise(xlstm_config *c) {
         c->name = plain.name;
 #include "xlstm/config.def"
 }
+
+int xl_config_says_all(const xlstm_config *c, uint64_t said) {
+    xlstm_config all = *c, part = *c;
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    if (!(said & XL_READS(name)))                                                                            \
+        part.name = plain.name;
+#include "xlstm/config.def"
+    xl_config_normalise(&all);
+    xl_config_normalise(&part);
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    if (all.name != part.name)                                                                               \
+        return 0;
+#include "xlstm/config.def"
+    return 1;
+}

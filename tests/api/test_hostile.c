@@ -476,6 +476,46 @@ static void test_module(void **state) {
 
 /* ---- io.h ---- */
 
+static void test_json(void **state) {
+    (void)state;
+    const char *const texts[] = {NULL,
+                                 "",
+                                 "{",
+                                 "[]",
+                                 "7",
+                                 "{}",
+                                 "{\"model_type\": \"libxlstm\"}",
+                                 "{\"model_type\": \"libxlstm\", \"blocks\": [\"mlstm\"], \"dropout\": 7}"};
+    const size_t impossible[] = {0, 1, 1 << 16, SIZE_MAX};
+    xlstm_config c = valid(), back, none = {0}, wrong = valid();
+    char text[4096];
+    size_t bytes, again;
+    wrong.num_heads = -1;
+    EACH(i, texts) {
+        REFUSED(xlstm_config_from_json(texts[i], &back));
+        REFUSED(xlstm_config_from_json_sized(texts[i], &back, sizeof back));
+    }
+    assert_non_null(strstr(xlstm_last_error(), "the configuration: dropout is 7; it must be 0 to 0.99"));
+    REFUSED(xlstm_config_to_json(NULL, text, sizeof text, &bytes));
+    REFUSED(xlstm_config_to_json(&none, text, sizeof text, &bytes));
+    REFUSED(xlstm_config_to_json(&wrong, text, sizeof text, &bytes));
+    assert_int_equal(bytes, 0);
+    REFUSED(xlstm_config_to_json(&c, NULL, 1, &bytes));
+    REFUSED(xlstm_config_to_json(&c, text, sizeof text, NULL));
+    REFUSED(xlstm_config_to_json(&c, NULL, 0, &bytes));
+    memset(text, 0x5a, sizeof text);
+    REFUSED(xlstm_config_to_json(&c, text, bytes - 1, &again));
+    assert_int_equal(again, bytes);
+    assert_int_equal(text[0], 0x5a);
+    FINE(xlstm_config_to_json(&c, text, bytes, &again));
+    assert_int_equal(strlen(text) + 1, bytes);
+    assert_int_equal(text[bytes], 0x5a);
+    EACH(i, impossible)
+    REFUSED(xlstm_config_from_json_sized(text, &back, impossible[i]));
+    REFUSED(xlstm_config_from_json(text, NULL));
+    FINE(xlstm_config_from_json(text, &back));
+}
+
 static void test_files(void **state) {
     (void)state;
     xlstm_config c = valid(), none = {0};
@@ -1357,6 +1397,7 @@ int main(void) {
         cmocka_unit_test(test_config_fields),
         cmocka_unit_test(test_creators),
         cmocka_unit_test(test_module),
+        cmocka_unit_test(test_json),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_gather),
         cmocka_unit_test(test_sessions),

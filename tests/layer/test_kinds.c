@@ -7,7 +7,9 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { T = 7, WIDE = 16 };
@@ -55,7 +57,11 @@ static void change(xlstm_config *c, int field, int how) {
     }
 }
 
+/* A flag is 0 or not. */
 static int same(const xlstm_config *a, const xlstm_config *b) {
+#define XLSTM_FLAG(name, initial, read_by)                                                                   \
+    if (!a->name != !b->name)                                                                                \
+        return 0;
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
     if (a->name != b->name)                                                                                  \
         return 0;
@@ -157,6 +163,55 @@ static void test_fields_of_layers(void **state) {
     }
 }
 
+/* ---- as JSON ---- */
+
+/* Every field of every kind, there and back; the type of matrices is no matter of the text. */
+static void test_json(void **state) {
+    (void)state;
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int field = 0; field < XL_FIELDS; field++)
+            for (int how = 0; how < CHANGES && field != XL_FIELD_weights; how++) {
+                xlstm_config c = config_of(kind, how % 2), back;
+                char text[4096];
+                size_t bytes;
+                change(&c, field, how);
+                if (xlstm_config_check(&c) != XLSTM_OK)
+                    continue;
+                assert_int_equal(xlstm_config_to_json(&c, text, sizeof text, &bytes), XLSTM_OK);
+                assert_int_equal(strlen(text) + 1, bytes);
+                assert_int_equal(xlstm_config_from_json(text, &back), XLSTM_OK);
+                if (!same(&c, &back))
+                    fail_msg("%s, %s (change %d): %s is another configuration",
+                             xlstm_block_kind_name((xlstm_block_kind)kind), name_of(field), how, text);
+            }
+}
+
+/* Whatever format a file has, it does not lose what the model computes. (Factors of xLSTM-7B may come back as
+ * others that give the same widths.) */
+static void test_files(void **state) {
+    (void)state;
+    char path[] = "/tmp/xlstm_kinds_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int field = 0; field < XL_FIELDS; field++)
+            for (int how = 0; how < CHANGES && field != XL_FIELD_weights; how++) {
+                xlstm_config c = config_of(kind, 0), back;
+                change(&c, field, how);
+                if (xlstm_config_check(&c) != XLSTM_OK)
+                    continue;
+                assert_int_equal(xlstm_config_save(&c, path), XLSTM_OK);
+                assert_int_equal(xlstm_config_load(path, &back), XLSTM_OK);
+                back.qk_dim_factor = c.qk_dim_factor;
+                back.v_dim_factor = c.v_dim_factor;
+                if (!same_form(c, back))
+                    fail_msg("%s, %s (change %d): lost in a file",
+                             xlstm_block_kind_name((xlstm_block_kind)c.block_kind[0]), name_of(field), how);
+            }
+    unlink(path);
+}
+
 /* ---- recipes ---- */
 
 /* Never all rows in silence where a recipe wants some. */
@@ -213,8 +268,12 @@ static void test_bounds_of_floats(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_normal_forms),     cmocka_unit_test(test_fields_of_layers),
-        cmocka_unit_test(test_rows_are_refused), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_normal_forms),
+        cmocka_unit_test(test_fields_of_layers),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_rows_are_refused),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_bounds_of_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
