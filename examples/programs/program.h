@@ -1,5 +1,5 @@
-/* program.h - what the programs here and in bench/ share: how they end when they cannot go on (one sentence
- * and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE. */
+/* program.h - what the programs here, the lessons beside them and bench/ share: how they end when they cannot go
+ * on (one sentence and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
