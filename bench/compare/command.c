@@ -1,247 +1,117 @@
+/* command.c - the command line of a comparison: options replace single sizes of a preset, and the command is
+ * kept as it can be called again. */
 #include "bench.h"
-#include <argp.h>
 #include <math.h>
-#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const preset_names[PRESETS] = {"smoke", "quick", "full", "thesis"};
+static const char *const products_choices[] = {"real", "bf16", NULL}; /* as in xlstm_products */
+static const char *const task_choices[] = {"parity", "mqar", NULL};
 
-enum {
-    OPT_MODELS = 1000,
-    OPT_MIX,
-    OPT_SEED,
-    OPT_SEEDS,
-    OPT_THREADS,
-    OPT_DATA,
-    OPT_TASK,
-    OPT_SAVE,
-    OPT_EXPORT,
-    OPT_RESUME,
-    OPT_CHECKPOINT,
-    OPT_CHECKPOINT_EVERY,
-    OPT_LIMIT,
-    OPT_WIDTH,
-    OPT_BLOCKS,
-    OPT_HEADS,
-    OPT_STEPS,
-    OPT_SEARCH_STEPS,
-    OPT_EVALUATIONS,
-    OPT_BATCH,
-    OPT_WINDOW,
-    OPT_NO_CARRY,
-    OPT_RECURRENT_START,
-    OPT_LAST,
-    OPT_PRODUCTS,
-    OPT_LR,
-    OPT_GRID,
-    OPT_DECAY,
-    OPT_DROPOUT,
-    OPT_EMBEDDING_DROPOUT
-};
-
-static const struct argp_option argp_options[] = {
-    {NULL, 0, NULL, 0, "What is compared:", 1},
-    {"task", OPT_TASK, "NAME", 0, "parity or mqar", 1},
-    {"data", OPT_DATA, "DIR", 0, "folder with train.txt, valid.txt, test.txt", 1},
-    {"preset", 'p', "NAME", 0, "smoke (seconds), quick (minutes, the default), full (hours) or thesis", 1},
-    {"models", OPT_MODELS, "LIST", 0,
-     "comma list of xlstm, lstm, lstm-res, transformer; xlstm@1:0 gives a mix of its own", 1},
-    {"mix", OPT_MIX, "A:B", 0,
-     "mLSTM to sLSTM blocks of xlstm, such as 1:0 (default of xlstm-lm), 7:1 or 0:1 (of the others)", 1},
-    {"seed", OPT_SEED, "N", 0, "first seed of weights, data order and dropout (default 1)", 1},
-    {"seeds", OPT_SEEDS, "N", 0, "runs of each model, with N seeds from the first on (default 1)", 1},
-    {NULL, 0, NULL, 0, "Results, and runs in pieces:", 2},
-    {"out", 'o', "DIR", 0, "write one JSON file per run into DIR", 2},
-    {"resume", OPT_RESUME, NULL, 0,
-     "skip runs whose result is in --out; go on with those that were cut short", 2},
-    {"checkpoint", OPT_CHECKPOINT, "DIR", 0, "keep runs that are not finished in DIR (default: with --out)",
-     2},
-    {"checkpoint-every", OPT_CHECKPOINT_EVERY, "SECONDS", 0, "time between checkpoints (default 300)", 2},
-    {"limit-seconds", OPT_LIMIT, "SECONDS", 0,
-     "stop then, with a checkpoint and exit code 3; --resume goes on bit for bit", 2},
-    {"threads", OPT_THREADS, "N", 0, "threads (default: all); results do not depend on it", 2},
-    {"save", OPT_SAVE, "DIR", 0,
-     "keep each trained model in DIR/MODEL, with --seed or --seeds in DIR/lm-MODEL-sSEED; xlstm-generate "
-     "takes it",
-     2},
-    {"export", OPT_EXPORT, "DIR", 0,
-     "make no runs, only the search of their rates: write initial weights, data and order of each for "
-     "bench/peers/train.py",
-     2},
-    {NULL, 0, NULL, 0, "In place of the preset's:", 3},
-    {"width", OPT_WIDTH, "N", 0, "embedding width", 3},
-    {"blocks", OPT_BLOCKS, "N", 0, "blocks", 3},
-    {"heads", OPT_HEADS, "N", 0, "heads", 3},
-    {"steps", OPT_STEPS, "N", 0, "training steps", 3},
-    {"search-steps", OPT_SEARCH_STEPS, "N", 0,
-     "steps of the runs that choose a learning rate; with as many as --steps, the best one is the run of "
-     "seed 1",
-     3},
-    {"evaluations", OPT_EVALUATIONS, "N", 0, "validations during training", 3},
-    {"batch", OPT_BATCH, "N", 0, "streams in a batch", 3},
-    {"window", OPT_WINDOW, "N", 0, "tokens of a stream in a step", 3},
-    {"no-carry", OPT_NO_CARRY, NULL, 0,
-     "every training window begins at zero, as it does in the official package", 3},
-    {"recurrent-start", OPT_RECURRENT_START, NULL, 0,
-     "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates", 3},
-    {"last", OPT_LAST, NULL, 0,
-     "only the answer at a sequence's end is trained and scored, as in the thesis, not every one", 3},
-    {"products", OPT_PRODUCTS, "TYPE", 0,
-     "matrix products in training: real (float32), or bf16: operands in bfloat16, sums in float32; "
-     "evaluation is always real",
-     3},
-    {"lr", OPT_LR, "X", 0, "peak learning rate of every model", 3},
-    {"lr-grid", OPT_GRID, "LIST", 0,
-     "at most 7 rates that every model chooses from, on validation, from the middle of the list outward", 3},
-    {"weight-decay", OPT_DECAY, "X", 0, "AdamW's", 3},
-    {"dropout", OPT_DROPOUT, "X", 0, "dropout", 3},
-    {"embedding-dropout", OPT_EMBEDDING_DROPOUT, NULL, 0, "dropout behind the embedding too", 3},
+#define FIELD(field) OPTION_FIELD(options, field)
+static const option rows[] = {
+    {.help = "What is compared:"},
+    {"task", 0, FIELD(task), "NAME", .choices = task_choices, .help = "parity or mqar", .programs = FOR_TASKS,
+     .refusal = "is for xlstm-tasks; this program has one task"},
+    {"data", 0, FIELD(data), "DIR", .help = "folder with train.txt, valid.txt, test.txt", .programs = FOR_LM,
+     .refusal = "is for xlstm-lm; this task makes its own data"},
+    {"preset", 'p', FIELD(preset), "NAME", .choices = preset_choices, .initial = "quick",
+     .help = "smoke (seconds), quick (minutes), full (hours) or thesis"},
+    {"models", 0, FIELD(models), "LIST",
+     .help = "comma list of xlstm, lstm, lstm-res, transformer; xlstm@1:0 gives a mix of its own"},
+    {"mix", 0, FIELD(mix), "A:B",
+     .help = "mLSTM to sLSTM blocks of xlstm, such as 1:0 (default of xlstm-lm), 7:1 or 0:1 (of the others)"},
+    {"seed", 0, FIELD(seed), "N", RANGE(0, INT32_MAX),
+     .help = "first seed of weights, data order and dropout (default: 1)"},
+    {"seeds", 0, FIELD(seeds), "N", RANGE(1, 1000),
+     .help = "runs of each model, with N seeds from the first on (default: 1)"},
+    {.help = "Results, and runs in pieces:"},
+    {"out", 'o', FIELD(out), "DIR", .help = "write one JSON file per run into DIR"},
+    {"resume", 0, FIELD(resume),
+     .help = "skip runs whose result is in --out; go on with those that were cut short"},
+    {"checkpoint", 0, FIELD(checkpoint), "DIR",
+     .help = "keep runs that are not finished in DIR (default: with --out)"},
+    {"checkpoint-every", 0, FIELD(checkpoint_every), "SECONDS", RANGE(0, 1e9), .initial = "300",
+     .help = "time between checkpoints"},
+    {"limit-seconds", 0, FIELD(limit_seconds), "SECONDS", RANGE(0, 1e9),
+     .help = "stop then, with a checkpoint and exit code 3; --resume goes on bit for bit"},
+    {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
+     .help = "threads (default: all); results do not depend on it"},
+    {"save", 0, FIELD(save), "DIR",
+     .help = "keep each trained model in DIR/MODEL, with --seed or --seeds in DIR/lm-MODEL-sSEED; "
+             "xlstm-generate takes it",
+     .programs = FOR_LM, .refusal = "is for xlstm-lm; there is nothing to run this task's models on"},
+    {"export", 0, FIELD(export), "DIR",
+     .help = "make no runs, only the search of their rates: write initial weights, data and order of each "
+             "for bench/peers/train.py"},
+    {.help = "In place of the preset's:"},
+    {"width", 0, FIELD(p.width), "N", RANGE(1, 65536), .help = "embedding width"},
+    {"blocks", 0, FIELD(p.blocks), "N", RANGE(1, XLSTM_MAX_BLOCKS), .help = "blocks"},
+    {"heads", 0, FIELD(p.heads), "N", RANGE(1, 1024), .help = "heads"},
+    {"steps", 0, FIELD(p.steps), "N", RANGE(1, 1e8), .help = "training steps"},
+    {"search-steps", 0, FIELD(p.search_steps), "N", RANGE(1, 1e8),
+     .help = "steps of the runs that choose a learning rate; with as many as --steps, the best one is the "
+             "run of seed 1"},
+    {"evaluations", 0, FIELD(p.evaluations), "N", RANGE(1, 100000), .help = "validations during training"},
+    {"batch", 0, FIELD(p.batch), "N", RANGE(1, 65536), .help = "streams in a batch"},
+    {"window", 0, FIELD(p.window), "N", RANGE(1, 65536), .help = "tokens of a stream in a step",
+     .programs = FOR_LM, .refusal = "is for xlstm-lm; the length of this task's sequences is fixed"},
+    {"no-carry", 0, FIELD(no_carry),
+     .help = "every training window begins at zero, as it does in the official package", .programs = FOR_LM,
+     .refusal = "is for xlstm-lm; this task's sequences begin at zero anyway"},
+    {"recurrent-start", 0, FIELD(p.recurrent_start),
+     .help = "the sLSTM's recurrent matrix starts uniform and not at zero, with open forget gates"},
+    {"last", 0, FIELD(last),
+     .help = "only the answer at a sequence's end is trained and scored, as in the thesis, not every one",
+     .programs = FOR_NNS, .refusal = "is for xlstm-nns; this task's answers stand where they stand"},
+    {"products", 0, FIELD(products), "TYPE", .choices = products_choices, .initial = "real",
+     .help = "matrix products in training: real (float32), or bf16: operands in bfloat16, sums in float32; "
+             "evaluation is always real"},
+    {"lr", 0, FIELD(lr), "X", RANGE(1e-12, 10), .help = "peak learning rate of every model"},
+    {"lr-grid", 0, FIELD(lr_grid), "LIST", RANGE(1e-12, 10),
+     .help =
+         "at most 7 rates that every model chooses from, on validation, from the middle of the list outward"},
+    {"weight-decay", 0, FIELD(p.weight_decay), "X", RANGE(0, 10), .help = "AdamW's"},
+    {"dropout", 0, FIELD(p.dropout), "X", RANGE(0, 0.99), .help = "dropout"},
+    {"embedding-dropout", 0, FIELD(p.embedding_dropout), .help = "dropout behind the embedding too"},
     {0}};
 
-enum { OPTIONS = sizeof argp_options / sizeof *argp_options };
-
-/* Options that not every program takes: which member of `program` says so, and why the others do not. */
-static const struct {
-    int key;
-    size_t taken;
-    const char *why;
-} refusals[] = {
-    {OPT_DATA, offsetof(program, takes_data), "--data is for xlstm-lm; this task makes its own data"},
-    {OPT_SAVE, offsetof(program, takes_data),
-     "--save is for xlstm-lm; there is nothing to run this task's models on"},
-    {OPT_TASK, offsetof(program, takes_task), "--task is for xlstm-tasks; this program has one task"},
-    {OPT_WINDOW, offsetof(program, takes_window),
-     "--window is for xlstm-lm; the length of this task's sequences is fixed"},
-    {OPT_NO_CARRY, offsetof(program, takes_window),
-     "--no-carry is for xlstm-lm; this task's sequences begin at zero anyway"},
-    {OPT_LAST, offsetof(program, takes_last),
-     "--last is for xlstm-nns; this task's answers stand where they stand"}};
-
-/* Why the program refuses an option, or NULL. */
-static const char *refusal(const program *p, int key) {
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-        if (refusals[i].key == key && !*(const int *)((const char *)p + refusals[i].taken))
-            return refusals[i].why;
-    return NULL;
-}
-
-/* --help of a program has its own options; those of the others are read, too, and refused in a sentence. */
-static void show_options(const program *p, struct argp_option to[OPTIONS]) {
-    memcpy(to, argp_options, sizeof argp_options);
-    for (int i = 0; i < OPTIONS; i++)
-        if (refusal(p, to[i].key))
-            to[i].flags |= OPTION_HIDDEN;
-}
-
-/* Texts of options, kept until the preset that they change is known. */
-typedef struct {
-    options *o;
-    const char *text[OPT_EMBEDDING_DROPOUT + 1 - OPT_MODELS];
-} given;
-
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    given *g = state->input;
-    if (key >= OPT_MODELS && key <= OPT_EMBEDDING_DROPOUT) {
-        g->text[key - OPT_MODELS] = arg ? arg : "";
-        return 0;
-    }
-    switch (key) {
-    case 'p':
-        g->o->preset = arg;
-        return 0;
-    case 'o':
-        g->o->out = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        die("\"%s\" is not an option; see --help", arg);
-    }
-    return ARGP_ERR_UNKNOWN;
-}
-
-static const char *text_of(const given *g, int key, const char *otherwise) {
-    const char *text = g->text[key - OPT_MODELS];
-    return text ? text : otherwise;
-}
-
-static int count_of(const given *g, int key, const char *name, int low, int high, int otherwise) {
-    const char *text = g->text[key - OPT_MODELS];
-    return text ? count_option(name, text, low, high) : otherwise;
-}
-
-static double number_of(const given *g, int key, const char *name, double low, double high,
-                        double otherwise) {
-    const char *text = g->text[key - OPT_MODELS];
-    return text ? number_option(name, text, low, high) : otherwise;
-}
+/* ---- learning rates ---- */
 
 static int by_size(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
 }
 
-static void read_grid(const char *name, const char *text, preset *p) {
-    char *list = strcpy(need(strlen(text) + 1), text), *save = NULL;
-    int n = 0;
+/* Every model chooses from the list. */
+static void set_grids(const option_numbers *rates, preset *p) {
+    if (rates->count >= MAX_GRID)
+        die("--lr-grid has more than %d rates", MAX_GRID - 1);
     memset(p->grids, 0, sizeof p->grids);
-    for (char *rate = strtok_r(list, ",", &save); rate; rate = strtok_r(NULL, ",", &save)) {
-        if (n + 1 == MAX_GRID)
-            die("--%s has more than %d rates", name, MAX_GRID - 1);
-        float x = (float)number_option(name, rate, 1e-12, 10);
+    for (int n = 0; n < rates->count; n++) {
+        float x = (float)rates->of[n];
         for (int i = 0; i < n; i++)
             if (fabsf(p->grids[0][i] - x) <= 1e-5f * x) /* files are named by six digits */
-                die("--%s has %s twice", name, rate);
-        p->grids[0][n++] = x;
+                die("--lr-grid has %g twice", rates->of[n]);
+        p->grids[0][n] = x;
     }
-    if (!n)
-        die("--%s is empty; give rates such as 1e-3,3e-3", name);
-    qsort(p->grids[0], (size_t)n, sizeof **p->grids, by_size);
+    qsort(p->grids[0], (size_t)rates->count, sizeof **p->grids, by_size);
     for (int kind = 1; kind < MODEL_KINDS; kind++)
         memcpy(p->grids[kind], p->grids[0], sizeof *p->grids);
-    free(list);
 }
 
-static void change_rates(const char *one, const char *grid, preset *p) {
-    if (one && grid)
+static void change_rates(const options *o, preset *p) {
+    if (o->lr.count && o->lr_grid.count)
         die("--lr and --lr-grid are both given; give one");
-    if (one && strchr(one, ','))
-        die("--lr is \"%s\"; it is one rate, and --lr-grid has several to choose from", one);
-    if (one)
-        read_grid("lr", one, p);
-    if (grid)
-        read_grid("lr-grid", grid, p);
+    if (o->lr.count > 1)
+        die("--lr has %d rates; it is one rate, and --lr-grid has several to choose from", o->lr.count);
+    if (o->lr.count)
+        set_grids(&o->lr, p);
+    if (o->lr_grid.count)
+        set_grids(&o->lr_grid, p);
 }
 
-static int preset_index(const char *name) {
-    for (int i = 0; i < PRESETS; i++)
-        if (!strcmp(name, preset_names[i]))
-            return i;
-    die("preset \"%s\" is unknown; use smoke, quick, full or thesis", name);
-}
-
-static void change_preset(const given *g, preset *p) {
-    p->width = count_of(g, OPT_WIDTH, "width", 1, 65536, p->width);
-    p->blocks = count_of(g, OPT_BLOCKS, "blocks", 1, XLSTM_MAX_BLOCKS, p->blocks);
-    p->heads = count_of(g, OPT_HEADS, "heads", 1, 1024, p->heads);
-    p->steps = count_of(g, OPT_STEPS, "steps", 1, 100000000, (int)p->steps);
-    p->search_steps = count_of(g, OPT_SEARCH_STEPS, "search-steps", 1, 100000000, (int)p->search_steps);
-    p->evaluations = count_of(g, OPT_EVALUATIONS, "evaluations", 1, 100000, p->evaluations);
-    p->batch = count_of(g, OPT_BATCH, "batch", 1, 65536, p->batch);
-    p->window = count_of(g, OPT_WINDOW, "window", 1, 65536, p->window);
-    p->weight_decay = (float)number_of(g, OPT_DECAY, "weight-decay", 0, 10, (double)p->weight_decay);
-    p->dropout = (float)number_of(g, OPT_DROPOUT, "dropout", 0, 0.99, (double)p->dropout);
-    p->recurrent_start |= text_of(g, OPT_RECURRENT_START, NULL) != NULL;
-    p->embedding_dropout |= text_of(g, OPT_EMBEDDING_DROPOUT, NULL) != NULL;
-    change_rates(text_of(g, OPT_LR, NULL), text_of(g, OPT_GRID, NULL), p);
-    if (text_of(g, OPT_SEARCH_STEPS, NULL) && p->grids[0][1] == 0)
-        die("--search-steps is given, but there is one rate and nothing to search; give --lr-grid, too");
-}
-
-static xlstm_products products_of(const char *text) {
-    if (strcmp(text, "real") && strcmp(text, "bf16"))
-        die("--products is \"%s\"; use real or bf16", text);
-    return strcmp(text, "bf16") ? XLSTM_PRODUCTS_REAL : XLSTM_PRODUCTS_BF16;
-}
+/* ---- the command, as it can be called again ---- */
 
 /* In quotes where a shell needs them. @return where the text ends */
 static char *append_argument(char *to, const char *arg) {
@@ -258,7 +128,7 @@ static char *append_argument(char *to, const char *arg) {
     return stpcpy(to, "'");
 }
 
-/* As it can be called again. JSON is UTF-8: where a path is not, its other bytes are lost. */
+/* JSON is UTF-8: where a path is not, its other bytes are lost. */
 static char *command_of(int argc, char **argv) {
     size_t size = strlen(program_invocation_short_name) + 1;
     for (int i = 1; i < argc; i++)
@@ -276,50 +146,44 @@ static char *command_of(int argc, char **argv) {
     return text;
 }
 
-static void check_task_options(const given *g, const program *p) {
-    const options *o = g->o;
-    for (int key = OPT_MODELS; key <= OPT_EMBEDDING_DROPOUT; key++)
-        if (text_of(g, key, NULL) && refusal(p, key))
-            die("%s", refusal(p, key));
+/* ---- reading ---- */
+
+static void check_combinations(const options *o) {
     if (o->save && o->export)
         die("--save and --export are both given; what is exported is not trained");
     if ((o->resume || o->limit_seconds >= 0 || o->checkpoint) && !o->out)
         die("--resume, --limit-seconds and --checkpoint need --out DIR, where results are kept");
+    if (!o->task)
+        die("no task; give --task parity or --task mqar");
 }
 
-void parse_options(options *o, int argc, char **argv, const program *p) {
-    struct argp_option shown[OPTIONS];
-    show_options(p, shown);
-    const struct argp argp = {shown, parse_option, NULL, p->doc, NULL, NULL, NULL};
-    given g = {.o = o};
-    *o = (options){.preset = "quick"};
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &g);
+/* What is read twice: first for the preset, then over it. */
+void parse_options(options *o, int argc, char **argv, const program *about) {
+    const option_table table = {.doc = about->doc, .rows = rows, .program = about->program};
+    const uint64_t not_given = UINT64_MAX;
+    *o = (options){.task = about->task,
+                   .models = about->default_models,
+                   .mix = about->default_mix,
+                   .seed = not_given,
+                   .limit_seconds = -1};
+    read_options(o, &table, argc, argv);
+    check_combinations(o);
+    int searches = o->p.search_steps > 0;
+    o->p = *preset_find(o->task, o->preset);
+    read_options(o, &table, argc, argv);
+    change_rates(o, &o->p);
+    if (searches && o->p.grids[0][1] == 0)
+        die("--search-steps is given, but there is one rate and nothing to search; give --lr-grid, too");
     o->command = command_of(argc, argv);
-    o->models = text_of(&g, OPT_MODELS, p->default_models);
-    o->mix = text_of(&g, OPT_MIX, p->default_mix);
-    o->data = text_of(&g, OPT_DATA, NULL);
-    o->task = text_of(&g, OPT_TASK, NULL);
-    o->save = text_of(&g, OPT_SAVE, NULL);
-    o->export = text_of(&g, OPT_EXPORT, NULL);
-    o->no_carry = text_of(&g, OPT_NO_CARRY, NULL) != NULL;
-    o->last = text_of(&g, OPT_LAST, NULL) != NULL;
-    o->products = products_of(text_of(&g, OPT_PRODUCTS, "real"));
-    o->resume = text_of(&g, OPT_RESUME, NULL) != NULL;
-    o->checkpoint = text_of(&g, OPT_CHECKPOINT, o->out);
-    o->checkpoint_every = number_of(&g, OPT_CHECKPOINT_EVERY, "checkpoint-every", 0, 1e9, 300);
-    o->limit_seconds = number_of(&g, OPT_LIMIT, "limit-seconds", 0, 1e9, -1);
-    o->seed = (uint64_t)count_of(&g, OPT_SEED, "seed", 0, 2147483647, 1);
-    o->seeds = count_of(&g, OPT_SEEDS, "seeds", 1, 1000, 1);
-    o->seeds_given = text_of(&g, OPT_SEED, NULL) || text_of(&g, OPT_SEEDS, NULL);
-    o->threads = count_of(&g, OPT_THREADS, "threads", 1, XLSTM_MAX_THREADS, 0);
-    int index = preset_index(o->preset);
-    check_task_options(&g, p);
-    o->p = p->presets(o)[index];
-    change_preset(&g, &o->p);
+    o->checkpoint = o->checkpoint ? o->checkpoint : o->out;
+    o->seeds_given = o->seeds || o->seed != not_given;
+    o->seeds = o->seeds ? o->seeds : 1;
+    o->seed = o->seed != not_given ? o->seed : 1;
     if (o->threads)
         check(xlstm_set_threads(o->threads));
 }
+
+/* ---- folders ---- */
 
 char *join(const char *dir, const char *name, const char *ending) {
     char *path = need(strlen(dir) + strlen(name) + strlen(ending) + 2);

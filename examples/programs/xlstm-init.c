@@ -1,7 +1,7 @@
 /* xlstm-init CONFIG.json DIR: a model directory with fresh weights, drawn as the official packages draw them.
  * A start for training, and a way to try sizes without a download. */
+#include "options.h"
 #include "program.h"
-#include <argp.h>
 #include <unistd.h>
 
 typedef struct {
@@ -10,34 +10,20 @@ typedef struct {
     xlstm_weights weights;
 } options;
 
-static const struct argp_option argp_options[] = {
-    {"seed", 's', "N", 0, "of the weights (default 1)", 0},
-    {"weights", 'w', "TYPE", 0, "real (default) or bf16: matrices in half the space, for inference only", 0},
+#define FIELD(field) OPTION_FIELD(options, field)
+static const option rows[] = {
+    {"CONFIG.json", OPTION_ARGUMENT, FIELD(config),
+     .help = "one of the official packages' or the library's own"},
+    {"DIR", OPTION_ARGUMENT, FIELD(directory), .help = "where the model goes; one that has no weights yet"},
+    {"seed", 's', FIELD(seed), "N", RANGE(0, INT32_MAX), .initial = "1", .help = "of the weights"},
+    {"weights", 'w', FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
+     .help = "real, or bf16: matrices in half the space, for inference only"},
     {0}};
 
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    options *o = state->input;
-    switch (key) {
-    case 's':
-        o->seed = (uint64_t)count_option("seed", arg, 0, 2147483647);
-        return 0;
-    case 'w':
-        o->weights = weights_option(arg);
-        if (o->weights == XLSTM_WEIGHTS_INT8)
-            die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 1)
-            die("\"%s\" is one argument too many; see --help", arg);
-        *(state->arg_num ? &o->directory : &o->config) = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (state->arg_num < 2)
-            die("a configuration and a directory are needed; see --help");
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
-}
+static const option_table table = {.doc = "Makes a model directory with fresh weights.\v"
+                                          "Example:\n"
+                                          "  xlstm-init config.json model && xlstm-generate model --tokens 1",
+                                   .rows = rows};
 
 /* Weights can have cost days. */
 static void refuse_weights(const char *directory) {
@@ -52,20 +38,12 @@ static void refuse_weights(const char *directory) {
 }
 
 int main(int argc, char **argv) {
-    static const struct argp argp = {
-        argp_options,
-        parse_option,
-        "CONFIG.json DIR",
-        "Makes a model directory with fresh weights.\vCONFIG.json is one of the official packages' or the "
-        "library's own.\nExample:\n  xlstm-init config.json model && xlstm-generate model --tokens 1",
-        NULL,
-        NULL,
-        NULL};
-    options o = {.seed = 1};
+    options o = {0};
     xlstm_config config;
     xlstm_module *m;
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    read_options(&o, &table, argc, argv);
+    if (o.weights == XLSTM_WEIGHTS_INT8)
+        die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
     refuse_weights(o.directory);
     check(xlstm_config_load(o.config, &config));
     config.weights = o.weights;
