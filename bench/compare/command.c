@@ -86,7 +86,7 @@ static int by_size(const void *a, const void *b) {
 /* Every model chooses from the list. */
 static void set_grids(const option_numbers *rates, preset *p) {
     if (rates->count >= MAX_GRID)
-        die("--lr-grid has more than %d rates", MAX_GRID - 1);
+        die("--lr-grid has %d rates; give %d at most", rates->count, MAX_GRID - 1);
     memset(p->grids, 0, sizeof p->grids);
     for (int n = 0; n < rates->count; n++) {
         float x = (float)rates->of[n];
