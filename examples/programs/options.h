@@ -24,8 +24,7 @@ typedef struct {
 } option_numbers;
 
 typedef enum {
-    OPTION_INT,   /* a whole number, or an enum; without a name for its value a flag: 1; with choices an index
-                   */
+    OPTION_INT,   /* or an enum; a flag where its value has no name, the index where there are choices */
     OPTION_INT64, /* a whole number */
     OPTION_FLOAT,
     OPTION_DOUBLE,
@@ -47,6 +46,8 @@ typedef enum {
 /* As a key: what stands without a --name, in this order. A text has to be there; words take all that come. */
 enum { OPTION_ARGUMENT = 1 };
 
+/* {"width", 'w', FIELD(width), "N", RANGE(1, 65536), .initial = "64", .help = "of the embedding"}, where
+ * FIELD is OPTION_FIELD of the program's struct. */
 typedef struct {
     const char *name; /* NULL: `help` is a heading over the rows behind it */
     char key;         /* of -k; 0: none */
