@@ -1,5 +1,5 @@
 /* bench.h - what the programs that compare models share: options, presets, models of equal size, and the
- * engine that trains them. A program is a table of presets and a task; bench_main() does the rest. */
+ * engine that trains them. A program is a task, with its sizes in presets.c; bench_main() does the rest. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -89,7 +89,7 @@ extern const char *const preset_choices[];
 /* Ends the program where the preset has no such task. */
 const preset *preset_find(const char *task, const char *name);
 
-/* Reads the command line into *o, which is to be given back (command.c). */
+/* The command line over the preset that it names; free o->command. */
 void parse_options(options *o, int argc, char **argv, const program *p);
 int bench_main(int argc, char **argv, const program *p);
 

@@ -157,7 +157,7 @@ static void check_combinations(const options *o) {
         die("no task; give --task parity or --task mqar");
 }
 
-/* What is read twice: first for the preset, then over it. */
+/* Options are read twice: for the preset, and over it. */
 void parse_options(options *o, int argc, char **argv, const program *about) {
     const option_table table = {.doc = about->doc, .rows = rows, .program = about->program};
     const uint64_t not_given = UINT64_MAX;
