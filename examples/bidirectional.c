@@ -3,7 +3,7 @@
  * New here: ragged rows turned around row by row (so that padding stays behind), and two trainers whose
  * gradients come from one loss. The task: of every place in a row, say whether more marks stand before it or
  * behind it. From the left alone one cannot know what is still to come. */
-#include "program.h"
+#include "programs/program.h"
 #include "random.h"
 #include <math.h>
 

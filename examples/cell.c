@@ -4,7 +4,7 @@
  * forward and backward functions of the mLSTM and the sLSTM. To see: what an mLSTM with wide open gates
  * remembers; that calls of one token give what one call of many does; and an sLSTM that learns to blink, its
  * recurrent matrix trained by nothing but the gradient that comes back. */
-#include "program.h"
+#include "programs/program.h"
 #include <math.h>
 
 /* Keys are unit vectors, values are numbers; the input gate is open, the forget gate keeps everything. Then C

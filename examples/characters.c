@@ -6,7 +6,7 @@
  * start it again with the same DIR: it goes on where the last checkpoint was, bit for bit. Also truncated
  * back-propagation (carry_state: the state goes on from window to window), bytes of your own in a checkpoint,
  * and xlstm_generate() with a sampler. The text is made up: numbers in words, one after the other. */
-#include "program.h"
+#include "programs/program.h"
 #include <sys/stat.h>
 
 enum { BATCH = 16, TIME = 32, STEPS = 400, EVERY = 50, CHARACTERS = 128 };

@@ -4,7 +4,7 @@
  * end is never seen), weights of single outputs, an evaluation trainer, and forecasting far ahead by feeding
  * a session its own predictions. The data: two quantities that depend on each other (a pendulum with
  * friction: angle and speed), each row another one. */
-#include "program.h"
+#include "programs/program.h"
 #include "random.h"
 #include <math.h>
 

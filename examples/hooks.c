@@ -2,7 +2,7 @@
  *
  * New here: xlstm_set_allocator(), xlstm_set_log(), and what a clean failure looks like when memory ends.
  * To see: how much a small model takes, that running takes nothing, and that everything is given back. */
-#include "program.h"
+#include "programs/program.h"
 
 /* A budget: gives no more than `limit` bytes at a time, and counts. The size stands in front of each block.
  */

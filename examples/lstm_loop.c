@@ -5,7 +5,7 @@
  * xlstm_trainer_backward_from() for a loss of your own, a second module (the read-out) trained together with
  * the first, and the state of a session taken out and put back. The task: the input is a noisy wave; predict
  * its next value. */
-#include "program.h"
+#include "programs/program.h"
 #include "random.h"
 #include <math.h>
 

@@ -5,7 +5,7 @@
  * New here: xlstm_module_load() (config.json and safetensors of the paper's family, xLSTM-7B and Hugging
  * Face), the configuration and the named parameters of a module, matrices kept in 8 bits, a tokenizer if the
  * directory has one. To continue texts with a model there is the program xlstm-generate. */
-#include "program.h"
+#include "programs/program.h"
 #include <math.h>
 
 static void describe(const xlstm_module *model) {

@@ -3,7 +3,7 @@
  * New here: xlstm_model_create() with a mix of blocks, a trainer, an optimizer and a schedule; a session for
  * the answers. To see: the sLSTM's recurrent weights let it count modulo two, also far beyond the lengths
  * that it was trained on; the mLSTM has no such recurrence and cannot. */
-#include "program.h"
+#include "programs/program.h"
 #include "random.h"
 
 enum { BATCH = 64, LONGEST = 24, STEPS = 200, TEST_LENGTH = 96 };

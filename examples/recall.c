@@ -3,7 +3,7 @@
  * New here: ignored targets (negative), so that only the questions count; xlstm_session_prompt() for the last
  * token's logits; xlstm_session_fork() to ask one memory several questions, none of which it remembers. To
  * see: the mLSTM's matrix memory stores the pairs in a few hundred updates. */
-#include "program.h"
+#include "programs/program.h"
 #include "random.h"
 
 enum {

@@ -3,7 +3,7 @@
  * New here: sessions in several threads over one module, which is only read; xlstm_set_threads(1), because
  * the parallel work is here between the clients and not inside a call; one stream of a running batch reset;
  * the sampler. To see: every client gets the same text as if it were alone. */
-#include "program.h"
+#include "programs/program.h"
 #include <pthread.h>
 
 enum { CLIENTS = 6, STREAMS = 2, TOKENS = 200, VOCABULARY = 256 };

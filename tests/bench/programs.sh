@@ -160,7 +160,7 @@ refused "weights is empty" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$co
 refused "use real, bf16" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,half
 [ ! -s "$work/out.refused" ] # before the first is computed
 refused "is there already" "$examples/xlstm-init" "$work/saved/xlstm/config.json" "$work/saved/xlstm"
-refused "tolerance must be" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance few
+refused "tolerance is" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance few
 refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"

@@ -203,6 +203,9 @@ def save(model, config, case, folder):
         return
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     state = {n: t.contiguous().clone() for n, t in model.state_dict().items()}
+    reals = [t for t in state.values() if t.is_floating_point()]
+    if all((t.float().double() == t).all() for t in reals):  # half the file, and the same numbers
+        state = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
     if shards == 1:
         name = "model.safetensors" if "large" in case else "weights.safetensors"
         save_file(state, folder / name, metadata={"format": "pt"})

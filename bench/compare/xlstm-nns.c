@@ -6,65 +6,6 @@
 
 enum { MAX_LENGTH = 64, IN = 3 };
 
-static const preset presets[PRESETS] = {
-    {.width = 64,
-     .blocks = 2,
-     .heads = 4,
-     .steps = 30,
-     .search_steps = 10,
-     .batch = 16,
-     .evaluations = 2,
-     .train_size = 64,
-     .valid_size = 64,
-     .test_size = 64,
-     .weight_decay = 0.01f,
-     .grids = {EVERY_MODEL(3e-3f)}},
-    {.width = 64,
-     .blocks = 2,
-     .heads = 4,
-     .steps = 1200,
-     .search_steps = 300,
-     .batch = 64,
-     .evaluations = 4,
-     .train_size = 4096,
-     .valid_size = 4096,
-     .test_size = 4096,
-     .weight_decay = 0.01f,
-     .grids = {{4e-3f}, {4e-3f}, {4e-3f}, {2e-3f}}},
-    {.width = 32, /* wider ones learn the training sequences by heart */
-     .blocks = 2,
-     .heads = 4,
-     .recurrent_start = 1,
-     .steps = 20000,
-     .search_steps = 1500,
-     .search_valid_size = 2048,
-     .batch = 32,
-     .evaluations = 10,
-     .train_size = 8192,
-     .valid_size = 8192,
-     .test_size = 8192,
-     .weight_decay = 0.1f,
-     .grids = {EVERY_MODEL(1e-4f, 1e-3f, 3e-3f, 1e-2f, 3e-2f)}},
-    {.width = 128,
-     .blocks = 2,
-     .heads = 4,
-     .steps = 4000,
-     .search_steps = 1000,
-     .batch = 64,
-     .evaluations = 10,
-     .train_size = 8192,
-     .valid_size = 8192,
-     .test_size = 8192,
-     .weight_decay = 0.01f,
-     .dropout = 0.1f,
-     .grids = {EVERY_MODEL(1e-3f)}},
-};
-
-static const preset *presets_of(const options *o) {
-    (void)o;
-    return presets;
-}
-
 /* @param last whether only the answer at its end counts */
 static void make_sequence(sequences *s, int i, int last, uint64_t *state) {
     size_t at = (size_t)i * MAX_LENGTH;
@@ -148,10 +89,10 @@ int main(int argc, char **argv) {
                "  xlstm-nns --models xlstm@0:1,lstm --out results\n\n"
                "Errors are mean squared; always answering 1/2 scores 1/12 = 0.0833, a perfect search 0. Exit "
                "code 2: something given is wrong; 3: stopped before the end.",
+        .program = FOR_NNS,
+        .task = "nns",
         .default_models = "xlstm@0:1,xlstm@1:0,lstm,lstm-res,transformer",
         .default_mix = "0:1",
-        .takes_last = 1,
-        .presets = presets_of,
         .open = open_task,
         .config = configure,
         .close = sequence_task_close};

@@ -1,120 +1,56 @@
 /* xlstm-generate MODEL_DIR: continues a text, token by token, in memory that does not grow with it. */
 #include "bandwidth.h"
+#include "options.h"
 #include "program.h"
-#include <argp.h>
 
 typedef struct {
-    const char *model, *text, *text_file, *tokens, *stop, *state, *save_state;
-    int length, stats, only_new;
+    const char *model, *text, *text_file, *stop, *state, *save_state;
+    option_counts tokens;
+    int length, threads, stats, only_new;
     xlstm_weights weights;
     xlstm_sampling sampling;
 } options;
 
-enum {
-    TEXT_FILE = 1000,
-    TOKENS,
-    STOP,
-    ONLY_NEW,
-    TOP_K,
-    TOP_P,
-    MIN_P,
-    SEED,
-    THREADS,
-    WEIGHTS,
-    STATS,
-    STATE,
-    SAVE_STATE
-};
-static const struct argp_option argp_options[] = {
-    {"prompt", 'p', "TEXT", 0, "the text to continue (needs tokenizer.json or vocab.txt beside the model)",
-     0},
-    {"prompt-file", TEXT_FILE, "FILE", 0, "the text to continue, from a file", 0},
-    {"tokens", TOKENS, "LIST", 0, "the text as token numbers with commas between; numbers come out too", 0},
-    {"length", 'n', "N", 0, "new tokens at most (default 100)", 0},
-    {"stop", STOP, "TOKEN", 0,
-     "end at this token, such as \"<|endoftext|>\" (default: that one, if there is one)", 0},
-    {"only-new", ONLY_NEW, 0, 0, "do not repeat the prompt", 0},
-    {0, 0, 0, 0, "Choosing tokens:", 1},
-    {"temperature", 't', "X", 0, "0 always takes the likeliest (default 1)", 1},
-    {"top-k", TOP_K, "K", 0, "only the K likeliest", 1},
-    {"top-p", TOP_P, "P", 0, "only the likeliest that together reach probability P", 1},
-    {"min-p", MIN_P, "P", 0, "only those at least P times as likely as the likeliest", 1},
-    {"seed", SEED, "N", 0, "another seed, another text (default 1)", 1},
-    {0, 0, 0, 0, "State of the model, to go on later:", 2},
-    {"state", STATE, "FILE", 0, "begin from this state; the prompt is the text after it", 2},
-    {"save-state", SAVE_STATE, "FILE", 0, "write the state after the text", 2},
-    {0, 0, 0, 0, "Running:", 3},
-    {"weights", WEIGHTS, "TYPE", 0, "matrices as real (default), bf16 (half the memory) or int8 (a quarter)",
-     3},
-    {"threads", THREADS, "N", 0, "threads (default: all)", 3},
-    {"stats", STATS, 0, 0, "times, memory read per token, and its share of what the machine can read", 3},
+#define FIELD(field) OPTION_FIELD(options, field)
+static const option rows[] = {
+    {"MODEL_DIR", OPTION_ARGUMENT, FIELD(model), .help = "config.json, weights, and what its tokens are"},
+    {"prompt", 'p', FIELD(text), "TEXT",
+     .help = "the text to continue (needs tokenizer.json or vocab.txt beside the model)"},
+    {"prompt-file", 0, FIELD(text_file), "FILE", .help = "the text to continue, from a file"},
+    {"tokens", 0, FIELD(tokens), "LIST", RANGE(0, INT32_MAX),
+     .help = "the text as token numbers with commas between; numbers come out too"},
+    {"length", 'n', FIELD(length), "N", RANGE(1, 1 << 30), .initial = "100", .help = "new tokens at most"},
+    {"stop", 0, FIELD(stop), "TOKEN",
+     .help = "end at this token, such as \"<|endoftext|>\" (default: that one, if there is one)"},
+    {"only-new", 0, FIELD(only_new), .help = "do not repeat the prompt"},
+    {.help = "Choosing tokens:"},
+    {"temperature", 't', FIELD(sampling.temperature), "X", RANGE(0, 1e6), .initial = "1",
+     .help = "0 always takes the likeliest"},
+    {"top-k", 0, FIELD(sampling.top_k), "K", RANGE(0, 1 << 30), .help = "only the K likeliest"},
+    {"top-p", 0, FIELD(sampling.top_p), "P", RANGE(1e-6, 1),
+     .help = "only the likeliest that together reach probability P"},
+    {"min-p", 0, FIELD(sampling.min_p), "P", RANGE(0, 1),
+     .help = "only those at least P times as likely as the likeliest"},
+    {"seed", 0, FIELD(sampling.seed), "N", RANGE(0, INT32_MAX), .initial = "1",
+     .help = "another seed, another text"},
+    {.help = "State of the model, to go on later:"},
+    {"state", 0, FIELD(state), "FILE", .help = "begin from this state; the prompt is the text after it"},
+    {"save-state", 0, FIELD(save_state), "FILE", .help = "write the state after the text"},
+    {.help = "Running:"},
+    {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
+     .help = "matrices as real, bf16 (half the memory) or int8 (a quarter)"},
+    {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS), .help = "threads (default: all)"},
+    {"stats", 0, FIELD(stats),
+     .help = "times, memory read per token, and its share of what the machine can read"},
     {0}};
 
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    options *o = state->input;
-    switch (key) {
-    case 'p':
-        o->text = arg;
-        return 0;
-    case TEXT_FILE:
-        o->text_file = arg;
-        return 0;
-    case STOP:
-        o->stop = arg;
-        return 0;
-    case ONLY_NEW:
-        o->only_new = 1;
-        return 0;
-    case TOKENS:
-        o->tokens = arg;
-        return 0;
-    case 'n':
-        o->length = count_option("length", arg, 1, 1 << 30);
-        return 0;
-    case 't':
-        o->sampling.temperature = (float)number_option("temperature", arg, 0, 1e6);
-        return 0;
-    case TOP_K:
-        o->sampling.top_k = count_option("top-k", arg, 0, 1 << 30);
-        return 0;
-    case TOP_P:
-        o->sampling.top_p = (float)number_option("top-p", arg, 1e-6, 1);
-        return 0;
-    case MIN_P:
-        o->sampling.min_p = (float)number_option("min-p", arg, 0, 1);
-        return 0;
-    case SEED:
-        o->sampling.seed = (uint64_t)count_option("seed", arg, 0, 2147483647);
-        return 0;
-    case WEIGHTS:
-        o->weights = weights_option(arg);
-        return 0;
-    case THREADS:
-        check(xlstm_set_threads(count_option("threads", arg, 1, XLSTM_MAX_THREADS)));
-        return 0;
-    case STATS:
-        o->stats = 1;
-        return 0;
-    case STATE:
-        o->state = arg;
-        return 0;
-    case SAVE_STATE:
-        o->save_state = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            die("\"%s\" is one argument too many; see --help", arg);
-        o->model = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->model)
-            die("a model directory is needed; see --help");
-        if ((o->text != NULL) + (o->text_file != NULL) + (o->tokens != NULL) != 1)
-            die("give one of --prompt, --prompt-file and --tokens");
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
-}
+static const option_table table = {
+    .doc = "Continues a text with a trained model.\v"
+           "Examples:\n"
+           "  xlstm-generate model --prompt \"Once upon a time\" --top-p 0.9\n"
+           "  xlstm-generate model --prompt-file notes.txt -t 0 --save-state notes.state\n\n"
+           "The state has one size, however long the text is.",
+    .rows = rows};
 
 /* ---- the prompt ---- */
 
@@ -123,18 +59,10 @@ typedef struct {
     int count;
 } prompt;
 
-static prompt parse_tokens(const char *list) {
-    prompt p = {need((strlen(list) + 1) * sizeof *p.tokens), 0};
-    for (const char *at = list; *at;) {
-        char *end;
-        long token = strtol(at, &end, 10);
-        if (end == at || token < 0 || token > INT32_MAX || (*end && *end != ','))
-            die("--tokens is \"%s\"; give whole numbers with commas between, such as 5,17,2", list);
-        p.tokens[p.count++] = (int32_t)token;
-        at = *end ? end + 1 : end;
-    }
-    if (!p.count)
-        die("--tokens is empty; give at least one");
+static prompt of_numbers(const option_counts *numbers) {
+    prompt p = {need((size_t)numbers->count * sizeof *p.tokens), numbers->count};
+    for (int i = 0; i < p.count; i++)
+        p.tokens[i] = numbers->of[i];
     return p;
 }
 
@@ -253,17 +181,17 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
     xlstm_session *s;
     xlstm_sampler *sampler;
     xlstm_tokenizer *tokenizer = NULL;
-    if (!o->tokens || o->stop)
+    if (!o->tokens.count || o->stop)
         check(xlstm_tokenizer_load(&tokenizer, o->model));
     char *text = o->text_file ? read_text(o->text_file) : NULL;
-    prompt p = o->tokens ? parse_tokens(o->tokens)
-                         : encode(tokenizer, text ? text : o->text, xlstm_module_output_dim(m));
+    prompt p = o->tokens.count ? of_numbers(&o->tokens)
+                               : encode(tokenizer, text ? text : o->text, xlstm_module_output_dim(m));
     int32_t stop;
     int stops =
         tokenizer && xlstm_tokenizer_find(tokenizer, o->stop ? o->stop : "<|endoftext|>", &stop) == XLSTM_OK;
     if (o->stop && !stops)
         die("--stop: %s", xlstm_last_error());
-    listener l = {.tokenizer = o->tokens ? NULL : tokenizer};
+    listener l = {.tokenizer = o->tokens.count ? NULL : tokenizer};
     check(xlstm_session_create(&s, m, 1, 0));
     check(xlstm_sampler_create(&sampler, &o->sampling, xlstm_module_output_dim(m)));
     if (o->state)
@@ -276,7 +204,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
                           .stop_count = stops,
                           .callback = show,
                           .user = &l};
-    if (!o->tokens && !o->only_new)
+    if (!o->tokens.count && !o->only_new)
         fputs(text ? text : o->text, stdout);
     double started = now();
     check(xlstm_generate(s, sampler, &g, NULL));
@@ -295,23 +223,14 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
 }
 
 int main(int argc, char **argv) {
-    static const struct argp argp = {
-        argp_options,
-        parse_option,
-        "MODEL_DIR",
-        "Continues a text with a trained model.\v"
-        "Examples:\n"
-        "  xlstm-generate model --prompt \"Once upon a time\" --top-p 0.9\n"
-        "  xlstm-generate model --prompt-file notes.txt -t 0 --save-state notes.state\n\n"
-        "The state has one size, however long the text is.",
-        NULL,
-        NULL,
-        NULL};
-    options o = {.length = 100};
+    options o = {0};
     xlstm_module *m;
     xlstm_sampling_init(&o.sampling);
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    read_options(&o, &table, argc, argv);
+    if ((o.text != NULL) + (o.text_file != NULL) + (o.tokens.count > 0) != 1)
+        die("give one of --prompt, --prompt-file and --tokens");
+    if (o.threads)
+        check(xlstm_set_threads(o.threads));
     double started = now();
     check(xlstm_module_load_as(&m, o.model, o.weights));
     if (!xlstm_module_config(m)->vocab_size)

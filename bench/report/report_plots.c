@@ -1,3 +1,5 @@
+/* report_plots.c - the curves of a task are drawn from what its results hold, each model in one style in all
+ * plots. */
 #include "plot.h"
 #include "report.h"
 

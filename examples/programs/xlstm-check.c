@@ -1,9 +1,10 @@
-/* xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]
+/* xlstm-check MODEL_DIR CASE.safetensors: is a saved model the one whose reference values these are?
  *
  * Runs a model over the tokens (or inputs, for a model of vectors) of a reference case and compares every
  * tensor that the case holds: logits, step_logits (one token at a time), loss and grad.NAME. A tensor
  * noise.NAME says what error float32 alone makes on tensor NAME. Exits 1 when anything differs or is unknown,
  * 2 when the input cannot be used. */
+#include "options.h"
 #include "xlstm.h"
 #include <float.h>
 #include <math.h>
@@ -378,49 +379,21 @@ static int compare_all(check *c, const options *o) {
 
 /* ---- the program ---- */
 
-static const char usage_line[] =
-    "Usage: xlstm-check MODEL_DIR CASE.safetensors [--tolerance R] [--write OUT.safetensors]\n";
+#define FIELD(field) OPTION_FIELD(options, field)
+static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
+                               .help = "config.json and weights in the format of the official package"},
+                              {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file),
+                               .help = "tokens, targets and the reference tensors"},
+                              {"tolerance", 0, FIELD(tolerance), "R", RANGE(0, INFINITY),
+                               .help = "allow errors up to R times a tensor's largest number"},
+                              {"write", 0, FIELD(write), "FILE", .help = "write what the library computed"},
+                              {0}};
 
-static int usage(const char *what, const char *about) {
-    fprintf(stderr, "xlstm-check: %s%s; see --help\n", what, about);
-    return 2;
-}
-
-static _Noreturn void help(void) {
-    fputs(usage_line, stdout);
-    puts("\nCompares a saved model with reference values: logits, step-by-step logits, loss and gradients,\n"
-         "a line per tensor with its largest error.\n\n"
-         "  MODEL_DIR            config.json and weights in the format of the official package\n"
-         "  CASE.safetensors     tokens, targets and the reference tensors\n"
-         "  --tolerance R        allow errors up to R times a tensor's largest number\n"
-         "  --write FILE         write what the library computed\n"
-         "  --help               show this\n\n"
-         "Exit status: 0 all tensors pass, 1 one fails, 2 bad input.");
-    exit(0);
-}
-
-static int parse(options *o, int argc, char **argv) {
-    *o = (options){.tolerance = -1};
-    for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-        if (!strcmp(argv[i], "--help"))
-            help();
-        if (!strcmp(argv[i], "--tolerance") && i + 1 < argc) {
-            o->tolerance = strtod(argv[++i], &end);
-            if (end == argv[i] || *end || !(o->tolerance >= 0))
-                return usage("--tolerance must be a number from 0 on, and is ", argv[i]);
-        } else if (!strcmp(argv[i], "--write") && i + 1 < argc) {
-            o->write = argv[++i];
-        } else if (argv[i][0] == '-') {
-            return usage("no such option, or its value is missing: ", argv[i]);
-        } else if (o->case_file) {
-            return usage("one argument too many: ", argv[i]);
-        } else {
-            *(o->model ? &o->case_file : &o->model) = argv[i];
-        }
-    }
-    return o->case_file ? 0 : usage("a model directory and a case are needed", "");
-}
+static const option_table table = {.doc = "Compares a saved model with reference values: logits, "
+                                          "step-by-step logits, loss and gradients, a line per "
+                                          "tensor with its largest error.\v"
+                                          "Exit code 0: all tensors pass; 1: one fails; 2: bad input.",
+                                   .rows = rows};
 
 static int run_case(check *c, const options *o) {
     if (xlstm_module_load(&c->module, o->model))
@@ -436,10 +409,9 @@ static int run_case(check *c, const options *o) {
 }
 
 int main(int argc, char **argv) {
-    options o;
+    options o = {.tolerance = -1};
     check c = {0};
-    if (parse(&o, argc, argv))
-        return 2;
+    read_options(&o, &table, argc, argv);
     int result = run_case(&c, &o);
     for (int i = 0; i < c.count; i++)
         free((void *)(uintptr_t)c.results[i].data);

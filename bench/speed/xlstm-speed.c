@@ -2,12 +2,9 @@
  * Each measurement has a process of its own, so that its peak memory is its own; those that are compared take
  * turns. */
 #include "speed.h"
-#include <argp.h>
 #include <signal.h>
 #include <math.h>
 #include <unistd.h>
-
-enum { MAX_LIST = 32, MAX_GROUP = 64, MAX_ROWS = 4096 };
 
 typedef struct {
     const char *name;
@@ -16,13 +13,9 @@ typedef struct {
 static const shape shapes[] = {{"d256", 256, 4, 8, 256}, {"d512", 512, 6, 4, 512}};
 
 typedef struct {
-    char *items[MAX_LIST];
-    int count;
-} list;
-
-typedef struct {
-    list models, measures, shapes, weights, lengths;
-    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling, profile;
+    option_words models, measures, shapes, weights;
+    option_counts lengths;
+    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling, profile, serve;
     double seconds;
     const char *peers, *script, *csv, *json;
 } settings;
@@ -45,182 +38,69 @@ typedef struct {
 
 /* ---- options ---- */
 
-enum {
-    OPT_MODELS = 1000,
-    OPT_MEASURE,
-    OPT_SHAPES,
-    OPT_WEIGHTS,
-    OPT_LENGTHS,
-    OPT_WIDTH,
-    OPT_BLOCKS,
-    OPT_HEADS,
-    OPT_BATCH,
-    OPT_TIME,
-    OPT_VOCAB,
-    OPT_THREADS,
-    OPT_REPEATS,
-    OPT_SECONDS,
-    OPT_SCALING,
-    OPT_PROFILE,
-    OPT_PEERS,
-    OPT_SCRIPT,
-    OPT_CSV,
-    OPT_JSON,
-    OPT_SERVE
-};
+static const char *const models[] = {"mlstm",       "slstm",       "lstm", "lstm-res",
+                                     "transformer", "mlstm-large", NULL};
+static const char *const measures[] = {"train", "forward", "decode", NULL};
+static const char *const shape_names[] = {"d256", "d512", NULL};
 
-static const struct argp_option argp_options[] = {
-    {NULL, 0, NULL, 0, "What is measured:", 1},
-    {"models", OPT_MODELS, "LIST", 0,
-     "comma list of mlstm, slstm, lstm (a plain stack), lstm-res (residual), transformer, mlstm-large "
-     "(default: "
-     "mlstm,slstm,lstm,transformer)",
-     1},
-    {"measure", OPT_MEASURE, "LIST", 0,
-     "train (forward, loss, backward, optimizer step), forward (logits of the whole batch), decode (one "
-     "token after "
-     "another, batch 1); default: all three",
-     1},
-    {"shapes", OPT_SHAPES, "LIST", 0,
-     "d256 (width 256, 4 blocks, batch 8, time 256) and d512 (width 512, 6 blocks, batch 4, time 512); "
-     "default: both",
-     1},
-    {"weights", OPT_WEIGHTS, "LIST", 0,
-     "decode: real, bf16, int8 (default: real); those behind the first are compared with it", 1},
-    {"lengths", OPT_LENGTHS, "LIST", 0,
-     "cost against length: these times, with as many streams as fill the longest", 1},
-    {"scaling", OPT_SCALING, NULL, 0, "compare the threads given with one thread", 1},
-    {"profile", OPT_PROFILE, NULL, 0,
-     "where the time goes: share, GFLOP/s and GB/s of each operation, in one sample of its own", 1},
-    {NULL, 0, NULL, 0, "Sizes, in place of those of the shapes:", 2},
-    {"width", OPT_WIDTH, "N", 0, "embedding width", 2},
-    {"blocks", OPT_BLOCKS, "N", 0, "blocks", 2},
-    {"heads", OPT_HEADS, "N", 0, "heads (default 4)", 2},
-    {"batch", OPT_BATCH, "N", 0, "streams", 2},
-    {"time", OPT_TIME, "N", 0, "tokens of a stream", 2},
-    {"vocab", OPT_VOCAB, "N", 0, "vocabulary (default 1000)", 2},
-    {NULL, 0, NULL, 0, "How:", 3},
-    {"threads", OPT_THREADS, "N", 0, "threads, of Python too (default: all)", 3},
-    {"repeats", OPT_REPEATS, "N", 0, "samples of each measurement after the warm-up (default 5)", 3},
-    {"seconds", OPT_SECONDS, "X", 0, "a sample takes at least this long (default 0.25)", 3},
-    {"peers", OPT_PEERS, "PYTHON", 0,
-     "compare with the official package and PyTorch, of this interpreter's environment; bench/peers/setup.sh "
-     "makes one",
-     3},
-    {"peers-script", OPT_SCRIPT, "FILE", 0, "speed.py (default: the one that came with this program)", 3},
-    {"csv", OPT_CSV, "FILE", 0, "write the rows as comma-separated values", 3},
-    {"json", OPT_JSON, "FILE", 0, "write everything as JSON", 3},
-    {"serve", OPT_SERVE, NULL, OPTION_HIDDEN, NULL, 3},
+#define FIELD(field) OPTION_FIELD(settings, field)
+static const option rows[] = {
+    {.help = "What is measured:"},
+    {"models", 0, FIELD(models), "LIST", .choices = models, .initial = "mlstm,slstm,lstm,transformer",
+     .help =
+         "comma list of mlstm, slstm, lstm (a plain stack), lstm-res (residual), transformer, mlstm-large"},
+    {"measure", 0, FIELD(measures), "LIST", .choices = measures, .initial = "train,forward,decode",
+     .help = "train (forward, loss, backward, optimizer step), forward (logits of the whole batch), decode "
+             "(one token after another, batch 1)"},
+    {"shapes", 0, FIELD(shapes), "LIST", .choices = shape_names, .initial = "d256,d512",
+     .help =
+         "d256 (width 256, 4 blocks, batch 8, time 256) and d512 (width 512, 6 blocks, batch 4, time 512)"},
+    {"weights", 0, FIELD(weights), "LIST", .choices = weights_choices, .initial = "real",
+     .help = "decode: real, bf16, int8; those behind the first are compared with it"},
+    {"lengths", 0, FIELD(lengths), "LIST", RANGE(1, 1 << 24),
+     .help = "cost against length: these times, with as many streams as fill the longest"},
+    {"scaling", 0, FIELD(scaling), .help = "compare the threads given with one thread"},
+    {"profile", 0, FIELD(profile),
+     .help = "where the time goes: share, GFLOP/s and GB/s of each operation, in one sample of its own"},
+    {.help = "Sizes, in place of those of the shapes:"},
+    {"width", 0, FIELD(width), "N", RANGE(1, 65536), .help = "embedding width"},
+    {"blocks", 0, FIELD(blocks), "N", RANGE(1, XLSTM_MAX_BLOCKS), .help = "blocks"},
+    {"heads", 0, FIELD(heads), "N", RANGE(1, 1024), .initial = "4", .help = "heads"},
+    {"batch", 0, FIELD(batch), "N", RANGE(1, 65536), .help = "streams"},
+    {"time", 0, FIELD(time), "N", RANGE(1, 1 << 24), .help = "tokens of a stream"},
+    {"vocab", 0, FIELD(vocab), "N", RANGE(2, 1 << 24), .initial = "1000", .help = "vocabulary"},
+    {.help = "How:"},
+    {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
+     .help = "threads, of Python too (default: all)"},
+    {"repeats", 0, FIELD(repeats), "N", RANGE(1, MAX_REPEATS), .initial = "5",
+     .help = "samples of each measurement after the warm-up"},
+    {"seconds", 0, FIELD(seconds), "X", RANGE(0, 3600), .initial = "0.25",
+     .help = "a sample takes at least this long"},
+    {"peers", 0, FIELD(peers), "PYTHON",
+     .help = "compare with the official package and PyTorch, of this interpreter's environment; "
+             "bench/peers/setup.sh makes one"},
+    {"peers-script", 0, FIELD(script), "FILE",
+     .help = "speed.py (default: the one that came with this program)"},
+    {"csv", 0, FIELD(csv), "FILE", .help = "write the rows as comma-separated values"},
+    {"json", 0, FIELD(json), "FILE", .help = "write everything as JSON"},
+    {"serve", 0, FIELD(serve), .help = NULL},
     {0}};
 
-/* The items are pieces of the text, which lasts as long as the program. */
-static list split(const char *name, char *text) {
-    list l = {{0}, 0};
-    char *save = NULL;
-    for (char *item = strtok_r(text, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
-        if (l.count == MAX_LIST)
-            die("--%s names more than %d", name, MAX_LIST);
-        l.items[l.count++] = item;
-    }
-    if (!l.count)
-        die("--%s is empty; give a comma list", name);
-    return l;
-}
-
-/* A list of words out of some. */
-static list words(const char *name, char *text, const char *allowed) {
-    list l = split(name, text);
-    for (int i = 0; i < l.count; i++) {
-        size_t n = strlen(l.items[i]);
-        const char *at = allowed;
-        while ((at = strstr(at, l.items[i])) && (at[n] && at[n] != ',' ? 1 : at != allowed && at[-1] != ' '))
-            at++;
-        if (!at)
-            die("--%s: \"%s\" is unknown; use %s", name, l.items[i], allowed);
-    }
-    return l;
-}
-
-static const char all_models[] = "mlstm, slstm, lstm, lstm-res, transformer, mlstm-large";
-static const char all_measures[] = "train, forward, decode";
-
-static list numbers(const char *name, char *text, int low, int high) {
-    list l = split(name, text);
-    for (int i = 0; i < l.count; i++)
-        count_option(name, l.items[i], low, high);
-    return l;
-}
-
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    settings *s = state->input;
-    switch (key) {
-    case OPT_MODELS:
-        s->models = words("models", arg, all_models);
-        return 0;
-    case OPT_MEASURE:
-        s->measures = words("measure", arg, all_measures);
-        return 0;
-    case OPT_SHAPES:
-        s->shapes = words("shapes", arg, "d256, d512");
-        return 0;
-    case OPT_WEIGHTS:
-        s->weights = words("weights", arg, "real, bf16, int8");
-        return 0;
-    case OPT_LENGTHS:
-        s->lengths = numbers("lengths", arg, 1, 1 << 24);
-        return 0;
-    case OPT_WIDTH:
-        s->width = count_option("width", arg, 1, 65536);
-        return 0;
-    case OPT_BLOCKS:
-        s->blocks = count_option("blocks", arg, 1, XLSTM_MAX_BLOCKS);
-        return 0;
-    case OPT_HEADS:
-        s->heads = count_option("heads", arg, 1, 1024);
-        return 0;
-    case OPT_BATCH:
-        s->batch = count_option("batch", arg, 1, 65536);
-        return 0;
-    case OPT_TIME:
-        s->time = count_option("time", arg, 1, 1 << 24);
-        return 0;
-    case OPT_VOCAB:
-        s->vocab = count_option("vocab", arg, 2, 1 << 24);
-        return 0;
-    case OPT_THREADS:
-        s->threads = count_option("threads", arg, 1, XLSTM_MAX_THREADS);
-        return 0;
-    case OPT_REPEATS:
-        s->repeats = count_option("repeats", arg, 1, MAX_REPEATS);
-        return 0;
-    case OPT_SECONDS:
-        s->seconds = number_option("seconds", arg, 0, 3600);
-        return 0;
-    case OPT_SCALING:
-        s->scaling = 1;
-        return 0;
-    case OPT_PROFILE:
-        s->profile = 1;
-        return 0;
-    case OPT_PEERS:
-        s->peers = arg;
-        return 0;
-    case OPT_SCRIPT:
-        s->script = arg;
-        return 0;
-    case OPT_CSV:
-        s->csv = arg;
-        return 0;
-    case OPT_JSON:
-        s->json = arg;
-        return 0;
-    case OPT_SERVE:
-        exit(serve());
-    case ARGP_KEY_ARG:
-        die("\"%s\" is not an option; see --help", arg);
-    }
-    return ARGP_ERR_UNKNOWN;
-}
+static const option_table table = {
+    .doc =
+        "Measures how fast models train, read and decode, in tokens per second (median, least, most), beside "
+        "what the machine can do: matrix products (sgemm) and reading memory.\v"
+        "Examples:\n"
+        "  xlstm-speed --shapes d256\n"
+        "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8\n"
+        "  xlstm-speed --models mlstm --measure train --lengths 512,2048,16384\n"
+        "  xlstm-speed --scaling --measure train\n"
+        "  xlstm-speed --peers ~/peers/bin/python --json speed.json\n\n"
+        "A row behind another with an indented name is compared with it; \"ratio\" says by how much the "
+        "upper one, or the one it belongs to, is faster. \"plan\" is the memory that a trainer says it "
+        "needs, \"peak\" what the process had. With --peers a whole run takes long: official sLSTMs train "
+        "slowly. Single rows can be had by --models, --measure and --shapes.",
+    .rows = rows};
 
 /* bench/peers/speed.py: beside the program where it was built, in share/ where it was installed. */
 static const char *find_script(void) {
@@ -242,38 +122,15 @@ static void check_comparison(const settings *s) {
         die("--lengths, --scaling and --peers compare different things; give one of them");
     if (s->lengths.count && (s->batch || s->time))
         die("--lengths sets batch and time of each measurement; leave --batch and --time out");
-    if ((s->lengths.count || s->scaling) && (s->weights.count > 1 || strcmp(s->weights.items[0], "real")))
+    if ((s->lengths.count || s->scaling) && (s->weights.count > 1 || strcmp(s->weights.of[0], "real")))
         die("--weights is given with --lengths or --scaling, which measure real weights only; leave one out");
 }
 
 static settings parse(int argc, char **argv) {
-    static const char doc[] =
-        "Measures how fast models train, read and decode, in tokens per second (median, least, most), beside "
-        "what the "
-        "machine can do: matrix products (sgemm) and reading memory.\v"
-        "Examples:\n"
-        "  xlstm-speed --shapes d256\n"
-        "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8 --shapes d512\n"
-        "  xlstm-speed --models mlstm --measure train --lengths 512,2048,16384 --shapes d256\n"
-        "  xlstm-speed --scaling --measure train\n"
-        "  bench/peers/setup.sh ~/peers && xlstm-speed --peers ~/peers/bin/python --json speed.json\n\n"
-        "A row behind another with an indented name is compared with it; \"ratio\" says by how much the "
-        "upper one, or the "
-        "one it belongs to, is faster. \"plan\" is the memory that a trainer says it needs, \"peak\" what "
-        "the process had. "
-        "With --peers a whole run takes long: official sLSTMs train slowly. Single rows can be had by "
-        "--models, --measure "
-        "and --shapes.";
-    const struct argp argp = {argp_options, parse_option, NULL, doc, NULL, NULL, NULL};
-    settings s = {.heads = 4, .vocab = 1000, .repeats = 5, .seconds = 0.25};
-    static char models[] = "mlstm,slstm,lstm,transformer", measures[] = "train,forward,decode",
-                each[] = "d256,d512", weights[] = "real";
-    s.models = split("models", models);
-    s.measures = split("measure", measures);
-    s.shapes = split("shapes", each);
-    s.weights = split("weights", weights);
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    settings s = {0};
+    read_options(&s, &table, argc, argv);
+    if (s.serve)
+        exit(serve());
     s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_comparison(&s);
     if (s.peers && !s.script)
@@ -526,7 +383,7 @@ static const char *peer_name(const char *model) {
 static int pairs(const settings *s, const request *q, row *rows) {
     int count = 0, decode = !strcmp(q->measure, "decode");
     request first = *q;
-    first.weights = decode ? s->weights.items[0] : "real";
+    first.weights = decode ? s->weights.of[0] : "real";
     row *ours =
         add_row(rows, &count, &first, "%s %s%s%s", q->model, q->measure,
                 strcmp(first.weights, "real") ? " " : "", strcmp(first.weights, "real") ? first.weights : "");
@@ -535,8 +392,8 @@ static int pairs(const settings *s, const request *q, row *rows) {
         ours->versus = 1;
     }
     for (int i = 1; decode && i < s->weights.count; i++) {
-        first.weights = s->weights.items[i];
-        add_row(rows, &count, &first, "  %s over %s", first.weights, s->weights.items[0])->versus = 0;
+        first.weights = s->weights.of[i];
+        add_row(rows, &count, &first, "  %s over %s", first.weights, s->weights.of[0])->versus = 0;
     }
     return count;
 }
@@ -544,10 +401,10 @@ static int pairs(const settings *s, const request *q, row *rows) {
 static int lengths(const settings *s, const request *q, row *rows) {
     int count = 0, longest = 0;
     for (int i = 0; i < s->lengths.count; i++)
-        longest = atoi(s->lengths.items[i]) > longest ? atoi(s->lengths.items[i]) : longest;
+        longest = s->lengths.of[i] > longest ? s->lengths.of[i] : longest;
     for (int i = 0; i < s->lengths.count; i++) {
         request one = *q;
-        one.time = atoi(s->lengths.items[i]);
+        one.time = s->lengths.of[i];
         one.batch = longest / one.time;
         add_row(rows, &count, &one, "%s%s %s T=%d", i ? "  " : "", q->model, q->measure, one.time)->versus =
             i ? 0 : -1;
@@ -587,9 +444,9 @@ static void measure_shape(report *r, const shape *sh) {
     print_head(&q, name, s->lengths.count > 0);
     for (int m = 0; m < s->models.count; m++)
         for (int k = 0; k < s->measures.count; k++) {
-            row *rows = need(MAX_GROUP * sizeof *rows);
-            q.model = s->models.items[m];
-            q.measure = s->measures.items[k];
+            row *rows = need((size_t)(2 + s->lengths.count + s->weights.count) * sizeof *rows);
+            q.model = s->models.of[m];
+            q.measure = s->measures.of[k];
             int count = s->lengths.count ? lengths(s, &q, rows)
                         : s->scaling     ? scaling(s, &q, rows)
                                          : pairs(s, &q, rows);
@@ -611,7 +468,7 @@ int main(int argc, char **argv) {
     measure_machine(&r);
     print_machine(&r);
     for (int i = 0; i < s.shapes.count; i++)
-        measure_shape(&r, !strcmp(s.shapes.items[i], "d256") ? &shapes[0] : &shapes[1]);
+        measure_shape(&r, !strcmp(s.shapes.of[i], "d256") ? &shapes[0] : &shapes[1]);
     if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))
         die("%s cannot be written (%s)", s.csv, strerror(errno));
     free(unfinished);

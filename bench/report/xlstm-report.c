@@ -1,35 +1,19 @@
 /* xlstm-report: reads result files, one per run, and writes one HTML page that needs nothing else, and the
  * same tables in Markdown. */
 #include "report.h"
-#include <argp.h>
 
-/* ---- options ---- */
-
-enum { OPT_MARKDOWN = 1000, OPT_SPEED };
-static const struct argp_option argp_options[] = {
-    {"out", 'o', "FILE", 0, "the page (default: report.html)", 0},
-    {"markdown", OPT_MARKDOWN, "FILE", 0, "the tables in Markdown, too", 0},
-    {"speed", OPT_SPEED, "FILE", 0, "what xlstm-speed --json wrote", 0},
+#define FIELD(field) OPTION_FIELD(report, field)
+static const option rows[] = {
+    {"FOLDER", OPTION_ARGUMENT, FIELD(folders), .help = "every *.json of it is one run"},
+    {"out", 'o', FIELD(out), "FILE", .initial = "report.html", .help = "the page"},
+    {"markdown", 0, FIELD(markdown), "FILE", .help = "the tables in Markdown, too"},
+    {"speed", 0, FIELD(speed_path), "FILE", .help = "what xlstm-speed --json wrote"},
     {0}};
 
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    report *r = state->input;
-    switch (key) {
-    case 'o':
-        r->out = arg;
-        return 0;
-    case OPT_MARKDOWN:
-        r->markdown = arg;
-        return 0;
-    case OPT_SPEED:
-        r->speed_path = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        add_folder(r, arg);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
-}
+static const option_table table = {
+    .doc = "Merges results of xlstm-lm, xlstm-nns, xlstm-tasks and bench/peers/train.py into one page.\v"
+           "The page needs no other file and no network.",
+    .rows = rows};
 
 /* ---- the page ---- */
 
@@ -156,19 +140,10 @@ static void check_outputs(const report *r) {
 }
 
 int main(int argc, char **argv) {
-    static const struct argp argp = {
-        argp_options,
-        parse_option,
-        "FOLDER...",
-        "Merges results of xlstm-lm, xlstm-nns, xlstm-tasks and bench/peers/train.py into one page.\v"
-        "Every *.json of the folders is one run. The page needs no other file and no network.",
-        NULL,
-        NULL,
-        NULL};
     report *r = need(sizeof *r);
-    r->out = "report.html";
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, r);
+    read_options(r, &table, argc, argv);
+    for (int i = 0; i < r->folders.count; i++)
+        add_folder(r, r->folders.of[i]);
     if (!r->results)
         die("there are no results; give the folder that --out of the programs named");
     if (r->speed_path)

@@ -10,100 +10,8 @@
 enum { TRAINED_LENGTH = 40, LONGEST = 256, BITS = 2 };          /* parity */
 enum { MAX_PAIRS = 32, KEYS = 64, VALUES = 64, PAIR_SETS = 4 }; /* mqar */
 
-/* One head: whoever follows a state must mix all of it, and heads do not see each other. From a recurrent
- * matrix of zeros the sLSTM learns lengths one by one in place of the rule. */
-static const preset parity_presets[PRESETS] = {
-    {.width = 48,
-     .blocks = 2,
-     .heads = 1,
-     .recurrent_start = 1,
-     .steps = 20,
-     .search_steps = 10,
-     .batch = 16,
-     .evaluations = 2,
-     .train_size = 64,
-     .valid_size = 64,
-     .test_size = 32,
-     .grids = {EVERY_MODEL(3e-3f)}},
-    {.width = 48,
-     .blocks = 2,
-     .heads = 1,
-     .recurrent_start = 1,
-     .steps = 1500,
-     .search_steps = 400,
-     .batch = 32,
-     .evaluations = 5,
-     .train_size = 16384,
-     .valid_size = 1024,
-     .test_size = 1024,
-     .weight_decay = 0.01f,
-     .grids = {{1e-2f}, {1e-2f}, {1e-2f}, {2e-3f}}},
-    {.width = 48,
-     .blocks = 2,
-     .heads = 1,
-     .recurrent_start = 1,
-     .steps = 4000,
-     .search_steps = 1200,
-     .batch = 32,
-     .evaluations = 10,
-     .train_size = 32768,
-     .valid_size = 2048,
-     .test_size = 2048,
-     .weight_decay = 0.01f,
-     .grids = {EVERY_MODEL(6e-5f, 2.5e-4f, 1e-3f, 4e-3f, 1e-2f, 3e-2f)}},
-};
-
-static const preset mqar_presets[PRESETS] = {
-    {.width = 32,
-     .blocks = 2,
-     .heads = 2,
-     .steps = 20,
-     .search_steps = 10,
-     .batch = 16,
-     .evaluations = 2,
-     .train_size = 64,
-     .valid_size = 64,
-     .test_size = 32,
-     .grids = {EVERY_MODEL(3e-3f)}},
-    {.width = 64,
-     .blocks = 2,
-     .heads = 2,
-     .steps = 800,
-     .search_steps = 200,
-     .batch = 64,
-     .evaluations = 5,
-     .train_size = 32768,
-     .valid_size = 1024,
-     .test_size = 1024,
-     .weight_decay = 0.01f,
-     .grids = {{4e-3f}, {4e-3f}, {4e-3f}, {2e-3f}}},
-    {.width = 64,
-     .blocks = 2,
-     .heads = 2,
-     .steps = 4000,
-     .search_steps = 400,
-     .batch = 64,
-     .evaluations = 10,
-     .train_size = 65536,
-     .valid_size = 2048,
-     .test_size = 2048,
-     .weight_decay = 0.01f,
-     .grids = {EVERY_MODEL(2.5e-4f, 1e-3f, 4e-3f, 1e-2f, 3e-2f)}},
-};
-
 static int is_parity(const options *o) {
-    if (!o->task)
-        die("no task; give --task parity or --task mqar");
-    if (strcmp(o->task, "parity") && strcmp(o->task, "mqar"))
-        die("task \"%s\" is unknown; use parity or mqar", o->task);
     return !strcmp(o->task, "parity");
-}
-
-static const preset *presets_of(const options *o) {
-    const preset *presets = is_parity(o) ? parity_presets : mqar_presets;
-    if (!strcmp(o->preset, "thesis"))
-        die("preset \"thesis\" has no such task; use smoke, quick or full");
-    return presets;
 }
 
 /* ---- parity ---- */
@@ -248,10 +156,9 @@ int main(int argc, char **argv) {
                "  xlstm-tasks --task mqar --models xlstm@1:0,lstm --out results\n\n"
                "Parity is trained on up to 40 bits and tested on up to 256. Exit code 2: something given is "
                "wrong; 3: stopped before the end.",
+        .program = FOR_TASKS,
         .default_models = "xlstm@0:1,xlstm@1:0,lstm,lstm-res,transformer",
         .default_mix = "0:1",
-        .takes_task = 1,
-        .presets = presets_of,
         .open = open_task,
         .config = configure,
         .close = sequence_task_close};

@@ -1,3 +1,5 @@
+/* speed_child.c - each measurement is a process of its own, spawned and not forked, whose peak memory is
+ * therefore its own; what it cannot do is a row that says so, not the end of the program. */
 #include "speed.h"
 #include <math.h>
 #include <spawn.h>

@@ -1,5 +1,6 @@
-/* program.h - what the programs here and in bench/ share: how they end when they cannot go on (one sentence
- * and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE. */
+/* program.h - what the programs here, the lessons beside them and bench/ share: how they end when they cannot
+ * go on (one sentence and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE.
+ */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -68,23 +69,6 @@ static inline double number_option(const char *name, const char *text, double lo
     if (end == text || *end || !(value >= low && value <= high))
         die("--%s is \"%s\"; give a number from %g to %g", name, text, low, high);
     return value;
-}
-
-static inline int count_option(const char *name, const char *text, int low, int high) {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < low || value > high)
-        die("--%s is \"%s\"; give a whole number from %d to %d", name, text, low, high);
-    return (int)value;
-}
-
-static inline xlstm_weights weights_option(const char *text) {
-    static const char *const names[] = {"real", "bf16", "int8"};
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(text, names[i]))
-            return (xlstm_weights)i;
-    die("--weights is \"%s\"; use real, bf16 or int8", text);
 }
 
 #endif

@@ -1,3 +1,4 @@
+/* report_write.c - one call writes HTML into the page and Markdown beside it, so that both say the same. */
 #include "report.h"
 
 /* ---- numbers ---- */

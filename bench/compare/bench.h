@@ -1,19 +1,20 @@
 /* bench.h - what the programs that compare models share: options, presets, models of equal size, and the
- * engine that trains them. A program is a table of presets and a task; bench_main() does the rest. */
+ * engine that trains them. A program is a task, with its sizes in presets.c; bench_main() does the rest. */
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "options.h"
 #include "program.h"
 #include "result.h"
 
-enum { MAX_MODELS = 16, MAX_GRID = 8, MODEL_KINDS = 4, PRESETS = 4, FIRST_LOSSES = 50 };
+enum { MAX_MODELS = 16, MAX_GRID = 8, MODEL_KINDS = 4, FIRST_LOSSES = 50 };
 
 /* Learning rates to choose from, for xlstm, lstm, lstm-res, transformer; each list rises and ends with 0. */
 typedef float rate_grids[MODEL_KINDS][MAX_GRID];
-#define EVERY_MODEL(...) [0] = {__VA_ARGS__}, [1] = {__VA_ARGS__}, [2] = {__VA_ARGS__}, [3] = {__VA_ARGS__}
 
 /* Sizes of a comparison; options replace single ones. */
 typedef struct {
+    const char *task, *name;
     int width, blocks, heads;
     int64_t steps, search_steps; /* of a run; of one that chooses the learning rate, at most `steps` */
     int batch, window;           /* window: longest row */
@@ -35,6 +36,7 @@ typedef struct {
     xlstm_products products;
     uint64_t seed;
     double limit_seconds, checkpoint_every; /* negative: none */
+    option_numbers lr, lr_grid;             /* as given; p.grids has what is meant */
 } options;
 
 /* One row of the table. */
@@ -72,15 +74,22 @@ struct task {
                        const char *dir); /* puts beside a saved model what its tokens are, or NULL */
 };
 
+/* Programs by bits, as a table of options names them. */
+enum { FOR_LM = 1, FOR_NNS = 2, FOR_TASKS = 4 };
+
 typedef struct {
-    const char *doc, *default_models, *default_mix;
-    int takes_data, takes_task, takes_window, takes_last;
-    const preset *(*presets)(const options *o); /* PRESETS of them: smoke, quick, full, thesis */
-    task *(*open)(const options *o);            /* prints what it is about, too */
+    const char *doc, *task, *default_models, *default_mix; /* task: NULL: --task names it */
+    int program;
+    task *(*open)(const options *o); /* prints what it is about, too */
     void (*config)(const options *o, const task *t, xlstm_config *base);
     void (*close)(task *t);
 } program;
 
+extern const char *const preset_choices[];
+/* Ends the program where the preset has no such task. */
+const preset *preset_find(const char *task, const char *name);
+
+/* The command line over the preset that it names; free o->command. */
 void parse_options(options *o, int argc, char **argv, const program *p);
 int bench_main(int argc, char **argv, const program *p);
 

@@ -1,3 +1,5 @@
+/* report_merge.c - runs belong together when only their seeds differ; whatever else differs is named, and
+ * merged with nothing. */
 #include "report.h"
 #include <dirent.h>
 #include <sys/stat.h>

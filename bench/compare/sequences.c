@@ -1,3 +1,5 @@
+/* sequences.c - a set of sequences, the order of an epoch and every batch are functions of seed and step
+ * alone, so that a run can begin again anywhere. */
 #include "sequences.h"
 #include <math.h>
 #include <zlib.h>

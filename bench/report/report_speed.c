@@ -1,3 +1,5 @@
+/* report_speed.c - rows of xlstm-speed that differ in nothing but their length are one curve; what else they
+ * differ in is in its name. */
 #include "plot.h"
 #include "report.h"
 

@@ -1,3 +1,5 @@
+/* bandwidth.c - memory is as fast as several threads can sum it: more than caches hold, several sums at once,
+ * the best of some passes. */
 #include "bandwidth.h"
 #include "program.h"
 #include <pthread.h>

@@ -3,61 +3,6 @@
 #include "corpus.h"
 #include <math.h>
 
-static const preset presets[PRESETS] = {
-    {.width = 64,
-     .blocks = 2,
-     .heads = 4,
-     .steps = 20,
-     .search_steps = 8,
-     .batch = 4,
-     .window = 16,
-     .evaluations = 2,
-     .valid_size = 400,
-     .test_size = 800,
-     .weight_decay = 0.1f,
-     .grids = {EVERY_MODEL(3e-3f)}},
-    {.width = 128,
-     .blocks = 2,
-     .heads = 4,
-     .steps = 600,
-     .search_steps = 200,
-     .batch = 20,
-     .window = 64,
-     .evaluations = 2,
-     .valid_size = 20000,
-     .weight_decay = 0.1f,
-     .grids = {EVERY_MODEL(4e-3f)}},
-    {.width = 256,
-     .blocks = 4,
-     .heads = 4,
-     .steps = 1600,
-     .search_steps = 1600, /* short runs favour rates that whole ones lose by */
-     .search_valid_size = 30000,
-     .batch = 80,
-     .window = 64,
-     .evaluations = 5,
-     .weight_decay = 0.2f,
-     .dropout = 0.15f,
-     .embedding_dropout = 1,
-     .grids = {EVERY_MODEL(5e-4f, 1e-3f, 2e-3f, 4e-3f, 8e-3f, 1.6e-2f, 3.2e-2f)}},
-    {.width = 512,
-     .blocks = 6,
-     .heads = 8,
-     .steps = 3300,
-     .search_steps = 300,
-     .batch = 64,
-     .window = 96,
-     .evaluations = 10,
-     .weight_decay = 0.1f,
-     .dropout = 0.1f,
-     .grids = {EVERY_MODEL(1e-3f)}},
-};
-
-static const preset *presets_of(const options *o) {
-    (void)o;
-    return presets;
-}
-
 typedef struct {
     task task;
     corpus c;
@@ -293,16 +238,14 @@ int main(int argc, char **argv) {
         .doc = "Trains language models of equal size on the same words and compares their test perplexity.\v"
                "Examples:\n"
                "  xlstm-lm --data wikitext-2 --preset smoke\n"
-               "  xlstm-lm --data wikitext-2 --models xlstm@1:0,xlstm@0:1,lstm-res --out results\n"
-               "  xlstm-lm --data wikitext-2 --preset full --out results --limit-seconds 3600 --resume\n\n"
+               "  xlstm-lm --data wikitext-2 --models xlstm@1:0,xlstm@0:1,lstm --out results\n"
+               "  xlstm-lm --data wikitext-2 --out results --limit-seconds 3600 --resume\n\n"
                "The folder may also be named by XLSTM_DATA. Tables go to standard output, progress to a "
-               "terminal "
-               "only. Exit code 2: something given is wrong; 3: stopped before the end.",
+               "terminal only. Exit code 2: something given is wrong; 3: stopped before the end.",
+        .program = FOR_LM,
+        .task = "lm",
         .default_models = "xlstm,lstm,lstm-res,transformer",
         .default_mix = "1:0",
-        .takes_data = 1,
-        .takes_window = 1,
-        .presets = presets_of,
         .open = open_task,
         .config = configure,
         .close = close_task};

@@ -1,4 +1,4 @@
-/* One measurement: made ready, warmed up, and run once for each line of the input. */
+/* speed_serve.c - one measurement: made ready, warmed up, and run once for each line of the input. */
 #include "bandwidth.h"
 #include "speed.h"
 #include <math.h>
@@ -93,7 +93,7 @@ static void make_model(job *j) {
     c.num_heads = r->heads;
     c.context_length = r->time;
     check(xlstm_model_create(&j->m, &c, 1));
-    xlstm_weights weights = weights_option(r->weights);
+    xlstm_weights weights = (xlstm_weights)option_choice("weights", r->weights, weights_choices);
     if (weights != XLSTM_WEIGHTS_REAL) {
         xlstm_module *smaller;
         check(xlstm_module_quantize(&smaller, j->m, weights));

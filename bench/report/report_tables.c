@@ -1,3 +1,5 @@
+/* report_tables.c - a table tells means over seeds; what makes its rows less than comparable stands under it
+ * in words. */
 #include "report.h"
 
 /* ---- the thesis's figures, and cells ---- */

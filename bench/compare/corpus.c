@@ -1,3 +1,5 @@
+/* corpus.c - a corpus is three texts of words in UTF-8, and its vocabulary is what the training text has;
+ * whatever else is given is refused by the name of the file. */
 #include "corpus.h"
 #include "bench.h"
 #include <zlib.h>

@@ -1,3 +1,5 @@
+/* result.c - a result is read by one list of fields and believed only where it has them all; a damaged file
+ * is set aside and nothing is deleted. */
 #include "result.h"
 #include "program.h"
 #include <math.h>

@@ -23,6 +23,7 @@ typedef struct {
 
 typedef struct {
     const char *out, *markdown, *speed_path;
+    option_words folders;
     file_result result[MAX_RUNS];
     int results;
     group groups[MAX_GROUPS];

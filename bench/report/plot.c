@@ -1,3 +1,5 @@
+/* plot.c - gnuplot draws: a plot is collected as its script, with the points in it, and what comes back is
+ * made fit to stand in a page beside others. */
 #include "plot.h"
 #include "program.h"
 #include <math.h>

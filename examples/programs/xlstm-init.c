@@ -1,0 +1,56 @@
+/* xlstm-init CONFIG.json DIR: a model directory with fresh weights, drawn as the official packages draw them.
+ * A start for training, and a way to try sizes without a download. */
+#include "options.h"
+#include "program.h"
+#include <unistd.h>
+
+typedef struct {
+    const char *config, *directory;
+    uint64_t seed;
+    xlstm_weights weights;
+} options;
+
+#define FIELD(field) OPTION_FIELD(options, field)
+static const option rows[] = {
+    {"CONFIG.json", OPTION_ARGUMENT, FIELD(config),
+     .help = "one of the official packages' or the library's own"},
+    {"DIR", OPTION_ARGUMENT, FIELD(directory), .help = "where the model goes; one that has no weights yet"},
+    {"seed", 's', FIELD(seed), "N", RANGE(0, INT32_MAX), .initial = "1", .help = "of the weights"},
+    {"weights", 'w', FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
+     .help = "real, or bf16: matrices in half the space, for inference only"},
+    {0}};
+
+static const option_table table = {.doc = "Makes a model directory with fresh weights.\v"
+                                          "Example:\n"
+                                          "  xlstm-init config.json model && xlstm-generate model --tokens 1",
+                                   .rows = rows};
+
+/* Weights can have cost days. */
+static void refuse_weights(const char *directory) {
+    static const char *const names[] = {"model.safetensors", "weights.safetensors"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = need(strlen(directory) + strlen(names[i]) + 2);
+        sprintf(path, "%s/%s", directory, names[i]);
+        if (access(path, F_OK) == 0)
+            die("%s is there already; give a directory without weights", path);
+        free(path);
+    }
+}
+
+int main(int argc, char **argv) {
+    options o = {0};
+    xlstm_config config;
+    xlstm_module *m;
+    read_options(&o, &table, argc, argv);
+    if (o.weights == XLSTM_WEIGHTS_INT8)
+        die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
+    refuse_weights(o.directory);
+    check(xlstm_config_load(o.config, &config));
+    config.weights = o.weights;
+    check(xlstm_model_create(&m, &config, o.seed));
+    check(xlstm_module_save(m, o.directory));
+    printf("%s: %.3f million parameters, %.1f MB\n", o.directory, (double)xlstm_module_size(m) / 1e6,
+           (double)xlstm_module_bytes(m) / 1e6);
+    xlstm_module_free(m);
+    return 0;
+}
