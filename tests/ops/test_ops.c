@@ -70,7 +70,7 @@ static float *scratch(bench *b, uint64_t count) {
     for (uint64_t i = 0; i < count; i++)
         p[i] = NAN;
     for (int i = 0; i < GUARD; i++)
-        p[count + (uint64_t)i] = (float)i;
+        p[count + (uint64_t)i] = (float)(i + 1);
     return b->guards[b->guard_count++] = p + count, p;
 }
 
@@ -534,8 +534,8 @@ static void on_every_table(void (*run)(table)) {
 static void finish(bench *b) {
     for (int g = 0; g < b->guard_count; g++)
         for (int i = 0; i < GUARD; i++)
-            if (b->guards[g][i] != (float)i)
-                fail_msg("%s, seed %llu: written %d numbers behind the end of scratch %d", b->op->name,
+            if (b->guards[g][i] != (float)(i + 1))
+                fail_msg("%s, seed %llu: number %d behind the end of scratch %d was written", b->op->name,
                          (unsigned long long)b->seed, i, g);
     for (int i = 0; i < b->owned_count; i++)
         free(b->owned[i]);

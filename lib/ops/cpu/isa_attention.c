@@ -209,13 +209,13 @@ static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
     int dh = u->a->d.dh;
     float scale = score_scale(u->a->d);
     for (int r = 0; r < u->rows; r++) {
-        const float *q = xl_row(u->q, r);
+        const float *q = xl_row(u->q, r), *key = k.p, *value = v.p;
         float *scores = u->scores + r * KEYS, *y = xl_row(u->y, r);
-        for (int i = 0; i < to - from; i++)
-            scores[i] = scale * vec_dot(q, xl_row(k, i), dh);
+        for (int i = 0; i < to - from; i++, key += k.ld)
+            scores[i] = scale * vec_dot(q, key, dh);
         softmax_row(u, r, from, to);
-        for (int i = 0; i < to - from; i++)
-            vec_axpy(y, scores[i], xl_row(v, i), dh);
+        for (int i = 0; i < to - from; i++, value += v.ld)
+            vec_axpy(y, scores[i], value, dh);
     }
 }
 

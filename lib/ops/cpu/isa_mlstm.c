@@ -266,10 +266,11 @@ static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
     float m = b + (m_in > bi ? m_in : bi), decay = vec_exp(b + m_in - m);
     float in = vec_exp(b + bi - m) / sqrtf(dk), den = 0, *h = xl_row(a->h, n) + head * dv;
     memset(h, 0, dv * sizeof *h);
-    for (int i = 0; i < dk; i++) {
-        float *C = xl_row(S.C, i), key = in * k[i], query = q[i];
-        S.n[i] = decay * S.n[i] + key;
-        den += query * S.n[i];
+    float *C = S.C.p, *sums = S.n;
+    for (int i = 0; i < dk; i++, C += dv) {
+        float key = in * k[i], query = q[i];
+        sums[i] = decay * sums[i] + key;
+        den += query * sums[i];
 #pragma omp simd
         for (int e = 0; e < dv; e++) {
             C[e] = decay * C[e] + key * v[e];
