@@ -78,6 +78,8 @@ xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl
 xlstm_status xl_module_take_memory(xlstm_module *m);
 xlstm_status xl_module_take_packed(xlstm_module *m);
 void xl_module_give_memory(xlstm_module *m);
+/* All weights from a module of the same parameters, whose matrices are reals. */
+xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from);
 /* First values for all parameters. */
 xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed);
 xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *p, const char *function);

@@ -172,32 +172,13 @@ static source copied(const void *from, int parameter) {
     return (source){.next = next_copied, .from = m, .w = m->w + m->params.items[parameter].offset};
 }
 
-static xlstm_status quantize(xlstm_module *m, const xlstm_module *from) {
+xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
     xl_place place;
     XL_TRY(xl_module_take_packed(m));
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
     xl_enter(&place);
     xlstm_status status = xl_leave(&place, write_all(m, copied, from));
     xl_place_close(&place);
-    return status;
-}
-
-xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from, xlstm_weights weights) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize: out is NULL; give the address of a pointer");
-    *out = NULL;
-    XL_TRY(xl_module_needs_reals(from, "xlstm_module_quantize"));
-    if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights > XLSTM_WEIGHTS_INT8)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize needs a whole model, and weights "
-                                         "XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8");
-    xlstm_config config = from->config;
-    config.weights = weights;
-    XL_TRY(xl_model_declare(out, &config, from->memory));
-    xlstm_status status = quantize(*out, from);
-    if (status != XLSTM_OK) {
-        xlstm_module_free(*out);
-        *out = NULL;
-    }
     return status;
 }
 

@@ -1,0 +1,22 @@
+/* quantize.c - a module with the same weights, its matrices in a smaller type. */
+#include "base/error.h"
+#include "model/module.h"
+
+xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from, xlstm_weights weights) {
+    if (!out)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize: out is NULL; give the address of a pointer");
+    *out = NULL;
+    XL_TRY(xl_module_needs_reals(from, "xlstm_module_quantize"));
+    if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights > XLSTM_WEIGHTS_INT8)
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize needs a whole model, and weights "
+                                         "XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8");
+    xlstm_config config = from->config;
+    config.weights = weights;
+    XL_TRY(xl_model_declare(out, &config, from->memory));
+    xlstm_status status = xl_module_copy_weights(*out, from);
+    if (status != XLSTM_OK) {
+        xlstm_module_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
