@@ -281,7 +281,7 @@ static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss 
     XL_TRY(xl_feed_check(&tr->feed, &given, tr->config.time));
     tr->has_tape = 0;
     xl_feed_take(&tr->feed, &given, 0, given.time);
-    double count = loss ? loss->counted(&tr->feed) : 0;
+    double count = tr->count = loss ? loss->counted(&tr->feed) : 0;
     *tr->feed.here.seed = xl_hash(tr->config.seed, tr->calls);
     *tr->feed.here.scale = count > 0 ? (real)(1 / count) : 0;
     return XLSTM_OK;
@@ -333,13 +333,13 @@ static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_los
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, b));
     XL_TRY(take(tr, &own, tr ? tr->loss : NULL));
-    double count = tr->loss->counted(&tr->feed), sum = 0;
+    double count = tr->count, sum = 0;
     const xl_ops *op = xl_enter(&tr->place);
     XL_TRY(xl_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
     if (loss)
         *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
     if (how == TRAIN && !isfinite(sum))
-        return find_bad_loss(tr, sum);
+        return refuse_loss(tr, sum);
     state_moves_on(tr);
     tr->calls += how == TRAIN;
     return XLSTM_OK;
