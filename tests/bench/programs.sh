@@ -165,7 +165,7 @@ refused "tolerance is" "$examples/xlstm-check" "$work/saved/xlstm" case --tolera
 refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"
-refused "tokens must be" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
+refused "token 99999999 is not in 0 to" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
 refused "0 tokens" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt ""
 refused "cannot open" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --state "$work/no/state"
 
