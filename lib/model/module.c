@@ -342,14 +342,6 @@ int xlstm_module_parameter_count(const xlstm_module *m) {
     return m ? m->params.count : 0;
 }
 
-xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *out, const char *function) {
-    if (m && out && index >= 0 && index < m->params.count)
-        return XLSTM_OK;
-    return xl_fail(XLSTM_E_ARGUMENT,
-                   "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
-                   function, xlstm_module_parameter_count(m) - 1, index);
-}
-
 xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_parameter *out) {
     XL_TRY(xl_module_check_index(m, index, out, "xlstm_module_parameter"));
     const xl_param *p = &m->params.items[index];

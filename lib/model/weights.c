@@ -184,6 +184,14 @@ xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
 
 /* ---- one parameter, out and in ---- */
 
+xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *out, const char *function) {
+    if (m && out && index >= 0 && index < m->params.count)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
+                   function, xlstm_module_parameter_count(m) - 1, index);
+}
+
 static xlstm_status read_packed(const xl_packed *k, xl_memory *memory, real *out) {
     void *room = xl_alloc(xl_packed_room(k));
     xlstm_status status = room ? XLSTM_OK : xl_no_memory(xl_packed_room(k), "a row");
