@@ -317,15 +317,6 @@ void xlstm_module_free(xlstm_module *m) {
     xl_free(m);
 }
 
-xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
-    if (m && !m->params.pack)
-        return XLSTM_OK;
-    return xl_fail(XLSTM_E_ARGUMENT,
-                   m ? "%s: this module keeps its matrices in a smaller type, for inference only"
-                     : "%s: the module is NULL; create or load one",
-                   what);
-}
-
 int xlstm_module_input_dim(const xlstm_module *m) {
     return m ? m->in : 0;
 }

@@ -134,6 +134,15 @@ static xlstm_status write_all(xlstm_module *m, source (*source_of)(const void *,
     return status;
 }
 
+xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
+    if (m && !m->params.pack)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   m ? "%s: this module keeps its matrices in a smaller type, for inference only"
+                     : "%s: the module is NULL; create or load one",
+                   what);
+}
+
 /* ---- first values ---- */
 
 static xlstm_status next_drawn(source *s, const xl_param *p, size_t first, size_t count, real *to) {
