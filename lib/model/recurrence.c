@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "base/structs.h"
 #include "model/module.h"
-#include "xlstm/cell.h"
+#include "xlstm/recurrence.h"
 #include <string.h>
 
 struct xlstm_recurrence {

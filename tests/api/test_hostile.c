@@ -267,7 +267,7 @@ static void test_sizes_of_structs(void **state) {
     unlink(path);
 }
 
-/* ---- cell.h ---- */
+/* ---- recurrence.h ---- */
 
 static xlstm_recurrence *recurrence(xlstm_cell_kind kind, int gradients) {
     xlstm_recurrence_config c;
