@@ -10,7 +10,7 @@ xlstm_status xl_in_range(const char *name, double value, double low, double high
 }
 
 xlstm_status xl_float_in_range(const char *name, float value, double low, double high) {
-    return value >= (float)low && value <= (float)high ? XLSTM_OK : refuse(name, (double)value, low, high);
+    return value >= (float)low && value <= (float)high ? XLSTM_OK : refuse(name, value, low, high);
 }
 
 xlstm_status xl_divides(const char *name, int part, const char *of, int whole) {

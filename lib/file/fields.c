@@ -101,12 +101,12 @@ xlstm_status xl_fields_read(const xl_field *fields, size_t count, void *to, json
 double xl_short(float value) {
     char text[32];
     for (int digits = 1; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        snprintf(text, sizeof text, "%.*g", digits, value);
         double d = strtod(text, NULL);
         if ((float)d == value)
             return d;
     }
-    return (double)value;
+    return value;
 }
 
 static json_t *write_field(const xl_field *f, const void *from) {

@@ -24,10 +24,10 @@ static xlstm_status map_fd(xl_map *map, int fd, const char *path) {
         return xl_fail(XLSTM_E_IO, "%s: is not a regular file", path);
     if (st.st_size == 0)
         return XLSTM_OK;
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return failed("map it", path);
-    *map = (xl_map){p, (size_t)st.st_size};
+    *map = (xl_map){p, st.st_size};
     xl_log(XLSTM_LOG_INFO, "mapped %s, %.1f MiB", path, xl_mib(map->size));
     return XLSTM_OK;
 }

@@ -75,7 +75,7 @@ static int multiply(entry *e) {
             return 0;
         if (e->shape[i] > 0 && e->count > limit / (uint64_t)e->shape[i])
             return 0;
-        e->count *= (size_t)e->shape[i];
+        e->count *= e->shape[i];
     }
     return 1;
 }
@@ -88,7 +88,7 @@ static xlstm_status parse_shape(entry *e, const json_t *value, const char *path)
     e->ndim = (int)n;
     for (size_t i = 0; i < n; i++) {
         const json_t *size = json_array_get(value, i);
-        e->shape[i] = json_is_integer(size) ? (int64_t)json_integer_value(size) : -1;
+        e->shape[i] = json_is_integer(size) ? json_integer_value(size) : -1;
     }
     if (!multiply(e))
         return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has a negative, fractional or overflowing shape",
@@ -106,9 +106,9 @@ static xlstm_status parse_offsets(entry *e, const json_t *value, size_t data_siz
             XLSTM_E_FORMAT,
             "%s: tensor %.200s: data_offsets %lld to %lld are not inside the %zu bytes of data (is the "
             "file truncated?)",
-            path, e->name, (long long)begin, (long long)end, data_size);
-    e->begin = (size_t)begin;
-    e->end = (size_t)end;
+            path, e->name, begin, end, data_size);
+    e->begin = begin;
+    e->end = end;
     if (e->end - e->begin != e->count * dtype_sizes[e->dtype])
         return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has %zu bytes, but its shape and dtype need %zu",
                        path, e->name, e->end - e->begin, e->count * dtype_sizes[e->dtype]);
@@ -186,7 +186,7 @@ static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
         XL_TRY(parse_entry(e, value, t->data_size, path));
     }
     if (t->count)
-        qsort(t->entries, (size_t)t->count, sizeof *t->entries, by_offset);
+        qsort(t->entries, t->count, sizeof *t->entries, by_offset);
     return check_cover(t, path);
 }
 
@@ -200,12 +200,12 @@ static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     if (length > t->map.size - 8 || length > HEADER_MAX)
         return xl_fail(XLSTM_E_FORMAT,
                        "%s: header of %llu bytes in a file of %zu (limit %d): not safetensors, or truncated",
-                       path, (unsigned long long)length, t->map.size, (int)HEADER_MAX);
+                       path, (unsigned long long)length, t->map.size, HEADER_MAX);
     if (length == 0 || t->map.data[8] != '{')
         return xl_fail(XLSTM_E_FORMAT, "%s: header does not begin with {: not a safetensors file", path);
     t->data = t->map.data + 8 + length;
-    t->data_size = t->map.size - 8 - (size_t)length;
-    XL_TRY(xl_json_parse(&t->header, t->map.data + 8, (size_t)length, path));
+    t->data_size = t->map.size - 8 - length;
+    XL_TRY(xl_json_parse(&t->header, t->map.data + 8, length, path));
     return parse_entries(t, path);
 }
 
@@ -419,12 +419,12 @@ static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, in
 static xlstm_status pack_header(char **head, size_t *bytes, const char *text) {
     size_t length = strlen(text);
     uint64_t padded = (length + 7) / 8 * 8;
-    *bytes = 8 + (size_t)padded;
+    *bytes = 8 + padded;
     *head = xl_alloc(*bytes);
     if (!*head)
         return xl_no_memory(*bytes, "a header");
     memcpy(*head, &padded, 8);
-    memset(*head + 8, ' ', (size_t)padded);
+    memset(*head + 8, ' ', padded);
     memcpy(*head + 8, text, length);
     return XLSTM_OK;
 }
@@ -445,7 +445,7 @@ xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *ten
 static size_t tensor_bytes(const xlstm_tensor *t) {
     size_t bytes = xlstm_dtype_size(t->dtype);
     for (int i = 0; i < t->ndim; i++)
-        bytes *= (size_t)t->shape[i];
+        bytes *= t->shape[i];
     return bytes;
 }
 

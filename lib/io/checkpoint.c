@@ -35,7 +35,7 @@ static void list_add(tensor_list *l, const char *prefix, const char *name, xlstm
     t.name = l->names[l->count];
     t.count = 1;
     for (int i = 0; i < t.ndim; i++)
-        t.count *= (size_t)t.shape[i];
+        t.count *= t.shape[i];
     l->t[l->count++] = t;
 }
 
@@ -125,9 +125,9 @@ static void crc_task(void *context, int index, int thread) {
 
 /* *crc is new: one per tensor. Only the thread that entered a memory may fetch from it. */
 static xlstm_status crc_all(uint32_t **crc, tensor_list *l) {
-    *crc = xl_alloc((size_t)l->count * sizeof **crc);
+    *crc = xl_alloc(l->count * sizeof **crc);
     if (!*crc)
-        return xl_no_memory((size_t)l->count * sizeof **crc, "checksums");
+        return xl_no_memory(l->count * sizeof **crc, "checksums");
     if (!l->fetch.room) {
         xl_parallel(l->count, crc_task, &(crc_job){l, *crc});
         return XLSTM_OK;
@@ -294,10 +294,10 @@ static xlstm_status check_user(const opened *f, xlstm_tensor *t, size_t bytes) {
 
 static xlstm_status check_all_crcs(const opened *f) {
     int count = xlstm_tensors_count(f->file);
-    tensor_list l = {.t = xl_alloc((size_t)count * sizeof *l.t), .count = count};
+    tensor_list l = {.t = xl_alloc(count * sizeof *l.t), .count = count};
     uint32_t *crc = NULL;
     if (!l.t)
-        return xl_no_memory((size_t)count * sizeof *l.t, "a list of tensors");
+        return xl_no_memory(count * sizeof *l.t, "a list of tensors");
     for (int i = 0; i < count; i++)
         xlstm_tensors_get(f->file, i, &l.t[i]);
     xlstm_status status = crc_all(&crc, &l);

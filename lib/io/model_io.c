@@ -31,11 +31,11 @@ static void close_shards(shards *s) {
 static xlstm_status add_shard(shards *s, const char *path) {
     if (s->count == s->capacity) {
         int capacity = s->capacity ? 2 * s->capacity : 8;
-        xlstm_tensors **more = xl_alloc((size_t)capacity * sizeof *more);
+        xlstm_tensors **more = xl_alloc(capacity * sizeof *more);
         if (!more)
-            return xl_no_memory((size_t)capacity * sizeof *more, "a list of files");
+            return xl_no_memory(capacity * sizeof *more, "a list of files");
         if (s->count)
-            memcpy(more, s->files, (size_t)s->count * sizeof *more);
+            memcpy(more, s->files, s->count * sizeof *more);
         xl_free(s->files);
         s->files = more;
         s->capacity = capacity;
@@ -263,7 +263,7 @@ static xlstm_status reserve(load *l, const xlstm_tensor *t) {
         xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
         if (!k || can_borrow(l, k, t, &b))
             continue;
-        l->widest = larger(l->widest, (size_t)k->matrix.cols);
+        l->widest = larger(l->widest, k->matrix.cols);
         l->room = larger(l->room, xl_packed_room(k));
         if (!xl_packed_reserve(k, l->m->memory))
             return xl_no_memory(xl_matrix_bytes(&k->matrix), "a matrix");
@@ -292,7 +292,7 @@ static void take_packed(const load *l, xl_packed *k, const xlstm_tensor *t) {
         memory->put(memory, k->own, t->data, xl_matrix_bytes(&k->matrix));
         return;
     }
-    row.count = (size_t)k->matrix.cols;
+    row.count = k->matrix.cols;
     for (int r = 0; r < k->matrix.rows; r++) {
         xlstm_tensor_reals(&row, l->numbers);
         xl_pack_row(k, memory, r, l->numbers, l->packing);

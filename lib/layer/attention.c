@@ -50,7 +50,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     c->op->rope(in.q, H, 1, c->seq, state);
     c->op->rope(in.k, H, 1, c->seq, state);
     s->y = xl_arena_view(c->keep, N, D);
-    s->lse = c->train ? xl_arena_real(c->keep, (uint64_t)N * (uint64_t)H) : NULL;
+    s->lse = c->train ? xl_arena_real(c->keep, (uint64_t)N * H) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->attention_scratch(l->dims, c->seq));
     c->op->attention(s->y, s->lse, in, l->dims, c->seq, state, scratch);

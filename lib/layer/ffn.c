@@ -39,7 +39,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->ffn_bias;
     l->act = (xl_act)s->config->ffn_act;
-    l->dropout = (real)s->config->ffn_dropout;
+    l->dropout = s->config->ffn_dropout;
     l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
         bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;

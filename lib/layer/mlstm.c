@@ -37,10 +37,10 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
     xl_mlstm_tape tape = {0};
     int H = cell.H;
     if (c->train) {
-        uint64_t tokens = (uint64_t)xl_tokens(c), chunks = (uint64_t)((c->seq.T + cell.L - 1) / cell.L);
-        tape.m = xl_arena_real(c->keep, tokens * (uint64_t)H);
-        tape.den = xl_arena_real(c->keep, tokens * (uint64_t)H);
-        tape.borders = xl_arena_real(c->keep, (uint64_t)(c->seq.B * H) * chunks * xl_mlstm_state(cell));
+        uint64_t tokens = xl_tokens(c), chunks = (c->seq.T + cell.L - 1) / cell.L;
+        tape.m = xl_arena_real(c->keep, tokens * H);
+        tape.den = xl_arena_real(c->keep, tokens * H);
+        tape.borders = xl_arena_real(c->keep, c->seq.B * H * chunks * xl_mlstm_state(cell));
     }
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->mlstm_scratch(cell, c->seq));
@@ -101,7 +101,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
         xl_param_join(p, "k_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
         xl_param_join(p, "v_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
-    double bound = 1 / sqrt((double)l->K); /* the package leaves its convolution at PyTorch's default */
+    double bound = 1 / sqrt(l->K); /* the package leaves its convolution at PyTorch's default */
     l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
     l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
     l->gates = xl_param_add(p, "mlstm_cell.igate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
@@ -112,12 +112,12 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
         bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
-    layer->state_size = (uint64_t)(l->K - 1) * (uint64_t)I + (uint64_t)H * xl_mlstm_state(l->cell);
+    layer->state_size = (uint64_t)(l->K - 1) * I + H * xl_mlstm_state(l->cell);
 }
 
 /* The part of the bias of q, k, v that belongs to one of them. */
 static size_t part(const mlstm *l, int which) {
-    return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + (size_t)(which * l->inner);
+    return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + which * l->inner;
 }
 
 /* The blocks of one of q, k, v end to end. They are small beside the other matrices and never packed. */
@@ -149,7 +149,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
 
     s->h = xl_arena_view(c->keep, N, I);
     s->cell = xl_mlstm_forward(c, l->cell, s->h, (xl_qkv){q, k, v}, s->gates,
-                               xl_layer_state(layer, c, (size_t)(l->K - 1) * (size_t)I));
+                               xl_layer_state(layer, c, (size_t)(l->K - 1) * I));
     s->hn = xl_arena_view(c->keep, N, I);
     op->norm(s->hn, s->h, w + l->outnorm, NULL, l->norm);
     s->y = xl_arena_view(c->keep, N, I);
@@ -181,7 +181,7 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     xl_view dqkv = xl_arena_view(c->temp, N, 3 * I), dgates = xl_arena_view(c->temp, N, 2 * H);
     xl_view dq = xl_cols(dqkv, 0, I), dk = xl_cols(dqkv, I, I), dv = xl_cols(dqkv, 2 * I, I);
     xl_mlstm_backward(c, l->cell, (xl_qkv){dq, dk, dv}, dgates, dh, s->h, s->cell, (xl_qkv){q, k, v},
-                      s->gates, xl_layer_state(layer, c, (size_t)(l->K - 1) * (size_t)I));
+                      s->gates, xl_layer_state(layer, c, (size_t)(l->K - 1) * I));
     op->linear_dw(dw + l->gates, dw + l->gates_bias, s->qkv, dgates);
     op->linear_dx(dqkv, dgates, w + l->gates, 1);
 

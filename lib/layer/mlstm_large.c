@@ -44,7 +44,7 @@ static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     double igate = l->bare ? 0 : -10; /* the value released models started from */
     l->gates_bias = xl_param_add(p, "igate_preact.bias", xl_constant(igate), XL_NO_DECAY, XL_SHAPE1(H));
     xl_param_join(p, "fgate_preact.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
-    l->base.state_size = (uint64_t)H * xl_mlstm_state(l->cell);
+    l->base.state_size = H * xl_mlstm_state(l->cell);
 }
 
 static void declare_cell(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {

@@ -17,7 +17,7 @@ typedef struct {
 
 static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char *suffix) {
     int D = s->out, H = l->cell.H;
-    double bound = 1 / sqrt((double)D);
+    double bound = 1 / sqrt(D);
     xl_init bias = l->cell.lstm ? xl_uniform(bound) : (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     char name[64];
     l->cell.dh = D / H;
@@ -53,7 +53,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     int N = xl_tokens(c), D = layer->out;
     s->gates = xl_arena_view(c->keep, N, 4 * D);
     xl_linear(c, s->gates, x, l->W, l->W_bias);
-    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
+    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * D) : NULL;
     s->h = xl_arena_view(c->keep, N, D);
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));

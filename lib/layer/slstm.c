@@ -37,7 +37,7 @@ static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
     case XLSTM_BIAS_SMALL:
         return (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     case XLSTM_BIAS_STANDARD:
-        return xl_uniform(1 / sqrt((double)D));
+        return xl_uniform(1 / sqrt(D));
     case XLSTM_BIAS_ZEROS:
         break;
     }
@@ -58,26 +58,26 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
                        .clip_bwd = c->slstm_recurrent_clip};
     l->norm = (xl_norm){H, 0, 1, (real)1e-5};
     if (l->K > 0) {
-        double bound = 1 / sqrt((double)l->K);
+        double bound = 1 / sqrt(l->K);
         l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
         l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
     }
     static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
     for (int g = 0; g < 4; g++)
         l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
-    xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt((double)D)) : xl_constant(0);
+    xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt(D)) : xl_constant(0);
     l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
         xl_param_add(p, "slstm_cell._bias_", bias_init(c, H, D, s->block), XL_NO_DECAY, XL_SHAPE1(4 * D));
     l->norm_w = c->slstm_group_norm_weight
                     ? xl_param_add(p, "group_norm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
                     : XL_NONE;
-    size_t past = l->K > 0 ? (size_t)(l->K - 1) * (size_t)D : 0;
+    size_t past = l->K > 0 ? (size_t)(l->K - 1) * D : 0;
     layer->state_size = past + (l->cell.lstm ? 2u : 4u) * (size_t)D;
 }
 
 static size_t past_inputs(const slstm *l) {
-    return l->K > 0 ? (size_t)(l->K - 1) * (size_t)l->base.in : 0;
+    return l->K > 0 ? (size_t)(l->K - 1) * l->base.in : 0;
 }
 
 static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
@@ -98,7 +98,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
                   xl_weight_matrix(c, l->gates[g], D, dh), NULL, l->gate);
 
     s->h = xl_arena_view(c->keep, N, D);
-    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
+    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * D) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
     op->rnn(s->h, s->gates, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,

@@ -2,7 +2,7 @@
 #include "model/edge.h"
 
 static size_t bytes_of(xl_view v) {
-    return (size_t)v.rows * (size_t)v.cols * sizeof(real);
+    return (size_t)v.rows * v.cols * sizeof(real);
 }
 
 int xl_edge_rows(const xlstm_module *m, int rows) {

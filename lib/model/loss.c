@@ -54,7 +54,7 @@ static int fits(const xl_loss *loss, const xlstm_module *m) {
 xlstm_status xl_loss_of(const xl_loss **out, const xlstm_module *m, xlstm_loss_kind kind) {
     if ((unsigned)kind >= XLSTM_LOSS_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "loss %d is unknown; use an xlstm_loss_kind", (int)kind);
-    int at = (int)kind;
+    int at = kind;
     while (kind == XLSTM_LOSS_OF_MODEL && at < XLSTM_LOSS_KINDS - 1 && !fits(&losses[at], m))
         at++;
     *out = &losses[at];

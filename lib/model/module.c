@@ -100,7 +100,7 @@ static void declare_input(xlstm_module *m, const xl_family *f) {
                                 c->decay_embedding ? XL_MATRIX : XL_PACKABLE, XL_SHAPE2(c->vocab_size, D));
         return;
     }
-    xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
+    xl_init init = xl_uniform(1 / sqrt(c->input_dim));
     m->in_w = declare_projection(m, "input_proj.weight", init, XL_SHAPE2(D, c->input_dim));
     m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
 }
@@ -161,7 +161,7 @@ static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
 static size_t count_sublayers(const xlstm_config *c) {
     size_t n = 0;
     for (int i = 0; i < c->num_blocks; i++)
-        n += (size_t)xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
+        n += xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
     return n;
 }
 
@@ -270,7 +270,7 @@ XL_GROWING(xlstm_cell_config, chunk_size, reserved)
 
 static xlstm_status check_cell(const xlstm_cell_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
-        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
+        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", c->kind);
     if (c->input_size < 1 || c->hidden_size < 1 || c->input_size > 1 << 20 || c->hidden_size > 1 << 17)
         return xl_fail(XLSTM_E_CONFIG,
                        "cell sizes are %d -> %d; input_size must be 1 to %d and hidden_size 1 to %d",
@@ -406,7 +406,7 @@ xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
     if (streams > (1 << 30) / heads)
         return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
                        streams, heads, (1 << 30) / heads);
-    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / (size_t)streams)
+    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / streams)
         return xl_fail(XLSTM_E_MEMORY,
                        "%d streams, each with a state of %zu numbers, are more than any memory", streams,
                        m->state_size);

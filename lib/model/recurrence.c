@@ -47,7 +47,7 @@ enum { WIDEST = 1 << 20 }; /* numbers of all heads together */
 
 static xlstm_status check_config(const xlstm_recurrence_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
-        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
+        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", c->kind);
     XL_TRY(xl_in_range("batch", c->batch, 1, 1 << 30));
     int rows = (1 << 30) / c->batch;
     XL_TRY(xl_in_range("time", c->time, 1, rows));
@@ -67,9 +67,9 @@ static xl_seq whole(const xlstm_recurrence_config *c) {
 static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     const xlstm_recurrence_config *c = &r->config;
     xl_seq seq = whole(c);
-    uint64_t B = (uint64_t)c->batch, N = B * (uint64_t)c->time, H = (uint64_t)c->heads;
-    uint64_t D = H * (uint64_t)c->head_size;
-    uint64_t chunks = ((uint64_t)c->time + (uint64_t)c->chunk_size - 1) / (uint64_t)c->chunk_size;
+    uint64_t B = c->batch, N = B * c->time, H = c->heads;
+    uint64_t D = H * c->head_size;
+    uint64_t chunks = ((uint64_t)c->time + c->chunk_size - 1) / c->chunk_size;
     const xl_ops *op = r->place.op;
     r->scratch =
         xl_arena_real(a, is_mlstm(r) ? op->mlstm_scratch(r->mlstm, seq) : op->rnn_scratch(r->rnn, seq));
@@ -98,7 +98,7 @@ static void set_sizes(xlstm_recurrence *r) {
                           .L = c->chunk_size,
                           .eps = (real)(c->eps > 0 ? c->eps : 1e-6)};
     r->rnn = (xl_rnn){.H = c->heads, .dh = c->head_size, .lstm = c->kind == XLSTM_CELL_LSTM};
-    r->state_size = is_mlstm(r) ? (uint64_t)c->heads * xl_mlstm_state(r->mlstm)
+    r->state_size = is_mlstm(r) ? c->heads * xl_mlstm_state(r->mlstm)
                                 : (r->rnn.lstm ? 2u : 4u) * (size_t)(c->heads * c->head_size);
 }
 
@@ -110,7 +110,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     XL_TRY(xl_place_open(&r->place, &xl_memory_host, XL_PRODUCTS_REAL, "a recurrence"));
     double chunks =
         (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
-    if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)
+    if (c->batch * chunks * r->state_size > 0x1p50)
         return xl_no_memory(SIZE_MAX / 2, "a recurrence");
     lay_out(r, &a);
     if (!(r->memory = xl_alloc(a.peak)))
@@ -179,12 +179,12 @@ static xlstm_status take_span(xlstm_recurrence *r, xlstm_span *own, const xlstm_
         seq.T = own->time;
     for (int b = 0; own->lengths && b < seq.B; b++)
         if (own->lengths[b] < 0 || own->lengths[b] > seq.T)
-            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)own->lengths[b], b,
+            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", own->lengths[b], b,
                            seq.T);
     if (own->lengths)
-        seq.lengths = memcpy(r->lengths, own->lengths, (size_t)seq.B * sizeof *own->lengths);
+        seq.lengths = memcpy(r->lengths, own->lengths, seq.B * sizeof *own->lengths);
     if (own->resets)
-        seq.resets = memcpy(r->resets, own->resets, (size_t)seq.B * (size_t)seq.T);
+        seq.resets = memcpy(r->resets, own->resets, (size_t)seq.B * seq.T);
     r->seq = seq;
     r->has_tape = r->config.gradients;
     return XLSTM_OK;

@@ -44,7 +44,7 @@ static xlstm_status write_rows(xlstm_session *s, const xl_call *c, real *out, xl
     for (int from = 0, rows; from < x.rows; from += rows) {
         rows = x.rows - from < most ? x.rows - from : most;
         size_t mark = xl_arena_mark(c->temp);
-        real *to = out ? out + (size_t)from * (size_t)V : NULL;
+        real *to = out ? out + (size_t)from * V : NULL;
         xl_view y = xl_edge_out(s->m, c->temp, to, rows, V);
         xl_head_forward(s->m, c, y, xl_some_rows(x, from, rows));
         if (out)
@@ -61,7 +61,7 @@ static xlstm_status write_outputs(xlstm_session *s, const xl_call *c, const xl_g
     if (T == in->time)
         return write_rows(s, c, out, s->trace.out);
     for (int b = 0; b < s->B; b++) {
-        real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)s->m->out;
+        real *to = out + ((size_t)b * in->time + from) * s->m->out;
         XL_TRY(write_rows(s, c, to, xl_some_rows(s->trace.out, b * T, T)));
     }
     return XLSTM_OK;
@@ -106,7 +106,7 @@ static xlstm_status allocate(xlstm_session *s) {
     uint64_t state = (uint64_t)s->B * m->state_size * sizeof(real);
     size_t work = s->arena.peak;
     s->state = memory->take(memory, state);
-    s->last = memory->take(memory, (uint64_t)s->B * (uint64_t)m->width * sizeof(real));
+    s->last = memory->take(memory, (uint64_t)s->B * m->width * sizeof(real));
     s->arena = (xl_arena){.base = memory->take(memory, work), .size = work};
     if (!s->state || !s->last || !s->arena.base)
         return xl_no_memory(state + work, "a session");
@@ -169,20 +169,20 @@ static int longest(const xlstm_session *s, const xl_given *in) {
 
 /* Zeros where the caller's array has padding; pieces end where the longest row does. */
 static void zero_padding(const xlstm_session *s, const xl_given *in, real *out) {
-    size_t V = (size_t)s->m->out, T = (size_t)in->time;
+    size_t V = s->m->out, T = in->time;
     for (int b = 0; b < s->B; b++) {
-        size_t length = (size_t)xl_given_length(in, b);
-        memset(out + ((size_t)b * T + length) * V, 0, (T - length) * V * sizeof *out);
+        size_t length = xl_given_length(in, b);
+        memset(out + (b * T + length) * V, 0, (T - length) * V * sizeof *out);
     }
 }
 
 static xlstm_status write_last(xlstm_session *s, const xl_ops *op, const xl_given *in, real *last) {
-    size_t V = (size_t)s->m->out;
+    size_t V = s->m->out;
     xl_call c = last_call(s, op);
     XL_TRY(write_rows(s, &c, last, xl_rows(s->last, s->B, s->m->width)));
     for (int b = 0; b < s->B; b++)
         if (!xl_given_length(in, b))
-            memset(last + (size_t)b * V, 0, V * sizeof *last);
+            memset(last + b * V, 0, V * sizeof *last);
     return XLSTM_OK;
 }
 
@@ -255,7 +255,7 @@ static xlstm_status check_stream(const xlstm_session *s, int stream) {
 }
 
 static real *stream_state(const xlstm_session *s, int stream) {
-    return s->state + (size_t)stream * s->m->state_size;
+    return s->state + stream * s->m->state_size;
 }
 
 /* The states of `count` streams, from `from` or from the host, or zero. */
@@ -263,7 +263,7 @@ typedef enum { CLEAR, COPY, PUT, GET } move;
 
 static xlstm_status move_state(const xlstm_session *s, move how, int stream, int count, void *other) {
     xl_memory *memory = s->m->memory;
-    size_t bytes = (size_t)count * s->m->state_size * sizeof(real);
+    size_t bytes = count * s->m->state_size * sizeof(real);
     real *state = stream_state(s, stream);
     xlstm_status status = XLSTM_OK;
     xl_enter(&s->place);

@@ -4,7 +4,7 @@
 #include "model/module.h"
 
 xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m) {
-    size_t n = (size_t)m->subs, bytes = 0;
+    size_t n = m->subs, bytes = 0;
     for (int i = 0; i < m->subs; i++)
         bytes += (m->sub[i].layer->kind->saved_size + 63) / 64 * 64;
     *t = (xl_trace){.x = xl_alloc(2 * n * sizeof(xl_view)), .saved = xl_alloc(n * sizeof(void *))};

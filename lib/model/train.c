@@ -98,7 +98,7 @@ static void run(xlstm_trainer *tr, const xl_call *c, mode how) {
     xl_view dx = how == TRAIN ? xl_arena_view(c->temp, xl_tokens(c), tr->m->width) : (xl_view){0};
     if (how != FORWARD) {
         head_and_loss(tr, c, dx);
-        c->op->sum(tr->sum, tr->each, (size_t)xl_tokens(c));
+        c->op->sum(tr->sum, tr->each, xl_tokens(c));
     }
     if (how == TRAIN)
         xl_stack_backward(tr->m, c, &tr->trace, xl_feed_input(&tr->feed), dx, (xl_view){0});
@@ -110,7 +110,7 @@ static xlstm_status write_outputs(xlstm_trainer *tr, const xl_call *c, real *out
     for (int from = 0, rows; from < N; from += rows) {
         rows = N - from < most ? N - from : most;
         size_t mark = xl_arena_mark(c->temp);
-        real *to = outputs ? outputs + (size_t)from * (size_t)V : NULL;
+        real *to = outputs ? outputs + (size_t)from * V : NULL;
         xl_view y = xl_edge_out(tr->m, c->temp, to, rows, V);
         xl_head_forward(tr->m, c, y, xl_some_rows(tr->trace.out, from, rows));
         c->op->clear_padding(y, from, c->seq);
@@ -133,7 +133,7 @@ static xlstm_status run_backward_from(xlstm_trainer *tr, const xl_call *c, const
         if (xl_head_is_capped(tr->m))
             xl_head_forward(tr->m, c, h.y, h.x);
         if (d_outputs)
-            xl_edge_take(tr->m, c->op, h.dy, d_outputs + (size_t)h.from * (size_t)V);
+            xl_edge_take(tr->m, c->op, h.dy, d_outputs + (size_t)h.from * V);
         c->op->clear_padding(h.dy, h.from, c->seq);
         xl_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
     }
@@ -175,7 +175,7 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     XL_TRY(plan(tr));
     uint64_t grad = tr->config.gradients ? (uint64_t)m->params.size * sizeof(real) : 0;
     uint64_t state = tr->config.carry_state ? (uint64_t)tr->config.batch * m->state_size * sizeof(real) : 0;
-    uint64_t each = (uint64_t)tr->config.batch * (uint64_t)tr->config.time * sizeof(real);
+    uint64_t each = (uint64_t)tr->config.batch * tr->config.time * sizeof(real);
     size_t keep = tr->keep.peak, temp = tr->temp.peak;
     tr->keep = (xl_arena){.base = memory->take(memory, keep), .size = keep};
     tr->temp = (xl_arena){.base = memory->take(memory, temp), .size = temp};
@@ -203,12 +203,10 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
                        c->batch, c->time);
     XL_TRY(xl_check_streams(m, c->batch));
     if (!(c->dropout < 1))
-        return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
-                       (double)c->dropout);
+        return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)", c->dropout);
     if ((unsigned)c->products > XLSTM_PRODUCTS_BF16)
         return xl_fail(XLSTM_E_CONFIG,
-                       "products %d is unknown; use XLSTM_PRODUCTS_REAL or XLSTM_PRODUCTS_BF16",
-                       (int)c->products);
+                       "products %d is unknown; use XLSTM_PRODUCTS_REAL or XLSTM_PRODUCTS_BF16", c->products);
     if (c->reserved)
         return xl_fail(XLSTM_E_ARGUMENT, "reserved is %d; this library knows no use of it: leave it 0",
                        c->reserved);
@@ -237,7 +235,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     tr->threads = xl_threads_now();
     tr->config = *config;
     tr->loss = loss;
-    tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
+    tr->dropout = config->dropout < 0 ? module->config.dropout : config->dropout;
     tr->dropping = tr->dropout > 0 || (config->dropout < 0 && module->config.ffn_dropout > 0);
     xlstm_status status = allocate(tr);
     if (status != XLSTM_OK)
@@ -315,7 +313,7 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
     xl_call c = make_call(tr, op, how);
     run(tr, &c, how);
     if (token_loss)
-        XL_TRY(memory->get(memory, token_loss, tr->each, (size_t)xl_tokens(&c) * sizeof(real)));
+        XL_TRY(memory->get(memory, token_loss, tr->each, xl_tokens(&c) * sizeof(real)));
     return memory->get(memory, sum, tr->sum, sizeof *sum);
 }
 
@@ -323,7 +321,7 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
  * which are not looked at again. */
 static xlstm_status find_bad_loss(xlstm_trainer *tr, double sum) {
     xl_memory *memory = tr->m->memory;
-    size_t bytes = (size_t)(tr->config.batch * tr->feed.T) * sizeof(real);
+    size_t bytes = tr->config.batch * tr->feed.T * sizeof(real);
     real *each = memory->is_host ? tr->each : xl_alloc(bytes);
     if (!each)
         return xl_no_memory(bytes, "losses");
@@ -439,7 +437,7 @@ static xlstm_status check_gaps(const xl_layout *l, size_t from, size_t count, co
                     XLSTM_E_ARGUMENT,
                     "xlstm_trainer_write_gradients: number %zu lies in the gap before \"%s\" and is "
                     "%g; give 0, as it is read",
-                    at, p->name, (double)values[at - from]);
+                    at, p->name, values[at - from]);
         if (at < p->offset + p->count)
             at = p->offset + p->count;
     }
@@ -489,8 +487,8 @@ xlstm_status xlstm_trainer_reset(xlstm_trainer *tr, int stream) {
                        stream);
     if (!tr->state[0])
         return XLSTM_OK;
-    size_t n = tr->m->state_size, first = stream < 0 ? 0 : (size_t)stream;
-    size_t streams = stream < 0 ? (size_t)tr->config.batch : 1;
+    size_t n = tr->m->state_size, first = stream < 0 ? 0 : stream;
+    size_t streams = stream < 0 ? tr->config.batch : 1;
     xl_enter(&tr->place);
     tr->m->memory->clear(tr->m->memory, tr->state[tr->current] + first * n, streams * n * sizeof(real));
     return xl_leave(&tr->place, XLSTM_OK);
@@ -515,7 +513,7 @@ static xlstm_status check_state(const xlstm_trainer *tr, int stream, const real 
 xlstm_status xlstm_trainer_get_state(const xlstm_trainer *tr, int stream, xlstm_real *state) {
     XL_TRY(check_state(tr, stream, state));
     size_t n = tr->m->state_size;
-    const real *from = tr->state[tr->current] + (size_t)stream * n;
+    const real *from = tr->state[tr->current] + stream * n;
     xl_enter(&tr->place);
     return xl_leave(&tr->place, tr->m->memory->get(tr->m->memory, state, from, n * sizeof *state));
 }
@@ -523,7 +521,7 @@ xlstm_status xlstm_trainer_get_state(const xlstm_trainer *tr, int stream, xlstm_
 xlstm_status xlstm_trainer_set_state(xlstm_trainer *tr, int stream, const xlstm_real *state) {
     XL_TRY(check_state(tr, stream, state));
     size_t n = tr->m->state_size;
-    real *to = tr->state[tr->current] + (size_t)stream * n;
+    real *to = tr->state[tr->current] + stream * n;
     xl_enter(&tr->place);
     tr->m->memory->put(tr->m->memory, to, state, n * sizeof *state);
     return xl_leave(&tr->place, XLSTM_OK);
@@ -532,7 +530,7 @@ xlstm_status xlstm_trainer_set_state(xlstm_trainer *tr, int stream, const xlstm_
 xlstm_trainer_memory xlstm_trainer_memory_of(const xlstm_trainer *tr) {
     if (!tr)
         return (xlstm_trainer_memory){0};
-    size_t state = (size_t)tr->config.batch * tr->m->state_size * sizeof(real);
+    size_t state = tr->config.batch * tr->m->state_size * sizeof(real);
     return (xlstm_trainer_memory){.tape = tr->keep.size,
                                   .temporary = tr->temp.size,
                                   .gradients = tr->grad ? tr->m->params.size * sizeof(real) : 0,

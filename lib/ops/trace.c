@@ -38,10 +38,10 @@ static double V(xl_view v) {
     return v.p ? MATRIX(v.rows, v.cols) : 0;
 }
 static double NUMBERS(xl_matrix m) {
-    return (double)xl_matrix_bytes(&m);
+    return xl_matrix_bytes(&m);
 }
 static double STATE(xl_state s, xl_seq seq, size_t size) {
-    return s.in || s.out ? (double)seq.B * R(size) : 0;
+    return s.in || s.out ? seq.B * R(size) : 0;
 }
 /* Pairs of a token and one that it sees, if rows are whole and as the first one. */
 static double SEEN(xl_attention d, xl_seq seq, xl_state s) {
@@ -123,8 +123,8 @@ xlstm_status xlstm_profile_get(int index, xlstm_profile_op *out) {
                        OPS - 1, index);
     *out = (xlstm_profile_op){.name = names[index],
                               .calls = atomic_load(&notes[index].calls),
-                              .seconds = 1e-9 * (double)atomic_load(&notes[index].nanoseconds),
-                              .flops = (double)atomic_load(&notes[index].flops),
-                              .bytes = (double)atomic_load(&notes[index].bytes)};
+                              .seconds = 1e-9 * atomic_load(&notes[index].nanoseconds),
+                              .flops = atomic_load(&notes[index].flops),
+                              .bytes = atomic_load(&notes[index].bytes)};
     return XLSTM_OK;
 }

@@ -149,7 +149,7 @@ static xlstm_status encode_normalized(job *j, const char *text, size_t bytes) {
 xlstm_status xl_bpe_encode(const xl_bpe *b, const xl_pieces *pieces, const char *text, size_t bytes,
                            xl_tokens *out) {
     job j = {.b = b, .pieces = pieces, .out = out};
-    if (bytes > (size_t)INT32_MAX / 4) /* positions in a word are of 32 bits, and NFC may make it longer */
+    if (bytes > INT32_MAX / 4) /* positions in a word are of 32 bits, and NFC may make it longer */
         return xl_fail(XLSTM_E_ARGUMENT, "a text of %zu bytes is too long for one call; cut it at line ends",
                        bytes);
     for (int i = 0; i < b->before_count; i++)

@@ -78,7 +78,7 @@ static void sort(xl_bpe *b) {
         b->added[i].length = b->contents.length[i];
     }
     if (count)
-        qsort(b->added, (size_t)count, sizeof *b->added, by_first_then_longest);
+        qsort(b->added, count, sizeof *b->added, by_first_then_longest);
     for (int first = 0; first <= 256; first++) {
         while (at < count && (unsigned char)*b->added[at].text < first)
             at++;

@@ -135,7 +135,7 @@ xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *t, const char *text, 
 xlstm_status xlstm_tokenizer_piece(const xlstm_tokenizer *t, int32_t token, const char **text,
                                    size_t *bytes) {
     if (!t || !text || !bytes || token < 0 || token >= t->pieces.count)
-        return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", (int)token,
+        return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", token,
                        xlstm_tokenizer_size(t) - 1);
     size_t space = !t->bpe; /* stands before the word in memory */
     *text = token == t->line_end ? "\n" : xl_piece(&t->pieces, token) - space;
@@ -165,7 +165,7 @@ xlstm_status xlstm_tokenizer_decode(const xlstm_tokenizer *t, const int32_t *tok
                                     xlstm_utf8_rest *rest, char *text, size_t capacity, size_t *bytes) {
     if (!t || (!tokens && count) || (!text && capacity) || !bytes)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_decode: NULL argument");
-    size_t all = rest ? (size_t)rest->count : 0, used = all, n;
+    size_t all = rest ? rest->count : 0, used = all, n;
     const char *piece;
     *bytes = 0;
     if (all > sizeof rest->bytes)

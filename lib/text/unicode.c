@@ -55,7 +55,7 @@ xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
     *length = 0;
     if (at >= bytes)
         return XL_END;
-    *length = (size_t)read_char(text, bytes, at, &c);
+    *length = read_char(text, bytes, at, &c);
     return kind_of(c);
 }
 
@@ -90,8 +90,8 @@ typedef struct {
 } apart;
 
 static uint64_t key_of(utf8proc_int32_t c, size_t at) {
-    uint64_t order = (uint64_t)utf8proc_get_property(c)->combining_class;
-    return order << 56 | (uint64_t)at << 21 | (uint64_t)c;
+    uint64_t order = utf8proc_get_property(c)->combining_class;
+    return order << 56 | (uint64_t)at << 21 | c;
 }
 
 static int has_class(uint64_t key) {
@@ -122,7 +122,7 @@ static size_t take_apart(apart *a, const char *text, size_t bytes) {
     utf8proc_int32_t c, parts[MOST];
     size_t count = 0;
     for (size_t at = 0; at < bytes;) {
-        at += (size_t)read_char(text, bytes, at, &c);
+        at += read_char(text, bytes, at, &c);
         int last = 0;
         utf8proc_ssize_t n =
             utf8proc_decompose_char(c, parts, MOST, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &last);
