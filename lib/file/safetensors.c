@@ -213,7 +213,7 @@ xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
     if (out)
         *out = NULL;
     if (!out || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open needs an address for the file and a path");
     xlstm_tensors *t = xl_alloc(sizeof *t);
     if (!t)
         return xl_no_memory(sizeof *t, "a tensor file");
@@ -494,6 +494,7 @@ xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
     if (!path || count < 0 || (count && !tensors))
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_write: NULL argument or negative count");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
     return xl_tensors_write(path, tensors, count, NULL);
 }

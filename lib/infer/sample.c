@@ -43,8 +43,7 @@ static xlstm_status check_rule(const xlstm_sampling *s, int vocab) {
 }
 
 xlstm_status xlstm_sampler_create(xlstm_sampler **out, const xlstm_sampling *sampling, int vocab_size) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_sampler_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_sampler_create"));
     *out = NULL;
     xlstm_sampling rule = {0};
     XL_TRY(take_xlstm_sampling(&rule, sampling));

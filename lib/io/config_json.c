@@ -133,7 +133,7 @@ static xlstm_status hand_out(const xlstm_config *c, xlstm_config *config, size_t
 static xlstm_status check_target(const void *from, const xlstm_config *config, size_t size,
                                  const char *function) {
     if (!from || !config)
-        return xl_fail(XLSTM_E_ARGUMENT, "%s: NULL argument", function);
+        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a text or path, and room for a configuration", function);
     if (!xl_struct_can_be(size, sizeof *config))
         return xl_fail(XLSTM_E_ARGUMENT, "%s: %zu bytes are no xlstm_config; give its size, here %zu",
                        function, size, sizeof *config);
@@ -158,7 +158,9 @@ static char *own_text(const xlstm_config *c) {
 xlstm_status xlstm_config_to_json(const xlstm_config *config, char *text, size_t capacity, size_t *bytes) {
     xlstm_config c;
     if (!bytes || (!text && capacity))
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_to_json: NULL argument");
+        return xl_fail(
+            XLSTM_E_ARGUMENT,
+            "xlstm_config_to_json needs an address for the count, and room for text unless capacity is 0");
     *bytes = 0;
     XL_TRY(xl_config_take(&c, config));
     XL_TRY(xlstm_config_check(&c));

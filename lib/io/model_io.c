@@ -424,7 +424,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
 
 xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     if (!m || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load_weights: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load_weights needs a module and a path");
     shards s = {0};
     xlstm_status status = add_shard(&s, path);
     if (status == XLSTM_OK)
@@ -441,7 +441,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (out)
         *out = NULL;
     if (!out || !directory)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load needs an address for the module and a directory");
     if (!xl_path_is_dir(directory))
         return xl_fail(XLSTM_E_IO, "%s: is not a directory with config.json and weights", directory);
     xlstm_config config;
@@ -590,7 +590,7 @@ static xlstm_status save_from(const xlstm_module *m, const char *path) {
 
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
     if (!m || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights needs a module and a path");
     if (m->config.weights == XLSTM_WEIGHTS_INT8)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save_weights: no file format here has this module's 8-bit "
@@ -643,7 +643,8 @@ xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
 xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like, const xlstm_real *values,
                                  xlstm_real *out) {
     if (!m || !like || !like->name || !values || !out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather needs a module, a tensor with a name, the "
+                                         "values of all parameters, and room for the tensor's");
     if (like->ndim < 0 || like->ndim > XLSTM_MAX_DIMS)
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has %d sizes; 0 to %d are possible", like->name,
                        like->ndim, XLSTM_MAX_DIMS);

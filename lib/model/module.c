@@ -226,10 +226,6 @@ static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_stat
     return status;
 }
 
-static xlstm_status no_out(const char *function) {
-    return xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
-}
-
 static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl_memory *memory) {
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
@@ -246,8 +242,7 @@ xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl
 }
 
 xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_model_create");
+    XL_TRY(xl_check_out(out, "xlstm_model_create"));
     *out = NULL;
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, xl_memory_default()));
@@ -255,8 +250,7 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
 }
 
 xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_block_create");
+    XL_TRY(xl_check_out(out, "xlstm_block_create"));
     *out = NULL;
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
@@ -289,8 +283,7 @@ static xlstm_status check_cell(const xlstm_cell_config *c) {
 }
 
 xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_cell_create");
+    XL_TRY(xl_check_out(out, "xlstm_cell_create"));
     *out = NULL;
     xlstm_cell_config own = {0};
     XL_TRY(take_xlstm_cell_config(&own, config));

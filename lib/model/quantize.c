@@ -3,8 +3,7 @@
 #include "model/module.h"
 
 xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from, xlstm_weights weights) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_module_quantize"));
     *out = NULL;
     XL_TRY(xl_module_needs_reals(from, "xlstm_module_quantize"));
     if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights > XLSTM_WEIGHTS_INT8)

@@ -124,9 +124,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
 
 xlstm_status xlstm_recurrence_create(xlstm_recurrence **out, const xlstm_recurrence_config *config) {
     xlstm_recurrence_config c = {0};
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_recurrence_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_recurrence_create"));
     *out = NULL;
     XL_TRY(take_xlstm_recurrence_config(&c, config));
     XL_TRY(check_config(&c));

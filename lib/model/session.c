@@ -119,8 +119,7 @@ static xlstm_status allocate(xlstm_session *s) {
 
 xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *module, int streams,
                                   int max_tokens) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_session_create"));
     *out = NULL;
     if (max_tokens == 0)
         max_tokens = 64;

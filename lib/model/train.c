@@ -218,8 +218,7 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
 
 xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
                                   const xlstm_trainer_config *config) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_trainer_create"));
     *out = NULL;
     xlstm_trainer_config own = {0};
     XL_TRY(take_xlstm_trainer_config(&own, config));

@@ -112,9 +112,7 @@ static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c
 
 xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
                                     const xlstm_optimizer_config *config) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_optimizer_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_optimizer_create"));
     *out = NULL;
     xlstm_optimizer_config own = {0};
     XL_TRY(take_xlstm_optimizer_config(&own, config));

@@ -88,7 +88,8 @@ xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path) {
     if (out)
         *out = NULL;
     if (!out || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_load: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tokenizer_load needs an address for the tokenizer and a path");
     XL_TRY(start(out));
     return made(out, load_path(*out, path));
 }
@@ -102,7 +103,8 @@ int xlstm_tokenizer_size(const xlstm_tokenizer *t) {
 /* Added tokens go first, as they do in texts. */
 xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *t, const char *text, int32_t *token) {
     if (!t || !text || !token)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_find: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tokenizer_find needs a tokenizer, a text and room for a token");
     size_t n = strlen(text);
     *token = t->bpe ? xl_bpe_find_added(t->bpe, text, n) : -1;
     if (*token < 0)
@@ -115,7 +117,8 @@ xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *t, const char *text, in
 xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *t, const char *text, size_t bytes, int32_t *tokens,
                                     size_t capacity, size_t *count) {
     if (!t || (!text && bytes) || (!tokens && capacity) || !count)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_encode: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_encode needs a tokenizer, a text, an address for "
+                                         "the count, and room for tokens unless capacity is 0");
     xl_tokens out = {tokens, capacity, 0};
     *count = 0;
     size_t sound = xl_utf8_sound(text, bytes);
@@ -164,7 +167,8 @@ static size_t hold_back(xlstm_utf8_rest *rest, const char *text, size_t bytes) {
 xlstm_status xlstm_tokenizer_decode(const xlstm_tokenizer *t, const int32_t *tokens, size_t count,
                                     xlstm_utf8_rest *rest, char *text, size_t capacity, size_t *bytes) {
     if (!t || (!tokens && count) || (!text && capacity) || !bytes)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_decode: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_decode needs a tokenizer, tokens, an address for "
+                                         "the count, and room for bytes unless capacity is 0");
     size_t all = rest ? rest->count : 0, used = all, n;
     const char *piece;
     *bytes = 0;
