@@ -28,7 +28,7 @@ typedef struct {
 
 struct xlstm_tensors {
     char *path;
-    xl_map map;
+    xl_file_map map;
     json_t *header;
     entry *entries;
     int count;
@@ -192,7 +192,7 @@ static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
 
 static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     uint64_t length = 0;
-    XL_TRY(xl_map_open(&t->map, path));
+    XL_TRY(xl_file_map_open(&t->map, path));
     if (t->map.size < 8)
         return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; a safetensors file has at least 8", path,
                        t->map.size);
@@ -232,7 +232,7 @@ void xlstm_tensors_close(xlstm_tensors *t) {
     json_decref(t->header);
     xl_free(t->path);
     xl_free(t->entries);
-    xl_map_close(&t->map);
+    xl_file_map_close(&t->map);
     xl_free(t);
 }
 
@@ -449,18 +449,18 @@ static size_t tensor_bytes(const xlstm_tensor *t) {
     return bytes;
 }
 
-static xlstm_status put_tensor(xl_replace *file, const xlstm_tensor *t, int i, const xl_source *source) {
+static xlstm_status put_tensor(xl_file_replace *file, const xlstm_tensor *t, int i, const xl_source *source) {
     size_t size = tensor_bytes(t), bytes = size;
     for (size_t at = 0; at < size; at += bytes) {
         const void *data = t->data;
         if (source)
             XL_TRY(source->read(source->context, i, at, &data, &bytes));
-        xl_replace_put(file, data, bytes);
+        xl_file_replace_put(file, data, bytes);
     }
     return XLSTM_OK;
 }
 
-static xlstm_status put_tensors(xl_replace *file, const xlstm_tensor *tensors, int count,
+static xlstm_status put_tensors(xl_file_replace *file, const xlstm_tensor *tensors, int count,
                                 const xl_source *source) {
     size_t size = 8;
     int i = 0;
@@ -471,13 +471,13 @@ static xlstm_status put_tensors(xl_replace *file, const xlstm_tensor *tensors, i
 
 xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
                             int count, const xl_source *source) {
-    xl_replace file;
-    XL_TRY(xl_replace_open(&file, path));
-    xl_replace_put(&file, head, bytes);
+    xl_file_replace file;
+    XL_TRY(xl_file_replace_open(&file, path));
+    xl_file_replace_put(&file, head, bytes);
     xlstm_status status = put_tensors(&file, tensors, count, source);
     if (status == XLSTM_OK)
-        return xl_replace_commit(&file);
-    xl_replace_drop(&file);
+        return xl_file_replace_commit(&file);
+    xl_file_replace_drop(&file);
     return status;
 }
 

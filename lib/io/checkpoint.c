@@ -432,13 +432,13 @@ static int has_gradients(const opened *f, const xl_layout *params) {
 
 static xlstm_status put_tensors(const opened *f, const tensor_list *l, const xlstm_trainer *tr) {
     xl_memory *memory = tr->m->memory;
-    xl_enter(&tr->place);
+    xl_place_enter(&tr->place);
     for (int i = 0; i < l->count; i++) {
         xlstm_tensor t;
         if (xlstm_tensors_find(f->file, l->t[i].name, &t) == XLSTM_OK)
             memory->put(memory, (void *)(uintptr_t)l->t[i].data, t.data, bytes_of(&t));
     }
-    return xl_leave(&tr->place, XLSTM_OK);
+    return xl_place_leave(&tr->place, XLSTM_OK);
 }
 
 /* Everything that can fail comes before the first number that changes, but for a device. */
@@ -514,8 +514,8 @@ xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_trainer *tr, co
                        "xlstm_checkpoint_save: user is NULL, but %zu bytes of it are to be saved",
                        user_bytes);
     XL_TRY(check_replaceable(path));
-    const xl_ops *op = xl_enter(&tr->place);
-    return xl_leave(&tr->place, save_run(path, tr, o, op, user, user_bytes));
+    const xl_ops *op = xl_place_enter(&tr->place);
+    return xl_place_leave(&tr->place, save_run(path, tr, o, op, user, user_bytes));
 }
 
 xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_optimizer *o, void *user,

@@ -183,10 +183,10 @@ static char *config_path(const char *path) {
 }
 
 static xlstm_status load(const char *path, xlstm_config *c) {
-    xl_map map;
-    XL_TRY(xl_map_open(&map, path));
+    xl_file_map map;
+    XL_TRY(xl_file_map_open(&map, path));
     xlstm_status status = parse(c, map.data ? map.data : "", map.size, path);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     return status;
 }
 
@@ -205,15 +205,15 @@ xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, siz
 
 static xlstm_status save(const xlstm_config *c, const char *path) {
     json_t *object = NULL;
-    xl_replace file;
+    xl_file_replace file;
     XL_TRY(xl_config_to_json(c, &object));
     char *text = xl_json_exact(object, JSON_INDENT(1));
     json_decref(object);
-    xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
+    xlstm_status status = text ? xl_file_replace_open(&file, path) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {
-        xl_replace_put(&file, text, strlen(text));
-        xl_replace_put(&file, "\n", 1);
-        status = xl_replace_commit(&file);
+        xl_file_replace_put(&file, text, strlen(text));
+        xl_file_replace_put(&file, "\n", 1);
+        status = xl_file_replace_commit(&file);
     }
     xl_free(text);
     return status;

@@ -291,14 +291,14 @@ int xl_large_fits(const xlstm_config *c) {
 }
 
 static double write_factor(float factor, int dim) {
-    double s = xl_short(factor);
+    double s = xl_fields_short(factor);
     int width = xl_part(dim, factor);
     return floor(dim * s) == width ? s : (width + 0.5) / dim;
 }
 
 static void write_ffn(large_fields *l, const xlstm_config *c) {
     int inner = xl_ffn_inner(c);
-    l->ffn = xl_short(c->ffn_proj_factor);
+    l->ffn = xl_fields_short(c->ffn_proj_factor);
     l->round_up = c->ffn_round_up;
     if (ffn_width(l->ffn, l->round_up, c->embedding_dim) == inner)
         return;

@@ -341,7 +341,7 @@ int xl_paper_fits(const xlstm_config *c) {
 
 /* The factor as it is if the package gets the same width from it, else one that gives exactly this width. */
 static rounding rounding_for(float factor, int multiple, int inner, int dim) {
-    rounding r = {xl_short(factor), 1, multiple};
+    rounding r = {xl_fields_short(factor), 1, multiple};
     if (rounded(r, dim) == inner)
         return r;
     return (rounding){(inner - 0.5) / dim, 1, 1};
@@ -362,14 +362,14 @@ static json_t *write_ffn(const xlstm_config *c) {
                         rounding_for(c->ffn_proj_factor, c->ffn_round_up, xl_ffn_inner(c), c->embedding_dim),
                     .act = (int)c->ffn_act,
                     .bias = c->ffn_bias,
-                    .dropout = xl_short(c->ffn_dropout > 0   ? c->ffn_dropout
-                                        : c->ffn_dropout < 0 ? 0
-                                                             : c->dropout)};
+                    .dropout = xl_fields_short(c->ffn_dropout > 0   ? c->ffn_dropout
+                                               : c->ffn_dropout < 0 ? 0
+                                                                    : c->dropout)};
     return c->ffn ? xl_fields_write(ffn_table, XL_COUNT(ffn_table), &f) : json_null();
 }
 
 static json_t *write_slstm(const xlstm_config *c) {
-    double clip = c->slstm_recurrent_clip > 0 ? xl_short(c->slstm_recurrent_clip) : (double)NAN;
+    double clip = c->slstm_recurrent_clip > 0 ? xl_fields_short(c->slstm_recurrent_clip) : (double)NAN;
     slstm_fields s = {.heads = xl_slstm_heads(c),
                       .conv = c->slstm_conv,
                       .group_norm_weight = c->slstm_group_norm_weight,
@@ -397,7 +397,7 @@ json_t *xl_paper_to_json(const xlstm_config *c) {
                       .tie = c->tie_weights,
                       .decay = c->decay_embedding,
                       .embedding_dropout = c->embedding_dropout,
-                      .dropout = xl_short(c->dropout)};
+                      .dropout = xl_fields_short(c->dropout)};
     int has_mlstm = memchr(c->block_kind, XLSTM_MLSTM, (size_t)c->num_blocks) != NULL;
     size_t count = XL_COUNT(stack_table) - (c->vocab_size ? 0 : (size_t)LM_FIELDS);
     json_t *places = json_array(), *object = json_object();

@@ -92,9 +92,9 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
 
 static xlstm_status open_index(shards *s, const char *dir, const char *name) {
     char *path = xl_path_join(dir, name);
-    xl_map map = {0};
+    xl_file_map map = {0};
     json_t *index = NULL, *files = json_object();
-    xlstm_status status = path ? xl_map_open(&map, path) : xl_no_memory(0, "a file name");
+    xlstm_status status = path ? xl_file_map_open(&map, path) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
         status = xl_json_parse(&index, map.data ? map.data : "", map.size, path);
     json_t *weights = json_object_get(index, "weight_map");
@@ -104,7 +104,7 @@ static xlstm_status open_index(shards *s, const char *dir, const char *name) {
         status = open_indexed(s, weights, files, dir);
     json_decref(files);
     json_decref(index);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     xl_free(path);
     return status;
 }
@@ -295,7 +295,7 @@ static void take_packed(const load *l, xl_packed *k, const xlstm_tensor *t) {
     row.count = k->matrix.cols;
     for (int r = 0; r < k->matrix.rows; r++) {
         xlstm_tensor_reals(&row, l->numbers);
-        xl_pack_row(k, memory, r, l->numbers, l->packing);
+        xl_packed_write_row(k, memory, r, l->numbers, l->packing);
         row.data = (const char *)row.data + bytes_of(&row);
     }
 }
@@ -384,8 +384,8 @@ static xlstm_status take_all(load *l, const shards *s) {
 static xlstm_status take_there(load *l, const shards *s) {
     xl_place place;
     XL_TRY(xl_place_open(&place, l->m->memory, XL_PRODUCTS_REAL, "a module to be loaded"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, take_all(l, s));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, take_all(l, s));
     xl_place_close(&place);
     return status;
 }
@@ -454,7 +454,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
         config.tie_weights = 0;
     if (status == XLSTM_OK)
-        status = xl_model_declare(&m, &config, xl_memory_default());
+        status = xl_module_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)
         status = load_shards(m, directory, &s, 1);
     close_shards(&s);
@@ -597,8 +597,8 @@ xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) 
                        "matrices; save the module that it was made from");
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module to be saved"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, save_from(m, path));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, save_from(m, path));
     xl_place_close(&place);
     return status;
 }

@@ -15,7 +15,7 @@ typedef struct {
 } attention_saved;
 
 static xlstm_status check(const xlstm_config *c) {
-    XL_TRY(xl_divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
+    XL_TRY(xl_check_divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
     if (c->embedding_dim / c->num_heads % 2)
         return xl_fail(XLSTM_E_CONFIG,
                        "attention heads have %d numbers; rotary positions need an even head size",

@@ -70,7 +70,7 @@ static xlstm_status check(const xlstm_config *c) {
         return xl_fail(XLSTM_E_CONFIG,
                        "mlstm_qkv_blocksize is %d; it must divide the mLSTM's inner width, which is %d",
                        c->mlstm_qkv_blocksize, inner);
-    return xl_divides("the number of mLSTM heads", xl_mlstm_heads(c), "the mLSTM's inner width", inner);
+    return xl_check_divides("the number of mLSTM heads", xl_mlstm_heads(c), "the mLSTM's inner width", inner);
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {

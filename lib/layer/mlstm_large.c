@@ -61,10 +61,10 @@ static void resolve(xlstm_config *c) {
 }
 
 static xlstm_status check(const xlstm_config *c) {
-    XL_TRY(xl_divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
-                      xl_part(c->embedding_dim, c->qk_dim_factor)));
-    return xl_divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
-                      xl_part(c->embedding_dim, c->v_dim_factor));
+    XL_TRY(xl_check_divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
+                            xl_part(c->embedding_dim, c->qk_dim_factor)));
+    return xl_check_divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
+                            xl_part(c->embedding_dim, c->v_dim_factor));
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {

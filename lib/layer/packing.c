@@ -75,7 +75,7 @@ size_t xl_packed_room(const xl_packed *p) {
     return row_room(&p->matrix) + scale_bytes(&p->matrix);
 }
 
-void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room) {
+void xl_packed_write_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room) {
     const xl_matrix *m = &p->matrix;
     float *scales = (float *)(void *)((char *)room + row_room(m));
     xl_number_types[m->type].pack(room, scales, from, m->cols);
@@ -84,7 +84,7 @@ void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *fro
         memory->put(memory, (void *)(uintptr_t)xl_matrix_scale(m, row), scales, scale_bytes(m));
 }
 
-xlstm_status xl_unpack_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room) {
+xlstm_status xl_packed_read_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room) {
     const xl_matrix *m = &p->matrix;
     float *scales = (float *)(void *)((char *)room + row_room(m));
     XL_TRY(memory->get(memory, room, xl_matrix_row(m, row), xl_matrix_row_bytes(m)));

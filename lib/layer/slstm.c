@@ -26,7 +26,8 @@ static void resolve(xlstm_config *c) {
 }
 
 static xlstm_status check(const xlstm_config *c) {
-    return xl_divides("the number of sLSTM heads", xl_slstm_heads(c), "embedding_dim", c->embedding_dim);
+    return xl_check_divides("the number of sLSTM heads", xl_slstm_heads(c), "embedding_dim",
+                            c->embedding_dim);
 }
 
 static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {

@@ -124,7 +124,7 @@ enum {
 };
 
 #define IN_RANGE(name, value, low, high)                                                                     \
-    _Generic((value), float : xl_float_in_range, default : xl_in_range)(name, value, low, high)
+    _Generic((value), float : xl_check_float_range, default : xl_check_range)(name, value, low, high)
 
 static xlstm_status check_ranges(const xlstm_config *c, turn now, uint64_t which) {
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \

@@ -6,7 +6,7 @@ static size_t bytes_of(xl_view v) {
 }
 
 int xl_edge_rows(const xlstm_module *m, int rows) {
-    return m->memory->is_host ? rows : xl_head_rows(m, rows);
+    return m->memory->is_host ? rows : xl_stack_head_rows(m, rows);
 }
 
 xl_view xl_edge_out(const xlstm_module *m, xl_arena *temp, real *user, int rows, int cols) {

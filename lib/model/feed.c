@@ -62,7 +62,7 @@ void xl_feed_free(xl_feed *f) {
 
 /* ---- what a caller gives ---- */
 
-int xl_given_length(const xl_given *g, int b) {
+int xl_feed_length(const xl_given *g, int b) {
     return g->lengths ? g->lengths[b] : g->time;
 }
 
@@ -92,7 +92,7 @@ xlstm_status xl_feed_check(const xl_feed *f, const xl_given *g, int most) {
         return xl_fail(XLSTM_E_ARGUMENT, "this module reads %s; give an array of them",
                        V ? "tokens" : "vectors");
     for (int b = 0; b < f->B; b++) {
-        int length = xl_given_length(g, b);
+        int length = xl_feed_length(g, b);
         if (length < 0 || length > g->time)
             return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", length, b, g->time);
         for (int t = 0; t < length; t++)
@@ -125,7 +125,7 @@ static void take_loss_row(xl_feed *f, const xl_given *g, size_t from, size_t to,
 static void take_row(xl_feed *f, const xl_given *g, int b, int first) {
     size_t T = f->T, in = f->m->in, to = b * T;
     size_t from = (size_t)b * g->time + first;
-    int left = xl_given_length(g, b) - first;
+    int left = xl_feed_length(g, b) - first;
     size_t length = left < 0 ? 0 : left < f->T ? (size_t)left : T;
     f->here.lengths[b] = (int32_t)length;
     f->here.last[b] = left >= 1 && left <= f->T ? b * f->T + left - 1 : -1;

@@ -48,7 +48,7 @@ void xl_feed_free(xl_feed *f);
 /* Lengths, tokens, targets and weights are in their ranges; `most`: tokens that a row may have. */
 xlstm_status xl_feed_check(const xl_feed *f, const xl_given *g, int most);
 /* Tokens of row b. */
-int xl_given_length(const xl_given *g, int b);
+int xl_feed_length(const xl_given *g, int b);
 /* Tokens from .. from + T of every row become the piece in hand, on the host; xl_feed_put() brings it to the
  * module's memory, when what is to be written into `here` is. */
 void xl_feed_take(xl_feed *f, const xl_given *g, int from, int T);

@@ -45,7 +45,8 @@ static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_
     layer->id = (uint64_t)++m->subs;
     layer->state_at = m->state_size;
     kind->declare(layer, &spec, &m->params);
-    uint64_t state = m->state_size + layer->state_size; /* no more than xl_check_streams() refuses for one */
+    uint64_t state =
+        m->state_size + layer->state_size; /* no more than xl_module_check_streams() refuses for one */
     m->state_size = state < SIZE_MAX / 4 ? (size_t)state : SIZE_MAX / 4;
     return XLSTM_OK;
 }
@@ -235,7 +236,7 @@ static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl
     return XLSTM_OK;
 }
 
-xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
+xlstm_status xl_module_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, memory));
     return finish(out, m, declare(m, declare_model));
@@ -392,7 +393,7 @@ int xl_module_has_attention(const xlstm_module *m) {
     return 0;
 }
 
-xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
+xlstm_status xl_module_check_streams(const xlstm_module *m, int streams) {
     const xlstm_config *c = &m->config;
     int heads = c->num_heads > c->mlstm_heads ? c->num_heads : c->mlstm_heads;
     heads = c->slstm_heads > heads ? c->slstm_heads : heads;

@@ -11,7 +11,7 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
                                          "XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8");
     xlstm_config config = from->config;
     config.weights = weights;
-    XL_TRY(xl_model_declare(out, &config, from->memory));
+    XL_TRY(xl_module_declare(out, &config, from->memory));
     xlstm_status status = xl_module_copy_weights(*out, from);
     if (status != XLSTM_OK) {
         xlstm_module_free(*out);

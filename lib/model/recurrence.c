@@ -48,15 +48,15 @@ enum { WIDEST = 1 << 20 }; /* numbers of all heads together */
 static xlstm_status check_config(const xlstm_recurrence_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", c->kind);
-    XL_TRY(xl_in_range("batch", c->batch, 1, 1 << 30));
+    XL_TRY(xl_check_range("batch", c->batch, 1, 1 << 30));
     int rows = (1 << 30) / c->batch;
-    XL_TRY(xl_in_range("time", c->time, 1, rows));
-    XL_TRY(xl_in_range("heads", c->heads, 1, rows < WIDEST ? rows : WIDEST));
+    XL_TRY(xl_check_range("time", c->time, 1, rows));
+    XL_TRY(xl_check_range("heads", c->heads, 1, rows < WIDEST ? rows : WIDEST));
     int width = WIDEST / c->heads;
-    XL_TRY(xl_in_range("head_size", c->head_size, 1, width));
-    XL_TRY(xl_in_range("key_size", c->key_size, 0, width));
-    XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));
-    return xl_in_range("eps", c->eps, 0, 1);
+    XL_TRY(xl_check_range("head_size", c->head_size, 1, width));
+    XL_TRY(xl_check_range("key_size", c->key_size, 0, width));
+    XL_TRY(xl_check_range("chunk_size", c->chunk_size, 1, 1024));
+    return xl_check_range("eps", c->eps, 0, 1);
 }
 
 static xl_seq whole(const xlstm_recurrence_config *c) {
@@ -213,11 +213,11 @@ xlstm_status xlstm_mlstm_forward(xlstm_recurrence *r, const xlstm_span *span, co
     if (!in || !in->q || !in->k || !in->v || !in->i || !in->f || !h)
         return no_array("xlstm_mlstm_forward");
     XL_TRY(take_span(r, &own, span));
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->mlstm(rows(r, h, r->mlstm.H * r->mlstm.dv), r->mlstm_tape, qkv(r, in->q, in->k, in->v),
               gates_of(r, in->i, in->f), r->mlstm, r->seq, state_of(r, own.state_in, own.state_out),
               r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 /* Whether a forward pass waits; it does no longer. */
@@ -238,12 +238,12 @@ xlstm_status xlstm_mlstm_backward(xlstm_recurrence *r, const xlstm_mlstm_inputs 
         return no_array("xlstm_mlstm_backward");
     XL_TRY(use_tape(r, "xlstm_mlstm_backward"));
     int V = r->mlstm.H * r->mlstm.dv;
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     /* (the borders hold the state that came in) */
     op->mlstm_bwd(qkv(r, d->q, d->k, d->v), gates_of(r, d->i, d->f), rows(r, d_h, V), rows(r, h, V),
                   r->mlstm_tape, qkv(r, in->q, in->k, in->v), gates_of(r, in->i, in->f), r->mlstm, r->seq,
                   (xl_state){0}, r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 /* What the backward pass needs of the state that came in; the caller's array may be overwritten by then. */
@@ -263,11 +263,11 @@ xlstm_status xlstm_rnn_forward(xlstm_recurrence *r, const xlstm_span *span, cons
     int D = r->rnn.H * r->rnn.dh;
     xl_view own_gates = rows(r, r->gates, 4 * D);
     keep_state_in(r, own.state_in);
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->copy(own_gates, rows(r, gates, 4 * D));
     op->rnn(rows(r, h, D), own_gates, r->tape, xl_real_matrix(R, 4 * D, r->rnn.dh), NULL, r->rnn, r->seq,
             state_of(r, own.state_in, own.state_out), r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const xlstm_real *h,
@@ -278,9 +278,9 @@ xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const 
     XL_TRY(use_tape(r, "xlstm_rnn_backward"));
     int D = r->rnn.H * r->rnn.dh;
     xl_view gates = rows(r, r->gates, 4 * D);
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->rnn_bwd(gates, d_R, NULL, rows(r, d_h, D), rows(r, h, D), r->tape, R, r->rnn, r->seq,
                 state_of(r, r->has_state_in ? r->state_in : NULL, NULL), r->scratch);
     op->copy(rows(r, d_gates, 4 * D), gates);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }

@@ -81,7 +81,8 @@ static xlstm_status write_parameter(xlstm_module *m, const xl_param *p, source s
         count = p->count - first < piece ? p->count - first : piece;
         XL_TRY(s.next(&s, p, first, count, room));
         if (p->packed)
-            xl_pack_row(xl_packing_of(&m->packed, p), m->memory, (int)(first / piece), room, room + piece);
+            xl_packed_write_row(xl_packing_of(&m->packed, p), m->memory, (int)(first / piece), room,
+                                room + piece);
         else
             m->memory->put(m->memory, m->w + p->offset + first, room, count * sizeof *room);
     }
@@ -148,8 +149,8 @@ static source drawn(const void *seed, int parameter) {
 xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed) {
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, write_all(m, drawn, &seed));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, write_all(m, drawn, &seed));
     xl_place_close(&place);
     return status;
 }
@@ -175,8 +176,8 @@ xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
     xl_place place;
     XL_TRY(xl_module_take_packed(m));
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, write_all(m, copied, from));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, write_all(m, copied, from));
     xl_place_close(&place);
     return status;
 }
@@ -187,7 +188,7 @@ static xlstm_status read_packed(const xl_packed *k, xl_memory *memory, real *out
     void *room = xl_alloc(xl_packed_room(k));
     xlstm_status status = room ? XLSTM_OK : xl_no_memory(xl_packed_room(k), "a row");
     for (int r = 0; r < k->matrix.rows && status == XLSTM_OK; r++)
-        status = xl_unpack_row(k, memory, r, out + (size_t)r * k->matrix.cols, room);
+        status = xl_packed_read_row(k, memory, r, out + (size_t)r * k->matrix.cols, room);
     xl_free(room);
     return status;
 }
@@ -197,11 +198,11 @@ xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out
     const xl_param *p = &m->params.items[index];
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_read"));
-    xl_enter(&place);
+    xl_place_enter(&place);
     xlstm_status status = p->packed
                               ? read_packed(xl_packing_of(&m->packed, p), m->memory, out)
                               : m->memory->get(m->memory, out, m->w + p->offset, p->count * sizeof *out);
-    status = xl_leave(&place, status);
+    status = xl_place_leave(&place, status);
     xl_place_close(&place);
     return status;
 }
@@ -216,9 +217,9 @@ xlstm_status xlstm_module_write(xlstm_module *m, int index, const xlstm_real *va
                        p->name);
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_write"));
-    xl_enter(&place);
+    xl_place_enter(&place);
     m->memory->put(m->memory, m->w + p->offset, values, p->count * sizeof *values);
-    xlstm_status status = xl_leave(&place, XLSTM_OK);
+    xlstm_status status = xl_place_leave(&place, XLSTM_OK);
     xl_place_close(&place);
     return status;
 }

@@ -195,8 +195,8 @@ xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, fl
     if (!(learning_rate >= 0 && isfinite(learning_rate)))
         return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative", learning_rate);
     xl_threads_now();
-    const xl_ops *op = xl_enter(&o->place);
-    xlstm_status status = xl_leave(&o->place, step(o, trainer, op, learning_rate, &length));
+    const xl_ops *op = xl_place_enter(&o->place);
+    xlstm_status status = xl_place_leave(&o->place, step(o, trainer, op, learning_rate, &length));
     if (norm)
         *norm = length;
     return status;

@@ -29,7 +29,7 @@ static xlstm_status add_content(xl_bpe_file *l, const char *content, int normali
     xlstm_status status = XLSTM_OK;
     int32_t at = XL_PIECES_FULL;
     if (normalized && l->bpe->nfc)
-        status = xl_compose(&nfc, content, strlen(content));
+        status = xl_unicode_compose(&nfc, content, strlen(content));
     else
         status = xl_text_add(&nfc, content, strlen(content));
     if (status == XLSTM_OK)

@@ -58,12 +58,12 @@ static int ends_with(const char *s, const char *suffix) {
 }
 
 static xlstm_status load_file(xlstm_tokenizer *t, const char *path) {
-    xl_map map;
-    XL_TRY(xl_map_open(&map, path));
+    xl_file_map map;
+    XL_TRY(xl_file_map_open(&map, path));
     const char *text = map.data ? map.data : "";
     xlstm_status status = ends_with(path, ".json") ? xl_bpe_load(&t->bpe, &t->pieces, text, map.size, path)
                                                    : xl_words_load(t, text, map.size, path);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     return status;
 }
 

@@ -50,7 +50,7 @@ static xl_kind kind_of(utf8proc_int32_t c) {
     return XL_OTHER;
 }
 
-xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
+xl_kind xl_unicode_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
     utf8proc_int32_t c;
     *length = 0;
     if (at >= bytes)
@@ -59,20 +59,20 @@ xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
     return kind_of(c);
 }
 
-size_t xl_space_before(const char *text, size_t bytes) {
+size_t xl_unicode_space_before(const char *text, size_t bytes) {
     size_t at = 0, length;
-    while (xl_kind_at(text, bytes, at, &length) == XL_SPACE)
+    while (xl_unicode_kind_at(text, bytes, at, &length) == XL_SPACE)
         at += length;
     return at;
 }
 
-size_t xl_space_behind(const char *text, size_t bytes) {
+size_t xl_unicode_space_behind(const char *text, size_t bytes) {
     size_t end = bytes, length;
     while (end > 0) {
         size_t at = end - 1;
         while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
             at--;
-        if (xl_kind_at(text, end, at, &length) != XL_SPACE)
+        if (xl_unicode_kind_at(text, end, at, &length) != XL_SPACE)
             break;
         end = at;
     }
@@ -163,7 +163,7 @@ static xlstm_status compose_part(xl_text *out, const char *text, size_t bytes) {
 }
 
 /* ASCII is composed already, but its last character may take the accents that follow. */
-xlstm_status xl_compose(xl_text *out, const char *text, size_t bytes) {
+xlstm_status xl_unicode_compose(xl_text *out, const char *text, size_t bytes) {
     for (size_t at = 0; at < bytes;) {
         size_t plain = at;
         while (plain < bytes && is_ascii(text[plain]))
