@@ -5,6 +5,7 @@
 #define XL_VIEW_H
 
 #include "base/number.h"
+#include <assert.h>
 
 typedef struct {
     void *p; /* NULL: nothing is wanted, or memory is only being planned */
@@ -37,6 +38,7 @@ static inline xl_view xl_cols(xl_view v, int from, int count) {
 
 /* Row n of a view of reals. */
 static inline real *xl_row(xl_view v, ptrdiff_t n) {
+    assert(v.type == XL_REAL);
     return (real *)v.p + n * v.ld;
 }
 

@@ -278,7 +278,7 @@ static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss 
     XL_TRY(xl_feed_check(&tr->feed, &given, tr->config.time));
     tr->has_tape = 0;
     xl_feed_take(&tr->feed, &given, 0, given.time);
-    double count = loss ? loss->counted(&tr->feed) : 0;
+    double count = tr->count = loss ? loss->counted(&tr->feed) : 0;
     *tr->feed.here.seed = xl_hash(tr->config.seed, tr->calls);
     *tr->feed.here.scale = count > 0 ? (real)(1 / count) : 0;
     return XLSTM_OK;
@@ -289,18 +289,28 @@ static void state_moves_on(xlstm_trainer *tr) {
         tr->current = 1 - tr->current;
 }
 
-/* Carried state and the count of calls stay where they were, so that the call may be left out of the run.
- * each: on the host. */
-static xlstm_status refuse_loss(xlstm_trainer *tr, double sum, const real *each) {
-    int i = 0, T = tr->feed.T, last = tr->config.batch * T - 1;
-    while (i < last && isfinite(each[i]))
-        i++;
+/* Where the first loss is that is not finite; carried state and the count of calls stay where they were, so
+ * that the call may be left out of the run. */
+static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
+    enum { SOME = 256 };
+    xl_memory *memory = tr->m->memory;
+    real each[SOME];
+    int N = tr->config.batch * tr->feed.T, T = tr->feed.T, bad = N - 1;
+    xlstm_status status = XLSTM_OK;
+    xl_place_enter(&tr->place);
+    for (int from = 0, count; from < bad && status == XLSTM_OK; from += count) {
+        count = N - from < SOME ? N - from : SOME;
+        status = memory->get(memory, each, tr->each + from, count * sizeof *each);
+        for (int i = 0; i < count && from + i < bad; i++)
+            bad = isfinite(each[i]) ? bad : from + i;
+    }
+    XL_TRY(xl_place_leave(&tr->place, status));
     tr->bad_loss = 1;
     return xl_fail(
         XLSTM_E_NUMERIC,
         "the loss is not finite (%g) in training call %llu, first at row %d, position %d; gradients are "
         "not to be used: zero them before going on",
-        sum, (unsigned long long)tr->calls, i / T, i % T);
+        sum, (unsigned long long)tr->calls, bad / T, bad % T);
 }
 
 /* What a call found out is read once, at its end: the sum, and where they are wanted the losses of all
@@ -316,34 +326,17 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
     return memory->get(memory, sum, tr->sum, sizeof *sum);
 }
 
-/* Where the first loss is that is not finite: they are brought over the weights or outputs of the batch,
- * which are not looked at again. */
-static xlstm_status find_bad_loss(xlstm_trainer *tr, double sum) {
-    xl_memory *memory = tr->m->memory;
-    size_t bytes = tr->config.batch * tr->feed.T * sizeof(real);
-    real *each = memory->is_host ? tr->each : xl_alloc(bytes);
-    if (!each)
-        return xl_no_memory(bytes, "losses");
-    xl_place_enter(&tr->place);
-    xlstm_status status = xl_place_leave(&tr->place, memory->get(memory, each, tr->each, bytes));
-    if (status == XLSTM_OK)
-        status = refuse_loss(tr, sum, each);
-    if (each != tr->each)
-        xl_free(each);
-    return status;
-}
-
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, b));
     XL_TRY(take(tr, &own, tr ? tr->loss : NULL));
-    double count = tr->loss->counted(&tr->feed), sum = 0;
+    double count = tr->count, sum = 0;
     const xl_ops *op = xl_place_enter(&tr->place);
     XL_TRY(xl_place_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
     if (loss)
         *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
     if (how == TRAIN && !isfinite(sum))
-        return find_bad_loss(tr, sum);
+        return refuse_loss(tr, sum);
     state_moves_on(tr);
     tr->calls += how == TRAIN;
     return XLSTM_OK;

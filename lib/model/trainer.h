@@ -21,6 +21,7 @@ struct xlstm_trainer {
                        one */
     int current;    /* which of them the next call starts from */
     xl_feed feed;   /* the batch in hand */
+    double count;   /* of it: what the mean of the loss is over */
     double *sum;    /* [1], of losses or of the gradient's squares */
     real *each;     /* [B, T], losses */
     int has_tape;   /* a forward waits for its backward */

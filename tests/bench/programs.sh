@@ -126,8 +126,9 @@ setup=$work/export/nns-xlstm-0-1-s1/setup.json
 sed -i -e 's/"num_heads"/"heads"/; s/"tie_weights"/"tied_embedding"/; s/"decay_embedding"/"embedding_decays"/' \
     -e 's/"slstm_recurrent_uniform": true/"slstm_recurrent_init": "uniform"/; s/"slstm_recurrent_uniform": false/"slstm_recurrent_init": "zeros"/' \
     -e 's/"slstm_bias_init": .*/"slstm_bias_init": 0,/; /"mlstm_eps"\|"chunk_size"\|"norm_eps"\|"embedding_dim"/d' "$setup"
+sed 's/"heads": .*/"heads": 64,/' "$setup" >"$work/other.json"
 exported --out "$work/exporting" --resume
-sed -i 's/"heads": .*/"heads": 64,/' "$setup"
+mv "$work/other.json" "$setup"
 refused "model.num_heads is 64 there" exported --out "$work/exporting" --resume
 
 # A trained model continues a text of its own words.
@@ -164,7 +165,7 @@ refused "tolerance is" "$examples/xlstm-check" "$work/saved/xlstm" case --tolera
 refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"
-refused "tokens must be" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
+refused "token 99999999 is not in 0 to" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
 refused "0 tokens" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt ""
 refused "cannot open" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --state "$work/no/state"
 

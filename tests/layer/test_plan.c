@@ -36,7 +36,7 @@ static void step(xlstm_module *m, xlstm_trainer *tr) {
     assert_int_equal(xlstm_trainer_evaluate(tr, &batch, NULL), XLSTM_OK);
     assert_int_equal(xlstm_trainer_backward(tr, &batch, NULL), XLSTM_OK);
     assert_int_equal(xlstm_trainer_forward(tr, &batch, out), XLSTM_OK);
-    assert_int_equal(xlstm_trainer_backward_from(tr, out, NULL), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_backward_from(tr, out, xlstm_module_input_dim(m) ? x : NULL), XLSTM_OK);
 }
 
 static void test_planned_is_used(void **state) {

@@ -753,12 +753,13 @@ static void test_mlstm_remembers_one(void **state) {
 
 /* ---- test_ops --time ---- */
 
-static void print_times(const char *name, const char *only) {
+static void print_times(table t, const char *only) {
     xlstm_profile_op op;
-    printf("%-20s %-16s %8s %12s %10s %8s\n", name, "op", "calls", "us per call", "GFLOP/s", "GB/s");
+    printf("%s%s\n", t.op->name, t.bf16 ? ", bf16" : "");
+    printf("    %-16s %8s %12s %10s %8s\n", "op", "calls", "us per call", "GFLOP/s", "GB/s");
     for (int i = 0; i < xlstm_profile_count(); i++)
         if (xlstm_profile_get(i, &op) == XLSTM_OK && op.calls && (!only || !strcmp(op.name, only)))
-            printf("%-20s %-16s %8lld %12.2f %10.2f %8.2f\n", "", op.name, (long long)op.calls,
+            printf("    %-16s %8lld %12.2f %10.2f %8.2f\n", op.name, (long long)op.calls,
                    1e6 * op.seconds / (double)op.calls, 1e-9 * op.flops / op.seconds,
                    1e-9 * op.bytes / op.seconds);
 }
@@ -771,7 +772,7 @@ static int time_all(const char *only) {
         xlstm_profile_start();
         trace_all(all[i].op);
         xlstm_profile_stop();
-        print_times(all[i].op->name, only);
+        print_times(all[i], only);
     }
     return 0;
 }
