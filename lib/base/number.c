@@ -1,4 +1,5 @@
-/* number.c - rows of a matrix in each type, from reals and back. */
+/* number.c - rows of a matrix in each type, from reals and back. What unpack gives is what a matrix means: a
+ * kernel that unpacks numbers on their way computes with the same ones. */
 #include "base/number.h"
 #include "base/half.h"
 #include <string.h>

@@ -1,3 +1,6 @@
+/* sample.c - a token from logits. All that depends on chance is a function of the seed and of how many were
+ * drawn, so a text can be made again. Candidates lie in a heap and are never sorted as a whole: only as many
+ * are taken from its top as top_k and top_p need, and of equal ones the lower token goes first. */
 #include "xlstm/sample.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -119,6 +122,7 @@ static double sum_of(const candidate *c, int from, int to) {
     return sum;
 }
 
+/* Relative to the likeliest, so that no exp() overflows; what comes out as 0 can never be drawn. */
 static int gather(xlstm_sampler *s, const xlstm_real *logits, real top, double least) {
     int n = 0;
     for (int i = 0; i < s->vocab; i++) {

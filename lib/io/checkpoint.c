@@ -442,8 +442,8 @@ static xlstm_status put_tensors(const opened *f, const tensor_list *l, const xls
 }
 
 /* Everything that can fail comes before the first number that changes, but for a device. */
-static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
-                         void *user, size_t user_bytes) {
+static xlstm_status restore(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
+                            void *user, size_t user_bytes) {
     uint64_t steps, calls, seed, bad = 0;
     xlstm_tensor own;
     XL_TRY(check_all_crcs(f));
@@ -527,7 +527,7 @@ xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_op
     if (status == XLSTM_OK)
         status = list_run(&l, tr, o, has_gradients(&f, &tr->m->params));
     if (status == XLSTM_OK)
-        status = take(&f, &l, tr, o, user, user_bytes);
+        status = restore(&f, &l, tr, o, user, user_bytes);
     list_free(&l);
     xlstm_tensors_close(f.file);
     return status;

@@ -481,12 +481,12 @@ typedef struct {
     char *turned; /* a tensor whose numbers lie in another order in the file */
 } saving;
 
-static xlstm_status check_initial(const xl_param *p, size_t first, size_t count, const real *held) {
+static xlstm_status check_initial(const xl_param *p, size_t first, size_t count, const real *values) {
     xl_rng none = {0, 0};
     for (size_t k = 0; k < count; k++) {
         real initial;
         xl_param_draw(p, first + k, 1, &initial, &none);
-        if (held[k] != initial)
+        if (values[k] != initial)
             return xl_fail(XLSTM_E_ARGUMENT,
                            "parameter %.100s was trained, but the format it came from has no place for it; "
                            "set file_spelling to 0 in a configuration of your own",
@@ -501,10 +501,10 @@ static xlstm_status check_absent(const saving *w) {
         const xl_param *p = &w->m->params.items[i];
         size_t count = xl_dialect_may_lack(w->m, p->name) ? p->count : 0;
         for (size_t at = 0, bytes; at < count; at += bytes / sizeof(real)) {
-            const void *held = w->m->w + p->offset + at;
+            const void *values = w->m->w + p->offset + at;
             bytes = (count - at) * sizeof(real);
-            XL_TRY(xl_fetch_piece(&w->fetch, &held, &bytes));
-            XL_TRY(check_initial(p, at, bytes / sizeof(real), held));
+            XL_TRY(xl_fetch_piece(&w->fetch, &values, &bytes));
+            XL_TRY(check_initial(p, at, bytes / sizeof(real), values));
         }
     }
     return XLSTM_OK;

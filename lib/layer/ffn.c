@@ -61,6 +61,7 @@ static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p
     declare_down(l, s, p, bias, xl_wang_init(s->zero_gate ? I : D, s->config->num_blocks));
 }
 
+/* (xl_layer_dropout() drops nothing where the rate is negative) */
 static void drop(const ffn *l, const xl_call *c, xl_view y) {
     xl_call own = *c;
     if (l->dropout != 0)

@@ -1,4 +1,5 @@
-/* linear.c - the products of the forward pass, whatever type the matrix is kept in. */
+/* linear.c - the products of the forward pass, whatever type the matrix is kept in. A backward pass has no
+ * need of this: a module with packed matrices is for inference only. */
 #include "layer/layer.h"
 
 xl_matrix xl_weight_matrix(const xl_call *c, size_t W, int rows, int cols) {

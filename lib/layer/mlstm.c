@@ -85,7 +85,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int bs = I / blocks;
     l->blocks = (xl_heads){blocks, bs, bs, bs};
     l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)xl_mlstm_eps(c), 1};
-    l->norm = (xl_norm){H, 0, 1, (real)1e-5};
+    l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     xl_shape block = XL_SHAPE3(blocks, bs, bs);
 
     l->skip = xl_param_add(p, "learnable_skip", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
@@ -112,11 +112,12 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
         bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
+    /* a stream: | inputs of the convolution, K-1 x I | head 0: C dk x dv, n dk, m | head 1 ... | */
     layer->state_size = (uint64_t)(l->K - 1) * I + H * xl_mlstm_state(l->cell);
 }
 
 /* The part of the bias of q, k, v that belongs to one of them. */
-static size_t part(const mlstm *l, int which) {
+static size_t qkv_bias_of(const mlstm *l, int which) {
     return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + which * l->inner;
 }
 
@@ -141,9 +142,9 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
 
     s->qkv = xl_arena_view(c->keep, N, 3 * I);
     xl_view q = xl_cols(s->qkv, 0, I), k = xl_cols(s->qkv, I, I), v = xl_cols(s->qkv, 2 * I, I);
-    op->heads(q, s->c, blocks_at(l, w + l->q), xl_weight(w, part(l, 0)), l->blocks);
-    op->heads(k, s->c, blocks_at(l, w + l->k), xl_weight(w, part(l, 1)), l->blocks);
-    op->heads(v, a, blocks_at(l, w + l->v), xl_weight(w, part(l, 2)), l->blocks);
+    op->heads(q, s->c, blocks_at(l, w + l->q), xl_weight(w, qkv_bias_of(l, 0)), l->blocks);
+    op->heads(k, s->c, blocks_at(l, w + l->k), xl_weight(w, qkv_bias_of(l, 1)), l->blocks);
+    op->heads(v, a, blocks_at(l, w + l->v), xl_weight(w, qkv_bias_of(l, 2)), l->blocks);
     s->gates = xl_arena_view(c->keep, N, 2 * H);
     xl_linear(c, s->gates, s->qkv, l->gates, l->gates_bias);
 
@@ -168,6 +169,8 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     int N = xl_tokens(c), I = l->inner, H = l->cell.H;
     xl_view a = xl_cols(s->up, 0, I), z = xl_cols(s->up, I, I);
 
+    /* c is read by q, k and the skip, a by v and the convolution: who comes first sets the gradient, the
+     * others add to it. dh is that of y until norm_bwd makes it that of h. */
     xl_layer_dropout(layer, c, dy, 0);
     xl_view dh = xl_arena_view(c->temp, N, I), dhn = xl_arena_view(c->temp, N, I),
             dc = xl_arena_view(c->temp, N, I);
@@ -185,9 +188,9 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     op->linear_dw(dw + l->gates, dw + l->gates_bias, s->qkv, dgates);
     op->linear_dx(dqkv, dgates, w + l->gates, 1);
 
-    op->heads_dw(dw + l->q, xl_gradient(dw, part(l, 0)), s->c, dq, l->blocks);
-    op->heads_dw(dw + l->k, xl_gradient(dw, part(l, 1)), s->c, dk, l->blocks);
-    op->heads_dw(dw + l->v, xl_gradient(dw, part(l, 2)), a, dv, l->blocks);
+    op->heads_dw(dw + l->q, xl_gradient(dw, qkv_bias_of(l, 0)), s->c, dq, l->blocks);
+    op->heads_dw(dw + l->k, xl_gradient(dw, qkv_bias_of(l, 1)), s->c, dk, l->blocks);
+    op->heads_dw(dw + l->v, xl_gradient(dw, qkv_bias_of(l, 2)), a, dv, l->blocks);
     op->heads_dx(dc, dq, w + l->q, l->blocks, 1);
     op->heads_dx(dc, dk, w + l->k, l->blocks, 1);
     op->heads_dx(da, dv, w + l->v, l->blocks, 0);

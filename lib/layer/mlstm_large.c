@@ -75,6 +75,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->Dv = xl_part(D, c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
     l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)xl_mlstm_eps(c), 0};
+    /* of each head, and a mean is taken away although the norms around it are RMS norms */
     l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : XL_RMSNORM_EPS)};
     declare_projections(l, p, D, bias);
     l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));
@@ -153,7 +154,7 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     }
     xl_mlstm_backward(c, l->cell, d.in, dgates, dh, s->h, s->cell, p.in, s->gates,
                       xl_layer_state(layer, c, 0));
-    if (l->cap > 0)
+    if (l->cap > 0) /* tanh's derivative is a function of its value, which is what was kept */
         op->softcap_bwd(dgates, dgates, s->gates, l->cap);
     op->linear_dw(dw + l->gates, dw + l->gates_bias, x, dgates);
     op->linear_dw(dw + l->qkvo, xl_gradient(dw, l->qkvo_bias), x, dqkvo);

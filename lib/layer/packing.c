@@ -1,4 +1,5 @@
-/* packing.c - where the packed matrices lie, and their rows on the way in and out. */
+/* packing.c - where the packed matrices lie, and their rows on the way in and out. They are declared in order
+ * of their offsets, so one is found by halving. */
 #include "layer/packing.h"
 #include "base/error.h"
 #include "base/mem.h"

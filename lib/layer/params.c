@@ -1,4 +1,5 @@
-/* params.c - the list of parameters as it is declared, and the values that they begin with. */
+/* params.c - the list of parameters as it is declared, and the values that they begin with. Declaring never
+ * fails: want of memory and sizes beyond all bounds are noted, and refused once the list is complete. */
 #include "layer/params.h"
 #include "base/mem.h"
 #include <math.h>

@@ -15,6 +15,8 @@ typedef struct {
     xl_view h; /* the output, which the recurrence's gradient needs */
 } rnn_saved;
 
+/* nn.LSTM has two biases, of which only the sum makes a difference. Checkpoints have both, so one is the
+ * product's and the other the cell's. */
 static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char *suffix) {
     int D = s->out, H = l->cell.H;
     double bound = 1 / sqrt(D);
@@ -29,6 +31,7 @@ static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char
     l->W_bias = l->cell.lstm ? xl_param_add(p, name, bias, XL_NO_DECAY, XL_SHAPE1(4 * D)) : XL_NONE;
     snprintf(name, sizeof name, "bias_hh%s", suffix);
     l->bias = xl_param_add(p, name, bias, XL_NO_DECAY, XL_SHAPE1(4 * D));
+    /* a stream: | h D | c D | n D | m D |, the LSTM without n and m */
     l->base.state_size = (l->cell.lstm ? 2u : 4u) * (size_t)D;
 }
 
@@ -60,6 +63,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     c->op->rnn(s->h, s->gates, s->tape, xl_weight_matrix(c, l->R, 4 * D, l->cell.dh), w + l->bias, l->cell,
                c->seq, xl_layer_state(layer, c, 0), scratch);
     xl_arena_release(c->temp, mark);
+    /* y is the stream's, and may be dropped from; the backward pass reads h again */
     c->op->copy(y, s->h);
     xl_layer_dropout(layer, c, y, 0);
 }

@@ -57,7 +57,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
                        .cut = c->slstm_recurrent_cut,
                        .clip = c->slstm_forward_clip,
                        .clip_bwd = c->slstm_recurrent_clip};
-    l->norm = (xl_norm){H, 0, 1, (real)1e-5};
+    l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     if (l->K > 0) {
         double bound = 1 / sqrt(l->K);
         l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
@@ -73,6 +73,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->norm_w = c->slstm_group_norm_weight
                     ? xl_param_add(p, "group_norm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
                     : XL_NONE;
+    /* a stream: | inputs of the convolution, K-1 x D | h D | c D | n D | m D |, the LSTM without n and m */
     size_t past = l->K > 0 ? (size_t)(l->K - 1) * D : 0;
     layer->state_size = past + (l->cell.lstm ? 2u : 4u) * (size_t)D;
 }
@@ -93,7 +94,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
         s->c = xl_arena_view(c->keep, N, D);
         op->conv(s->c, x, w + l->conv, w + l->conv_bias, l->K, c->seq, xl_layer_state(layer, c, 0));
     }
-    s->gates = xl_arena_view(c->keep, N, 4 * D);
+    s->gates = xl_arena_view(c->keep, N, 4 * D); /* i and f read the convolution, z and o its input */
     for (int g = 0; g < 4; g++)
         op->heads(xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x,
                   xl_weight_matrix(c, l->gates[g], D, dh), NULL, l->gate);
@@ -107,7 +108,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     xl_arena_release(c->temp, mark);
 
     s->hd = s->h;
-    if (c->dropout > 0) {
+    if (c->dropout > 0) { /* a copy: the gradient of the recurrence reads h as it was */
         s->hd = xl_arena_view(c->keep, N, D);
         op->copy(s->hd, s->h);
         xl_layer_dropout(layer, c, s->hd, 0);

@@ -1,4 +1,6 @@
-/* edge.c - rows lie end to end on both sides, so that a delivery is one copy. */
+/* edge.c - where a caller's array is no tensor, a block of rows at a time is made and brought, so that the
+ * outputs of a whole batch need no room of their own. Rows lie end to end on both sides: a delivery is one
+ * copy. */
 #include "model/edge.h"
 
 static size_t bytes_of(xl_view v) {

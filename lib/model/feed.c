@@ -125,7 +125,7 @@ static void take_loss_row(xl_feed *f, const xl_given *g, size_t from, size_t to,
 static void take_row(xl_feed *f, const xl_given *g, int b, int first) {
     size_t T = f->T, in = f->m->in, to = b * T;
     size_t from = (size_t)b * g->time + first;
-    int left = xl_feed_length(g, b) - first;
+    int left = xl_feed_length(g, b) - first; /* of the row; not above 0 where it has ended */
     size_t length = left < 0 ? 0 : left < f->T ? (size_t)left : T;
     f->here.lengths[b] = (int32_t)length;
     f->here.last[b] = left >= 1 && left <= f->T ? b * f->T + left - 1 : -1;

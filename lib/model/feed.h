@@ -1,8 +1,8 @@
 /* feed.h - what goes into a session or a trainer: a caller's ragged rows, checked once, then laid end to end
  * with padding made harmless, in one block that goes to the module's memory in one piece:
  *
- *     | seed | scale | lengths B | last B | tokens B x T | targets B x T | weights B x T | vectors B x T x in
- * | | outputs B x T x out | resets B x T |
+ *     | seed | scale | lengths B | last B | tokens B x T | targets B x T | weights B x T
+ *     | vectors B x T x in | outputs B x T x out | resets B x T |
  *
  * each part at a multiple of 64 bytes; of tokens and vectors there is what the module takes, and targets,
  * weights and outputs are for losses only. In the host's memory the block is itself the tensors. */

@@ -1,4 +1,6 @@
-/* loss.c - the losses. */
+/* loss.c - every loss, a row of a table each: the trainer asks the row and never which loss it is. A mean is
+ * taken over what counts in the whole batch, not row by row, so that a token weighs the same wherever it
+ * stands. */
 #include "model/loss.h"
 #include "base/error.h"
 
@@ -25,6 +27,7 @@ static int has_outputs(const xl_given *g) {
     return g->outputs != NULL;
 }
 
+/* (padding has weight 0, so it does not count) */
 static double counted_numbers(const xl_feed *f) {
     double count = 0;
     for (int i = 0; i < f->B * f->T; i++)

@@ -1,3 +1,6 @@
+/* module.c - a module is declared part by part, in the order of the recipes; each layer says what parameters
+ * and how much state it has, and memory is taken once, when the sum is known. Sizes stop at more than any
+ * memory in place of wrapping around, and are refused there. */
 #include "model/module.h"
 #include "base/error.h"
 #include "base/log.h"

@@ -1,4 +1,5 @@
-/* quantize.c - a module with the same weights, its matrices in a smaller type. */
+/* quantize.c - the same configuration is declared again with another type of weights, and all parameters are
+ * copied, row by row: the module that they come from is only read. */
 #include "base/error.h"
 #include "model/module.h"
 

@@ -63,7 +63,7 @@ static xl_seq whole(const xlstm_recurrence_config *c) {
     return (xl_seq){.B = c->batch, .T = c->time};
 }
 
-/* Hands out the arena's memory, or measures it. */
+/* Hands out the arena's memory, or measures it: one list says both how much there is and where it lies. */
 static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     const xlstm_recurrence_config *c = &r->config;
     xl_seq seq = whole(c);

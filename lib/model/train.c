@@ -38,7 +38,8 @@ static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
                  .dropout = train ? tr->dropout : 0,
                  .dropping = train && tr->dropping,
                  .seed = tr->feed.fed.seed};
-    if (tr->state[0]) {
+    if (tr->state[0]) { /* with gradients there are two: backward reads what came in, and a refused call has
+                           changed nothing */
         real *in = tr->state[tr->current], *out = tr->state[1] ? tr->state[1 - tr->current] : in;
         c.state = (xl_state){in, out, (ptrdiff_t)tr->m->state_size};
     }
@@ -259,7 +260,7 @@ void xlstm_trainer_free(xlstm_trainer *tr) {
 
 /* The batch becomes the piece in hand; on failure nothing that was in hand is lost. `loss`: NULL where there
  * is none to be taken. */
-static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss *loss) {
+static xlstm_status take_batch(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss *loss) {
     if (!tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer; create one");
     XL_TRY(xl_threads_planned(tr->threads));
@@ -329,7 +330,7 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, b));
-    XL_TRY(take(tr, &own, tr ? tr->loss : NULL));
+    XL_TRY(take_batch(tr, &own, tr ? tr->loss : NULL));
     double count = tr->count, sum = 0;
     const xl_ops *op = xl_place_enter(&tr->place);
     XL_TRY(xl_place_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
@@ -369,7 +370,7 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
     XL_TRY(need_gradients(tr));
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, batch));
-    XL_TRY(take(tr, &own, NULL));
+    XL_TRY(take_batch(tr, &own, NULL));
     const xl_ops *op = xl_place_enter(&tr->place);
     XL_TRY(xl_place_leave(&tr->place, forward(tr, op, outputs)));
     state_moves_on(tr);

@@ -141,7 +141,7 @@ static xlstm_status next_drawn(source *s, const xl_param *p, size_t first, size_
     return XLSTM_OK;
 }
 
-/* A parameter's values do not depend on the others. */
+/* A parameter's values do not depend on the others, so threads draw them in any order. */
 static source drawn(const void *seed, int parameter) {
     return (source){.next = next_drawn, .rng = {xl_hash(*(const uint64_t *)seed, parameter), 0}};
 }

@@ -151,9 +151,9 @@ typedef struct {
     int H, dh;
     int lstm;  /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */
     int cut;   /* 1: no gradient through R h */
-    real clip; /* h is held in +-clip before anyone sees it; backward takes that for the identity. 0: it is
+    real clip; /* h is clamped to +-clip before anyone sees it; backward takes that for the identity. 0: it is
                   not */
-    real clip_bwd; /* the gradient through R h is held in +-clip_bwd, number by number. 0: it is not */
+    real clip_bwd; /* the gradient through R h is clamped to +-clip_bwd, number by number. 0: it is not */
 } xl_rnn;
 
 /* The bounds of both clips; there is always one, so that kernels need no branch. */

@@ -60,7 +60,7 @@ static long long nanoseconds(void) {
     return 1000000000LL * t.tv_sec + t.tv_nsec;
 }
 
-static void note(int op, long long start, double flops, double bytes) {
+static void record(int op, long long start, double flops, double bytes) {
     atomic_fetch_add_explicit(&notes[op].nanoseconds, nanoseconds() - start, memory_order_relaxed);
     atomic_fetch_add_explicit(&notes[op].calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&notes[op].flops, (long long)flops, memory_order_relaxed);
@@ -74,7 +74,7 @@ static void note(int op, long long start, double flops, double bytes) {
         long long start = nanoseconds();                                                                     \
         inner->name call;                                                                                    \
         where->wait(where);                                                                                  \
-        note(AT_##name, start, work, moved);                                                                 \
+        record(AT_##name, start, work, moved);                                                               \
     }
 #define SIZE(name, args, call)                                                                               \
     static uint64_t trace_##name args {                                                                      \
