@@ -41,7 +41,7 @@ static xlstm_status read_blocks(xlstm_config *c, const json_t *names, const char
     size_t n = json_array_size(names);
     if (n < 1 || n > XLSTM_MAX_BLOCKS)
         return xl_fail(XLSTM_E_CONFIG, "%s: field blocks must list 1 to %d kinds of block", where,
-                       (int)XLSTM_MAX_BLOCKS);
+                       XLSTM_MAX_BLOCKS);
     c->num_blocks = (int)n;
     for (size_t i = 0; i < n; i++) {
         int kind = kind_of(json_array_get(names, i));
