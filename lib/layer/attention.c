@@ -27,11 +27,11 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     attention *l = (attention *)layer;
     int D = s->in, H = s->config->num_heads;
     l->dims = (xl_attention){H, D / H, s->config->context_length};
-    l->qkv = xl_param_add(p, "q.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
-    xl_param_join(p, "k.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
-    xl_param_join(p, "v.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
+    l->qkv = xl_param_add(p, "q.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "k.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "v.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
     l->out =
-        xl_param_add(p, "out.weight", xl_wang_init(D, s->config->num_blocks), XL_MATRIX, XL_SHAPE2(D, D));
+        xl_param_add(p, "out.weight", xl_init_wang(D, s->config->num_blocks), XL_MATRIX, XL_SHAPE2(D, D));
     layer->state_size = xl_attention_state(l->dims);
 }
 

@@ -88,30 +88,31 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     xl_shape block = XL_SHAPE3(blocks, bs, bs);
 
-    l->skip = xl_param_add(p, "learnable_skip", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
-    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
+    l->skip = xl_param_add(p, "learnable_skip", xl_init_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
+    l->up = xl_param_add(p, "proj_up.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
-        bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
-    l->q = xl_param_add(p, "q_proj.weight", xl_small_init(D), XL_DECAY, block);
-    l->k = xl_param_join(p, "k_proj.weight", xl_small_init(D), XL_DECAY, block);
-    l->v = xl_param_join(p, "v_proj.weight", xl_small_init(D), XL_DECAY, block);
+        bias ? xl_param_add(p, "proj_up.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
+    l->q = xl_param_add(p, "q_proj.weight", xl_init_small(D), XL_DECAY, block);
+    l->k = xl_param_join(p, "k_proj.weight", xl_init_small(D), XL_DECAY, block);
+    l->v = xl_param_join(p, "v_proj.weight", xl_init_small(D), XL_DECAY, block);
     l->qkv_bias = XL_NONE;
     if (bias) {
-        l->qkv_bias = xl_param_add(p, "q_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-        xl_param_join(p, "k_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-        xl_param_join(p, "v_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        l->qkv_bias = xl_param_add(p, "q_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "k_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "v_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
     double bound = 1 / sqrt(l->K); /* the package leaves its convolution at PyTorch's default */
-    l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
-    l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
-    l->gates = xl_param_add(p, "mlstm_cell.igate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
-    xl_param_join(p, "mlstm_cell.fgate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
-    l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
-    xl_param_join(p, "mlstm_cell.fgate.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
-    l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-    l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
+    l->conv = xl_param_add(p, "conv1d.conv.weight", xl_init_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
+    l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_init_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
+    l->gates =
+        xl_param_add(p, "mlstm_cell.igate.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
+    xl_param_join(p, "mlstm_cell.fgate.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
+    l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_init_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
+    xl_param_join(p, "mlstm_cell.fgate.bias", xl_init_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
+    l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+    l->down = xl_param_add(p, "proj_down.weight", xl_init_wang(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
-        bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
+        bias ? xl_param_add(p, "proj_down.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
     /* a stream: | inputs of the convolution, K-1 x I | head 0: C dk x dv, n dk, m | head 1 ... | */
     layer->state_size = (uint64_t)(l->K - 1) * I + H * xl_mlstm_state(l->cell);
 }

@@ -6,26 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
-xl_init xl_constant(double value) {
+xl_init xl_init_constant(double value) {
     return (xl_init){XL_INIT_CONSTANT, value, 0, 0};
 }
-xl_init xl_normal(double std) {
+xl_init xl_init_normal(double std) {
     return (xl_init){XL_INIT_NORMAL, std, 0, 0};
 }
-xl_init xl_small_init(int dim) {
-    return xl_normal(sqrt(2.0 / (5.0 * dim)));
+xl_init xl_init_small(int dim) {
+    return xl_init_normal(sqrt(2.0 / (5.0 * dim)));
 }
-xl_init xl_wang_init(int dim, int num_blocks) {
-    return xl_normal(2.0 / num_blocks / sqrt(dim));
+xl_init xl_init_wang(int dim, int num_blocks) {
+    return xl_init_normal(2.0 / num_blocks / sqrt(dim));
 }
-xl_init xl_uniform(double bound) {
+xl_init xl_init_uniform(double bound) {
     return (xl_init){XL_INIT_UNIFORM, bound, 0, 0};
 }
-xl_init xl_linspace(double from, double to) {
+xl_init xl_init_linspace(double from, double to) {
     return (xl_init){XL_INIT_LINSPACE, from, to, 0};
 }
 
-xl_init xl_identity(void) {
+xl_init xl_init_identity(void) {
     return (xl_init){XL_INIT_IDENTITY, 0, 0, 0};
 }
 

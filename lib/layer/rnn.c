@@ -20,13 +20,13 @@ typedef struct {
 static void declare_rnn(rnn *l, const xl_layer_spec *s, xl_layout *p, const char *suffix) {
     int D = s->out, H = l->cell.H;
     double bound = 1 / sqrt(D);
-    xl_init bias = l->cell.lstm ? xl_uniform(bound) : (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
+    xl_init bias = l->cell.lstm ? xl_init_uniform(bound) : (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     char name[64];
     l->cell.dh = D / H;
     snprintf(name, sizeof name, "weight_ih%s", suffix);
-    l->W = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, s->in));
+    l->W = xl_param_add(p, name, xl_init_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, s->in));
     snprintf(name, sizeof name, "weight_hh%s", suffix);
-    l->R = xl_param_add(p, name, xl_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, D / H));
+    l->R = xl_param_add(p, name, xl_init_uniform(bound), XL_MATRIX, XL_SHAPE2(4 * D, D / H));
     snprintf(name, sizeof name, "bias_ih%s", suffix);
     l->W_bias = l->cell.lstm ? xl_param_add(p, name, bias, XL_NO_DECAY, XL_SHAPE1(4 * D)) : XL_NONE;
     snprintf(name, sizeof name, "bias_hh%s", suffix);

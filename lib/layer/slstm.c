@@ -38,11 +38,11 @@ static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
     case XLSTM_BIAS_SMALL:
         return (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     case XLSTM_BIAS_STANDARD:
-        return xl_uniform(1 / sqrt(D));
+        return xl_init_uniform(1 / sqrt(D));
     case XLSTM_BIAS_ZEROS:
         break;
     }
-    return xl_constant(0);
+    return xl_init_constant(0);
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -60,18 +60,19 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     if (l->K > 0) {
         double bound = 1 / sqrt(l->K);
-        l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
-        l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
+        l->conv =
+            xl_param_add(p, "conv1d.conv.weight", xl_init_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
+        l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_init_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
     }
     static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
     for (int g = 0; g < 4; g++)
-        l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
-    xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt(D)) : xl_constant(0);
+        l->gates[g] = xl_param_add(p, names[g], xl_init_small(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
+    xl_init recurrent = c->slstm_recurrent_uniform ? xl_init_uniform(1 / sqrt(D)) : xl_init_constant(0);
     l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
         xl_param_add(p, "slstm_cell._bias_", bias_init(c, H, D, s->block), XL_NO_DECAY, XL_SHAPE1(4 * D));
     l->norm_w = c->slstm_group_norm_weight
-                    ? xl_param_add(p, "group_norm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
+                    ? xl_param_add(p, "group_norm.weight", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
                     : XL_NONE;
     /* a stream: | inputs of the convolution, K-1 x D | h D | c D | n D | m D |, the LSTM without n and m */
     size_t past = l->K > 0 ? (size_t)(l->K - 1) * D : 0;

@@ -27,11 +27,11 @@ static void declare_norm(xlstm_module *m, xl_norm_kind kind, const char *name, i
     double eps = m->config.norm_eps > 0 ? m->config.norm_eps : rms ? XL_RMSNORM_EPS : XL_LAYERNORM_EPS;
     *norm = (xl_norm){1, rms, !rms, (real)eps};
     snprintf(full, sizeof full, "%s.weight", name);
-    *w = xl_param_add(&m->params, full, xl_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
+    *w = xl_param_add(&m->params, full, xl_init_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
     *b = XL_NONE;
     if (rms && m->config.bias && xl_recipe_of(m->config.block_kind[0])->family->norm_bias) {
         snprintf(full, sizeof full, "%s.bias", name);
-        *b = xl_param_add(&m->params, full, xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+        *b = xl_param_add(&m->params, full, xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
     }
 }
 
@@ -93,20 +93,21 @@ static xlstm_status add_block(xlstm_module *m, int block) {
 /* A projection of vectors; a file of a bare stack has none, so that it begins as the identity. */
 static size_t declare_projection(xlstm_module *m, const char *name, xl_init init, xl_shape shape) {
     int bare = m->config.file_spelling & XLSTM_SPELL_STACK;
-    return xl_param_add(&m->params, name, bare ? xl_identity() : init, bare ? XL_DECAY : XL_MATRIX, shape);
+    return xl_param_add(&m->params, name, bare ? xl_init_identity() : init, bare ? XL_DECAY : XL_MATRIX,
+                        shape);
 }
 
 static void declare_input(xlstm_module *m, const xl_family *f) {
     const xlstm_config *c = &m->config;
     int D = c->embedding_dim;
     if (c->vocab_size) {
-        m->embed = xl_param_add(&m->params, f->embedding, xl_small_init(D),
+        m->embed = xl_param_add(&m->params, f->embedding, xl_init_small(D),
                                 c->decay_embedding ? XL_MATRIX : XL_PACKABLE, XL_SHAPE2(c->vocab_size, D));
         return;
     }
-    xl_init init = xl_uniform(1 / sqrt(c->input_dim));
+    xl_init init = xl_init_uniform(1 / sqrt(c->input_dim));
     m->in_w = declare_projection(m, "input_proj.weight", init, XL_SHAPE2(D, c->input_dim));
-    m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+    m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
 }
 
 static void declare_output(xlstm_module *m) {
@@ -116,12 +117,12 @@ static void declare_output(xlstm_module *m) {
     if (c->vocab_size && c->tie_weights) {
         m->head_w = m->embed;
     } else if (c->vocab_size) {
-        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_MATRIX,
+        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_init_small(D), XL_MATRIX,
                                  XL_SHAPE2(c->vocab_size, D));
     } else {
         m->head_w =
-            declare_projection(m, "output_proj.weight", xl_small_init(D), XL_SHAPE2(c->output_dim, D));
-        m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_constant(0), XL_NO_DECAY,
+            declare_projection(m, "output_proj.weight", xl_init_small(D), XL_SHAPE2(c->output_dim, D));
+        m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_init_constant(0), XL_NO_DECAY,
                                  XL_SHAPE1(c->output_dim));
     }
 }
