@@ -17,8 +17,8 @@
  * All arrays are row-major and dense, without gaps. They are borrowed for the call and must not overlap, but
  * for state_in and state_out.
  */
-#ifndef XLSTM_CELL_H
-#define XLSTM_CELL_H
+#ifndef XLSTM_RECURRENCE_H
+#define XLSTM_RECURRENCE_H
 
 #include "xlstm/config.h"
 
