@@ -198,7 +198,7 @@ xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void 
         return XLSTM_OK;
     return xl_fail(XLSTM_E_ARGUMENT,
                    "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
-                   function, xlstm_module_parameter_count(m) - 1, index);
+                   function, (m ? m->params.count : 0) - 1, index);
 }
 
 static xlstm_status read_packed(const xl_packed *k, xl_memory *memory, real *out) {
