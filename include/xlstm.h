@@ -4,7 +4,6 @@
 #ifndef XLSTM_H
 #define XLSTM_H
 
-#include "xlstm/cell.h"
 #include "xlstm/checkpoint.h"
 #include "xlstm/common.h"
 #include "xlstm/config.h"
@@ -12,6 +11,7 @@
 #include "xlstm/module.h"
 #include "xlstm/optim.h"
 #include "xlstm/profile.h"
+#include "xlstm/recurrence.h"
 #include "xlstm/sample.h"
 #include "xlstm/session.h"
 #include "xlstm/tensors.h"

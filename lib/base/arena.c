@@ -9,7 +9,7 @@ static const size_t LIMIT =
 real *xl_arena_real(xl_arena *a, uint64_t count) {
     uint64_t bytes = (count * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN;
     size_t at = a->used;
-    a->used = bytes < LIMIT - at ? at + (size_t)bytes : LIMIT;
+    a->used = bytes < LIMIT - at ? at + bytes : LIMIT;
     if (a->used > a->peak)
         a->peak = a->used;
     if (!a->base) /* measuring: any aligned address that is not NULL will do */
@@ -19,7 +19,7 @@ real *xl_arena_real(xl_arena *a, uint64_t count) {
 }
 
 xl_view xl_arena_view(xl_arena *a, int rows, int cols) {
-    return xl_rows(xl_arena_real(a, (uint64_t)rows * (uint64_t)cols), rows, cols);
+    return xl_rows(xl_arena_real(a, (uint64_t)rows * cols), rows, cols);
 }
 
 size_t xl_arena_mark(const xl_arena *a) {

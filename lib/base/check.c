@@ -5,15 +5,15 @@ static xlstm_status refuse(const char *name, double value, double low, double hi
     return xl_fail(XLSTM_E_CONFIG, "%s is %.8g; it must be %.8g to %.8g", name, value, low, high);
 }
 
-xlstm_status xl_in_range(const char *name, double value, double low, double high) {
+xlstm_status xl_check_range(const char *name, double value, double low, double high) {
     return value >= low && value <= high ? XLSTM_OK : refuse(name, value, low, high);
 }
 
-xlstm_status xl_float_in_range(const char *name, float value, double low, double high) {
-    return value >= (float)low && value <= (float)high ? XLSTM_OK : refuse(name, (double)value, low, high);
+xlstm_status xl_check_float_range(const char *name, float value, double low, double high) {
+    return value >= (float)low && value <= (float)high ? XLSTM_OK : refuse(name, value, low, high);
 }
 
-xlstm_status xl_divides(const char *name, int part, const char *of, int whole) {
+xlstm_status xl_check_divides(const char *name, int part, const char *of, int whole) {
     if (part < 1 || whole < 1 || whole % part)
         return xl_fail(XLSTM_E_CONFIG, "%s is %d; it must divide %s, which is %d", name, part, of, whole);
     return XLSTM_OK;

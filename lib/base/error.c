@@ -16,7 +16,7 @@ xlstm_status(xl_fail)(xlstm_status status, const char *format, ...) {
 
 xlstm_status(xl_no_memory)(uint64_t bytes, const char *what) {
     return xl_fail(XLSTM_E_MEMORY, "no memory for %s (%.1f MiB needed); use a smaller model, batch or window",
-                   what, (double)bytes / 1048576.0);
+                   what, bytes / 1048576.0);
 }
 
 xlstm_status(xl_fail_in)(const char *path, xlstm_status status) {

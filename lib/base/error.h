@@ -17,6 +17,12 @@ xlstm_status xl_fail_in(const char *path, xlstm_status status);
 #define xl_fail_in(path, status) ((xl_fail_in)(path, status), (status))
 #endif
 
+/* What every creator asks first: is there an address for what it creates? */
+static inline xlstm_status xl_check_out(const void *out, const char *function) {
+    return out ? XLSTM_OK
+               : xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
+}
+
 #define XL_TRY(call)                                                                                         \
     do {                                                                                                     \
         xlstm_status xl_status_ = (call);                                                                    \

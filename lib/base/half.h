@@ -34,7 +34,7 @@ static inline float xl_from_f16(uint16_t h) {
     if (exponent == 31)
         return xl_float_of_bits(sign | 0x7f800000u | fraction << 13);
     if (exponent == 0) { /* zero and subnormals: fraction * 2^-24 */
-        float f = (float)fraction * 0x1p-24f;
+        float f = fraction * 0x1p-24f;
         return sign ? -f : f;
     }
     return xl_float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);

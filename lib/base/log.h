@@ -8,7 +8,7 @@
 void xl_log(xlstm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static inline double xl_mib(size_t bytes) {
-    return (double)bytes / 1048576.0;
+    return bytes / 1048576.0;
 }
 
 #endif

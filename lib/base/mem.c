@@ -70,7 +70,7 @@ void *xl_alloc(uint64_t bytes) {
         return NULL;
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    size_t rounded = ((size_t)bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (rounded == 0)
         rounded = ALIGN;
     void *p = heap.alloc ? aligned_by_hand(rounded) : from_library(rounded);

@@ -1,16 +1,17 @@
-/* number.c - rows of a matrix in each type, from reals and back. */
+/* number.c - rows of a matrix in each type, from reals and back. What unpack gives is what a matrix means: a
+ * kernel that unpacks numbers on their way computes with the same ones. */
 #include "base/number.h"
 #include "base/half.h"
 #include <string.h>
 
 static void pack_real(void *row, float *scales, const real *from, int count) {
     (void)scales;
-    memcpy(row, from, (size_t)count * sizeof *from);
+    memcpy(row, from, count * sizeof *from);
 }
 
 static void unpack_real(real *to, const void *row, const float *scales, int first, int count) {
     (void)scales;
-    memcpy(to, (const real *)row + first, (size_t)count * sizeof *to);
+    memcpy(to, (const real *)row + first, count * sizeof *to);
 }
 
 static void pack_bf16(void *row, float *scales, const real *from, int count) {
@@ -24,7 +25,7 @@ static void unpack_bf16(real *to, const void *row, const float *scales, int firs
     const uint16_t *from = (const uint16_t *)row + first;
     (void)scales;
     for (int c = 0; c < count; c++)
-        to[c] = (real)xl_from_bf16(from[c]);
+        to[c] = xl_from_bf16(from[c]);
 }
 
 /* More than 127 only where a step is so small that it is rounded itself. */
@@ -51,7 +52,7 @@ static void pack_int8(void *row, float *scales, const real *from, int count) {
 static void unpack_int8(real *to, const void *row, const float *scales, int first, int count) {
     const int8_t *from = (const int8_t *)row + first;
     for (int c = 0; c < count; c++)
-        to[c] = (real)from[c] * (real)*scales;
+        to[c] = (real)from[c] * *scales;
 }
 
 const xl_number_type xl_number_types[XL_NUMBERS] = {

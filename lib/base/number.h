@@ -22,7 +22,7 @@ extern const xl_number_type xl_number_types[XL_NUMBERS];
 
 /* Bytes of so many numbers side by side. */
 static inline size_t xl_number_bytes(xl_number type, size_t count) {
-    return (count * (size_t)xl_number_types[type].bits + 7) / 8;
+    return (count * xl_number_types[type].bits + 7) / 8;
 }
 
 /* Scales of a row of so many numbers. */

@@ -26,7 +26,7 @@ static inline uint64_t xl_rng_next(xl_rng *r) {
 }
 
 static inline double xl_rng_uniform(xl_rng *r) { /* [0, 1) */
-    return (double)(xl_rng_next(r) >> 11) * 0x1p-53;
+    return (xl_rng_next(r) >> 11) * 0x1p-53;
 }
 
 double xl_rng_normal(xl_rng *r); /* mean 0, standard deviation 1 */

@@ -98,15 +98,15 @@ xlstm_status xl_fields_read(const xl_field *fields, size_t count, void *to, json
     return XLSTM_OK;
 }
 
-double xl_short(float value) {
+double xl_fields_short(float value) {
     char text[32];
     for (int digits = 1; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        snprintf(text, sizeof text, "%.*g", digits, value);
         double d = strtod(text, NULL);
         if ((float)d == value)
             return d;
     }
-    return (double)value;
+    return value;
 }
 
 static json_t *write_field(const xl_field *f, const void *from) {
@@ -117,7 +117,7 @@ static json_t *write_field(const xl_field *f, const void *from) {
     case XL_BOOL:
         return json_boolean(*(const int *)(const void *)p);
     case XL_F32:
-        return json_real(xl_short(*(const float *)(const void *)p));
+        return json_real(xl_fields_short(*(const float *)(const void *)p));
     case XL_F64: {
         double d = *(const double *)(const void *)p;
         return isnan(d) ? json_null() : json_real(d);

@@ -34,6 +34,6 @@ xlstm_status xl_fields_read(const xl_field *fields, size_t count, void *to, json
 json_t *xl_fields_write(const xl_field *fields, size_t count, const void *from);
 
 /* The shortest decimal that is this float; 2.667, not 2.6670000553131104. */
-double xl_short(float value);
+double xl_fields_short(float value);
 
 #endif

@@ -16,7 +16,7 @@ static xlstm_status failed(const char *what, const char *path) {
     return xl_fail(XLSTM_E_IO, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
-static xlstm_status map_fd(xl_map *map, int fd, const char *path) {
+static xlstm_status map_fd(xl_file_map *map, int fd, const char *path) {
     struct stat st;
     if (fstat(fd, &st))
         return failed("look at it", path);
@@ -24,16 +24,16 @@ static xlstm_status map_fd(xl_map *map, int fd, const char *path) {
         return xl_fail(XLSTM_E_IO, "%s: is not a regular file", path);
     if (st.st_size == 0)
         return XLSTM_OK;
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return failed("map it", path);
-    *map = (xl_map){p, (size_t)st.st_size};
+    *map = (xl_file_map){p, st.st_size};
     xl_log(XLSTM_LOG_INFO, "mapped %s, %.1f MiB", path, xl_mib(map->size));
     return XLSTM_OK;
 }
 
-xlstm_status xl_map_open(xl_map *map, const char *path) {
-    *map = (xl_map){0};
+xlstm_status xl_file_map_open(xl_file_map *map, const char *path) {
+    *map = (xl_file_map){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would be waited for */
     if (fd < 0)
         return failed("open it", path);
@@ -42,10 +42,10 @@ xlstm_status xl_map_open(xl_map *map, const char *path) {
     return status;
 }
 
-void xl_map_close(xl_map *map) {
+void xl_file_map_close(xl_file_map *map) {
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size);
-    *map = (xl_map){0};
+    *map = (xl_file_map){0};
 }
 
 /* Whether the open file still has this name: another writer may have renamed it while we waited. */
@@ -81,11 +81,11 @@ static FILE *open_empty(const char *name) {
     return f;
 }
 
-xlstm_status xl_replace_open(xl_replace *r, const char *path) {
+xlstm_status xl_file_replace_open(xl_file_replace *r, const char *path) {
     size_t length = strlen(path) + sizeof ".tmp";
-    *r = (xl_replace){.path = xl_strdup(path), .beside = xl_alloc(length)};
+    *r = (xl_file_replace){.path = xl_strdup(path), .beside = xl_alloc(length)};
     if (!r->path || !r->beside) {
-        xl_replace_drop(r);
+        xl_file_replace_drop(r);
         return xl_no_memory(length, "a file name");
     }
     snprintf(r->beside, length, "%s.tmp", path);
@@ -93,17 +93,17 @@ xlstm_status xl_replace_open(xl_replace *r, const char *path) {
     if (r->f)
         return XLSTM_OK;
     xlstm_status status = failed("write", r->beside);
-    xl_replace_drop(r);
+    xl_file_replace_drop(r);
     return status;
 }
 
-void xl_replace_put(xl_replace *r, const void *bytes, size_t count) {
+void xl_file_replace_put(xl_file_replace *r, const void *bytes, size_t count) {
     if (!r->error && count && fwrite(bytes, 1, count, r->f) != count)
         r->error = errno ? errno : EIO;
 }
 
 /* Removed before the lock goes with closing: later the name may be another writer's. */
-void xl_replace_drop(xl_replace *r) {
+void xl_file_replace_drop(xl_file_replace *r) {
     if (r->f) {
         assert(r->beside);
         unlink(r->beside);
@@ -111,7 +111,7 @@ void xl_replace_drop(xl_replace *r) {
     }
     xl_free(r->beside);
     xl_free(r->path);
-    *r = (xl_replace){0};
+    *r = (xl_file_replace){0};
 }
 
 /* The rename itself must reach the disk too; where directories cannot be synced that is no failure. The path
@@ -127,19 +127,19 @@ static void sync_directory(char *path) {
     }
 }
 
-xlstm_status xl_replace_commit(xl_replace *r) {
+xlstm_status xl_file_replace_commit(xl_file_replace *r) {
     if (!r->error && (fflush(r->f) || fsync(fileno(r->f)) || rename(r->beside, r->path)))
         r->error = errno;
     if (r->error) {
         xlstm_status status = xl_fail(XLSTM_E_IO, "%s: cannot write it: %s; what was there is unchanged",
                                       r->path, strerror(r->error));
-        xl_replace_drop(r);
+        xl_file_replace_drop(r);
         return status;
     }
     sync_directory(r->path);
     fclose(r->f);
     r->f = NULL;
-    xl_replace_drop(r);
+    xl_file_replace_drop(r);
     return XLSTM_OK;
 }
 

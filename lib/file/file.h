@@ -8,10 +8,10 @@
 typedef struct {
     const char *data; /* NULL if the file is empty */
     size_t size;
-} xl_map;
+} xl_file_map;
 
-xlstm_status xl_map_open(xl_map *map, const char *path);
-void xl_map_close(xl_map *map);
+xlstm_status xl_file_map_open(xl_file_map *map, const char *path);
+void xl_file_map_close(xl_file_map *map);
 
 /* A file being written beside `path`, as path.tmp: commit makes it the file of that name once it is on the
  * disk, drop removes it. Until then, and if anything fails, what `path` holds is untouched. What a killed
@@ -21,12 +21,12 @@ typedef struct {
     FILE *f;
     char *path, *beside;
     int error; /* errno of the first write that failed; commit reports it */
-} xl_replace;
+} xl_file_replace;
 
-xlstm_status xl_replace_open(xl_replace *r, const char *path);
-void xl_replace_put(xl_replace *r, const void *bytes, size_t count);
-xlstm_status xl_replace_commit(xl_replace *r);
-void xl_replace_drop(xl_replace *r);
+xlstm_status xl_file_replace_open(xl_file_replace *r, const char *path);
+void xl_file_replace_put(xl_file_replace *r, const void *bytes, size_t count);
+xlstm_status xl_file_replace_commit(xl_file_replace *r);
+void xl_file_replace_drop(xl_file_replace *r);
 
 /* dir/name in fresh memory; NULL when there is none. */
 char *xl_path_join(const char *dir, const char *name);

@@ -28,7 +28,7 @@ typedef struct {
 
 struct xlstm_tensors {
     char *path;
-    xl_map map;
+    xl_file_map map;
     json_t *header;
     entry *entries;
     int count;
@@ -75,7 +75,7 @@ static int multiply(entry *e) {
             return 0;
         if (e->shape[i] > 0 && e->count > limit / (uint64_t)e->shape[i])
             return 0;
-        e->count *= (size_t)e->shape[i];
+        e->count *= e->shape[i];
     }
     return 1;
 }
@@ -88,7 +88,7 @@ static xlstm_status parse_shape(entry *e, const json_t *value, const char *path)
     e->ndim = (int)n;
     for (size_t i = 0; i < n; i++) {
         const json_t *size = json_array_get(value, i);
-        e->shape[i] = json_is_integer(size) ? (int64_t)json_integer_value(size) : -1;
+        e->shape[i] = json_is_integer(size) ? json_integer_value(size) : -1;
     }
     if (!multiply(e))
         return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has a negative, fractional or overflowing shape",
@@ -106,9 +106,9 @@ static xlstm_status parse_offsets(entry *e, const json_t *value, size_t data_siz
             XLSTM_E_FORMAT,
             "%s: tensor %.200s: data_offsets %lld to %lld are not inside the %zu bytes of data (is the "
             "file truncated?)",
-            path, e->name, (long long)begin, (long long)end, data_size);
-    e->begin = (size_t)begin;
-    e->end = (size_t)end;
+            path, e->name, begin, end, data_size);
+    e->begin = begin;
+    e->end = end;
     if (e->end - e->begin != e->count * dtype_sizes[e->dtype])
         return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has %zu bytes, but its shape and dtype need %zu",
                        path, e->name, e->end - e->begin, e->count * dtype_sizes[e->dtype]);
@@ -186,13 +186,13 @@ static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
         XL_TRY(parse_entry(e, value, t->data_size, path));
     }
     if (t->count)
-        qsort(t->entries, (size_t)t->count, sizeof *t->entries, by_offset);
+        qsort(t->entries, t->count, sizeof *t->entries, by_offset);
     return check_cover(t, path);
 }
 
 static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     uint64_t length = 0;
-    XL_TRY(xl_map_open(&t->map, path));
+    XL_TRY(xl_file_map_open(&t->map, path));
     if (t->map.size < 8)
         return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; a safetensors file has at least 8", path,
                        t->map.size);
@@ -200,12 +200,12 @@ static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     if (length > t->map.size - 8 || length > HEADER_MAX)
         return xl_fail(XLSTM_E_FORMAT,
                        "%s: header of %llu bytes in a file of %zu (limit %d): not safetensors, or truncated",
-                       path, (unsigned long long)length, t->map.size, (int)HEADER_MAX);
+                       path, (unsigned long long)length, t->map.size, HEADER_MAX);
     if (length == 0 || t->map.data[8] != '{')
         return xl_fail(XLSTM_E_FORMAT, "%s: header does not begin with {: not a safetensors file", path);
     t->data = t->map.data + 8 + length;
-    t->data_size = t->map.size - 8 - (size_t)length;
-    XL_TRY(xl_json_parse(&t->header, t->map.data + 8, (size_t)length, path));
+    t->data_size = t->map.size - 8 - length;
+    XL_TRY(xl_json_parse(&t->header, t->map.data + 8, length, path));
     return parse_entries(t, path);
 }
 
@@ -213,7 +213,7 @@ xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
     if (out)
         *out = NULL;
     if (!out || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_open needs an address for the file and a path");
     xlstm_tensors *t = xl_alloc(sizeof *t);
     if (!t)
         return xl_no_memory(sizeof *t, "a tensor file");
@@ -232,7 +232,7 @@ void xlstm_tensors_close(xlstm_tensors *t) {
     json_decref(t->header);
     xl_free(t->path);
     xl_free(t->entries);
-    xl_map_close(&t->map);
+    xl_file_map_close(&t->map);
     xl_free(t);
 }
 
@@ -419,12 +419,12 @@ static xlstm_status build_header(json_t *header, const xlstm_tensor *tensors, in
 static xlstm_status pack_header(char **head, size_t *bytes, const char *text) {
     size_t length = strlen(text);
     uint64_t padded = (length + 7) / 8 * 8;
-    *bytes = 8 + (size_t)padded;
+    *bytes = 8 + padded;
     *head = xl_alloc(*bytes);
     if (!*head)
         return xl_no_memory(*bytes, "a header");
     memcpy(*head, &padded, 8);
-    memset(*head + 8, ' ', (size_t)padded);
+    memset(*head + 8, ' ', padded);
     memcpy(*head + 8, text, length);
     return XLSTM_OK;
 }
@@ -445,22 +445,22 @@ xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *ten
 static size_t tensor_bytes(const xlstm_tensor *t) {
     size_t bytes = xlstm_dtype_size(t->dtype);
     for (int i = 0; i < t->ndim; i++)
-        bytes *= (size_t)t->shape[i];
+        bytes *= t->shape[i];
     return bytes;
 }
 
-static xlstm_status put_tensor(xl_replace *file, const xlstm_tensor *t, int i, const xl_source *source) {
+static xlstm_status put_tensor(xl_file_replace *file, const xlstm_tensor *t, int i, const xl_source *source) {
     size_t size = tensor_bytes(t), bytes = size;
     for (size_t at = 0; at < size; at += bytes) {
         const void *data = t->data;
         if (source)
             XL_TRY(source->read(source->context, i, at, &data, &bytes));
-        xl_replace_put(file, data, bytes);
+        xl_file_replace_put(file, data, bytes);
     }
     return XLSTM_OK;
 }
 
-static xlstm_status put_tensors(xl_replace *file, const xlstm_tensor *tensors, int count,
+static xlstm_status put_tensors(xl_file_replace *file, const xlstm_tensor *tensors, int count,
                                 const xl_source *source) {
     size_t size = 8;
     int i = 0;
@@ -471,13 +471,13 @@ static xlstm_status put_tensors(xl_replace *file, const xlstm_tensor *tensors, i
 
 xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
                             int count, const xl_source *source) {
-    xl_replace file;
-    XL_TRY(xl_replace_open(&file, path));
-    xl_replace_put(&file, head, bytes);
+    xl_file_replace file;
+    XL_TRY(xl_file_replace_open(&file, path));
+    xl_file_replace_put(&file, head, bytes);
     xlstm_status status = put_tensors(&file, tensors, count, source);
     if (status == XLSTM_OK)
-        return xl_replace_commit(&file);
-    xl_replace_drop(&file);
+        return xl_file_replace_commit(&file);
+    xl_file_replace_drop(&file);
     return status;
 }
 
@@ -494,6 +494,7 @@ xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
     if (!path || count < 0 || (count && !tensors))
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tensors_write: NULL argument or negative count");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
     return xl_tensors_write(path, tensors, count, NULL);
 }

@@ -10,7 +10,7 @@ size_t xl_utf8_sound(const char *text, size_t bytes) {
             n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
         if (n < 1)
             return at;
-        at += (size_t)n;
+        at += n;
     }
     return bytes;
 }

@@ -1,3 +1,6 @@
+/* sample.c - a token from logits. All that depends on chance is a function of the seed and of how many were
+ * drawn, so a text can be made again. Candidates lie in a heap and are never sorted as a whole: only as many
+ * are taken from its top as top_k and top_p need, and of equal ones the lower token goes first. */
 #include "xlstm/sample.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -32,24 +35,23 @@ static xlstm_status check_rule(const xlstm_sampling *s, int vocab) {
         return xl_fail(XLSTM_E_ARGUMENT, "vocab_size is %d; give the number of logits, 1 to %d", vocab,
                        1 << 24);
     if (!(s->temperature >= 0 && s->temperature <= 1e6f))
-        return xl_fail(XLSTM_E_ARGUMENT, "temperature is %g; it must be 0 to 1e6", (double)s->temperature);
+        return xl_fail(XLSTM_E_ARGUMENT, "temperature is %g; it must be 0 to 1e6", s->temperature);
     if (s->top_k < 0)
         return xl_fail(XLSTM_E_ARGUMENT, "top_k is %d; it must be 0 (all) or more", s->top_k);
     if (!(s->top_p > 0 && s->top_p <= 1))
-        return xl_fail(XLSTM_E_ARGUMENT, "top_p is %g; it must be above 0 and at most 1", (double)s->top_p);
+        return xl_fail(XLSTM_E_ARGUMENT, "top_p is %g; it must be above 0 and at most 1", s->top_p);
     if (!(s->min_p >= 0 && s->min_p <= 1))
-        return xl_fail(XLSTM_E_ARGUMENT, "min_p is %g; it must be 0 to 1", (double)s->min_p);
+        return xl_fail(XLSTM_E_ARGUMENT, "min_p is %g; it must be 0 to 1", s->min_p);
     return XLSTM_OK;
 }
 
 xlstm_status xlstm_sampler_create(xlstm_sampler **out, const xlstm_sampling *sampling, int vocab_size) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_sampler_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_sampler_create"));
     *out = NULL;
     xlstm_sampling rule = {0};
     XL_TRY(take_xlstm_sampling(&rule, sampling));
     XL_TRY(check_rule(&rule, vocab_size));
-    size_t n = (size_t)vocab_size;
+    size_t n = vocab_size;
     xlstm_sampler *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a sampler");
@@ -76,9 +78,9 @@ void xlstm_sampler_free(xlstm_sampler *s) {
 static xlstm_status likeliest(const xlstm_sampler *s, const xlstm_real *logits, int32_t *token) {
     int top = -1;
     for (int i = 0; i < s->vocab; i++) {
-        if (isnan(logits[i]) || logits[i] == (real)INFINITY)
-            return xl_fail(XLSTM_E_NUMERIC, "logit %d is %g; no token can be chosen", i, (double)logits[i]);
-        if (logits[i] > (top < 0 ? -(real)INFINITY : logits[top]))
+        if (isnan(logits[i]) || logits[i] == INFINITY)
+            return xl_fail(XLSTM_E_NUMERIC, "logit %d is %g; no token can be chosen", i, logits[i]);
+        if (logits[i] > (top < 0 ? -INFINITY : logits[top]))
             top = i;
     }
     if (top < 0)
@@ -120,10 +122,11 @@ static double sum_of(const candidate *c, int from, int to) {
     return sum;
 }
 
+/* Relative to the likeliest, so that no exp() overflows; what comes out as 0 can never be drawn. */
 static int gather(xlstm_sampler *s, const xlstm_real *logits, real top, double least) {
     int n = 0;
     for (int i = 0; i < s->vocab; i++) {
-        double p = exp(((double)logits[i] - (double)top) / (double)s->rule.temperature);
+        double p = exp(((double)logits[i] - top) / s->rule.temperature);
         if (p > 0 && p >= least)
             s->heap[n++] = (candidate){p, i};
     }
@@ -152,9 +155,8 @@ static int filter(const xlstm_sampler *s, int n) {
     if (r->top_k > 0 && r->top_k < n)
         first = select_top(s->heap, n, r->top_k, INFINITY);
     if (r->top_p < 1) /* a sum of doubles may fall short of its own total by rounding; then all stay */
-        first +=
-            select_top(s->heap + first, n - first, n - first, (double)r->top_p * sum_of(s->heap, first, n));
-    while (r->top_p < 1 && first < n - 1 && s->heap[first].p < (double)r->min_p)
+        first += select_top(s->heap + first, n - first, n - first, r->top_p * sum_of(s->heap, first, n));
+    while (r->top_p < 1 && first < n - 1 && s->heap[first].p < r->min_p)
         first++;
     return first;
 }
@@ -166,9 +168,9 @@ xlstm_status xlstm_sampler_pick(xlstm_sampler *s, const xlstm_real *logits, int3
     if (s->rule.temperature == 0)
         return XLSTM_OK;
     /* min_p may come first, and needs no order, unless top_p is to count what min_p takes away */
-    int n = gather(s, logits, logits[*token], s->rule.top_p < 1 ? 0 : (double)s->rule.min_p);
+    int n = gather(s, logits, logits[*token], s->rule.top_p < 1 ? 0 : s->rule.min_p);
     int first = filter(s, n);
-    double u = (double)(xl_hash(s->rule.seed, s->drawn++) >> 11) * 0x1p-53 * sum_of(s->heap, first, n);
+    double u = (xl_hash(s->rule.seed, s->drawn++) >> 11) * 0x1p-53 * sum_of(s->heap, first, n);
     int i = n - 1;
     while (i > first && u >= s->heap[i].p)
         u -= s->heap[i--].p;

@@ -35,7 +35,7 @@ static void list_add(tensor_list *l, const char *prefix, const char *name, xlstm
     t.name = l->names[l->count];
     t.count = 1;
     for (int i = 0; i < t.ndim; i++)
-        t.count *= (size_t)t.shape[i];
+        t.count *= t.shape[i];
     l->t[l->count++] = t;
 }
 
@@ -125,9 +125,9 @@ static void crc_task(void *context, int index, int thread) {
 
 /* *crc is new: one per tensor. Only the thread that entered a memory may fetch from it. */
 static xlstm_status crc_all(uint32_t **crc, tensor_list *l) {
-    *crc = xl_alloc((size_t)l->count * sizeof **crc);
+    *crc = xl_alloc(l->count * sizeof **crc);
     if (!*crc)
-        return xl_no_memory((size_t)l->count * sizeof **crc, "checksums");
+        return xl_no_memory(l->count * sizeof **crc, "checksums");
     if (!l->fetch.room) {
         xl_parallel(l->count, crc_task, &(crc_job){l, *crc});
         return XLSTM_OK;
@@ -294,10 +294,10 @@ static xlstm_status check_user(const opened *f, xlstm_tensor *t, size_t bytes) {
 
 static xlstm_status check_all_crcs(const opened *f) {
     int count = xlstm_tensors_count(f->file);
-    tensor_list l = {.t = xl_alloc((size_t)count * sizeof *l.t), .count = count};
+    tensor_list l = {.t = xl_alloc(count * sizeof *l.t), .count = count};
     uint32_t *crc = NULL;
     if (!l.t)
-        return xl_no_memory((size_t)count * sizeof *l.t, "a list of tensors");
+        return xl_no_memory(count * sizeof *l.t, "a list of tensors");
     for (int i = 0; i < count; i++)
         xlstm_tensors_get(f->file, i, &l.t[i]);
     xlstm_status status = crc_all(&crc, &l);
@@ -432,18 +432,18 @@ static int has_gradients(const opened *f, const xl_layout *params) {
 
 static xlstm_status put_tensors(const opened *f, const tensor_list *l, const xlstm_trainer *tr) {
     xl_memory *memory = tr->m->memory;
-    xl_enter(&tr->place);
+    xl_place_enter(&tr->place);
     for (int i = 0; i < l->count; i++) {
         xlstm_tensor t;
         if (xlstm_tensors_find(f->file, l->t[i].name, &t) == XLSTM_OK)
             memory->put(memory, (void *)(uintptr_t)l->t[i].data, t.data, bytes_of(&t));
     }
-    return xl_leave(&tr->place, XLSTM_OK);
+    return xl_place_leave(&tr->place, XLSTM_OK);
 }
 
 /* Everything that can fail comes before the first number that changes, but for a device. */
-static xlstm_status take(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
-                         void *user, size_t user_bytes) {
+static xlstm_status restore(const opened *f, const tensor_list *l, xlstm_trainer *tr, xlstm_optimizer *o,
+                            void *user, size_t user_bytes) {
     uint64_t steps, calls, seed, bad = 0;
     xlstm_tensor own;
     XL_TRY(check_all_crcs(f));
@@ -514,8 +514,8 @@ xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_trainer *tr, co
                        "xlstm_checkpoint_save: user is NULL, but %zu bytes of it are to be saved",
                        user_bytes);
     XL_TRY(check_replaceable(path));
-    const xl_ops *op = xl_enter(&tr->place);
-    return xl_leave(&tr->place, save_run(path, tr, o, op, user, user_bytes));
+    const xl_ops *op = xl_place_enter(&tr->place);
+    return xl_place_leave(&tr->place, save_run(path, tr, o, op, user, user_bytes));
 }
 
 xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_optimizer *o, void *user,
@@ -527,7 +527,7 @@ xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *tr, xlstm_op
     if (status == XLSTM_OK)
         status = list_run(&l, tr, o, has_gradients(&f, &tr->m->params));
     if (status == XLSTM_OK)
-        status = take(&f, &l, tr, o, user, user_bytes);
+        status = restore(&f, &l, tr, o, user, user_bytes);
     list_free(&l);
     xlstm_tensors_close(f.file);
     return status;

@@ -41,7 +41,7 @@ static xlstm_status read_blocks(xlstm_config *c, const json_t *names, const char
     size_t n = json_array_size(names);
     if (n < 1 || n > XLSTM_MAX_BLOCKS)
         return xl_fail(XLSTM_E_CONFIG, "%s: field blocks must list 1 to %d kinds of block", where,
-                       (int)XLSTM_MAX_BLOCKS);
+                       XLSTM_MAX_BLOCKS);
     c->num_blocks = (int)n;
     for (size_t i = 0; i < n; i++) {
         int kind = kind_of(json_array_get(names, i));
@@ -133,7 +133,7 @@ static xlstm_status hand_out(const xlstm_config *c, xlstm_config *config, size_t
 static xlstm_status check_target(const void *from, const xlstm_config *config, size_t size,
                                  const char *function) {
     if (!from || !config)
-        return xl_fail(XLSTM_E_ARGUMENT, "%s: NULL argument", function);
+        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a text or path, and room for a configuration", function);
     if (!xl_struct_can_be(size, sizeof *config))
         return xl_fail(XLSTM_E_ARGUMENT, "%s: %zu bytes are no xlstm_config; give its size, here %zu",
                        function, size, sizeof *config);
@@ -158,7 +158,9 @@ static char *own_text(const xlstm_config *c) {
 xlstm_status xlstm_config_to_json(const xlstm_config *config, char *text, size_t capacity, size_t *bytes) {
     xlstm_config c;
     if (!bytes || (!text && capacity))
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_config_to_json: NULL argument");
+        return xl_fail(
+            XLSTM_E_ARGUMENT,
+            "xlstm_config_to_json needs an address for the count, and room for text unless capacity is 0");
     *bytes = 0;
     XL_TRY(xl_config_take(&c, config));
     XL_TRY(xlstm_config_check(&c));
@@ -181,10 +183,10 @@ static char *config_path(const char *path) {
 }
 
 static xlstm_status load(const char *path, xlstm_config *c) {
-    xl_map map;
-    XL_TRY(xl_map_open(&map, path));
+    xl_file_map map;
+    XL_TRY(xl_file_map_open(&map, path));
     xlstm_status status = parse(c, map.data ? map.data : "", map.size, path);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     return status;
 }
 
@@ -203,15 +205,15 @@ xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, siz
 
 static xlstm_status save(const xlstm_config *c, const char *path) {
     json_t *object = NULL;
-    xl_replace file;
+    xl_file_replace file;
     XL_TRY(xl_config_to_json(c, &object));
     char *text = xl_json_exact(object, JSON_INDENT(1));
     json_decref(object);
-    xlstm_status status = text ? xl_replace_open(&file, path) : xl_no_memory(0, "a configuration");
+    xlstm_status status = text ? xl_file_replace_open(&file, path) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {
-        xl_replace_put(&file, text, strlen(text));
-        xl_replace_put(&file, "\n", 1);
-        status = xl_replace_commit(&file);
+        xl_file_replace_put(&file, text, strlen(text));
+        xl_file_replace_put(&file, "\n", 1);
+        status = xl_file_replace_commit(&file);
     }
     xl_free(text);
     return status;

@@ -169,8 +169,7 @@ static xlstm_status read_sizes(xlstm_config *c, const large_fields *l, const cha
         return xl_fail(XLSTM_E_CONFIG,
                        "%s: embedding_dim, num_heads or vocab_size is missing or not positive", where);
     if (l->blocks < 1 || l->blocks > XLSTM_MAX_BLOCKS)
-        return xl_fail(XLSTM_E_CONFIG, "%s: num_blocks is missing or not 1 to %d", where,
-                       (int)XLSTM_MAX_BLOCKS);
+        return xl_fail(XLSTM_E_CONFIG, "%s: num_blocks is missing or not 1 to %d", where, XLSTM_MAX_BLOCKS);
     c->embedding_dim = l->dim;
     c->num_heads = l->heads;
     c->num_blocks = l->blocks;
@@ -291,14 +290,14 @@ int xl_large_fits(const xlstm_config *c) {
 }
 
 static double write_factor(float factor, int dim) {
-    double s = xl_short(factor);
+    double s = xl_fields_short(factor);
     int width = xl_part(dim, factor);
     return floor(dim * s) == width ? s : (width + 0.5) / dim;
 }
 
 static void write_ffn(large_fields *l, const xlstm_config *c) {
     int inner = xl_ffn_inner(c);
-    l->ffn = xl_short(c->ffn_proj_factor);
+    l->ffn = xl_fields_short(c->ffn_proj_factor);
     l->round_up = c->ffn_round_up;
     if (ffn_width(l->ffn, l->round_up, c->embedding_dim) == inner)
         return;
@@ -318,8 +317,8 @@ json_t *xl_large_to_json(const xlstm_config *c) {
                       .norm_eps = c->norm_eps > 0 ? c->norm_eps : XL_RMSNORM_EPS,
                       .qk = write_factor(c->qk_dim_factor, c->embedding_dim),
                       .v = write_factor(c->v_dim_factor, c->embedding_dim),
-                      .gate_cap = c->gate_soft_cap > 0 ? c->gate_soft_cap : (double)NAN,
-                      .logit_cap = c->output_logit_soft_cap > 0 ? c->output_logit_soft_cap : (double)NAN,
+                      .gate_cap = c->gate_soft_cap > 0 ? c->gate_soft_cap : NAN,
+                      .logit_cap = c->output_logit_soft_cap > 0 ? c->output_logit_soft_cap : NAN,
                       .eps = xl_mlstm_eps(c),
                       .hidden = c->embedding_dim,
                       .layers = c->num_blocks,

@@ -261,7 +261,7 @@ static xlstm_status read_places(xlstm_config *c, const stack_fields *s, int has_
 }
 
 static int any_slstm(const xlstm_config *c) {
-    return memchr(c->block_kind, XLSTM_SLSTM, (size_t)c->num_blocks) != NULL;
+    return memchr(c->block_kind, XLSTM_SLSTM, c->num_blocks) != NULL;
 }
 
 static void read_ends(xlstm_config *c, const stack_fields *s) {
@@ -275,7 +275,7 @@ static xlstm_status read_stack(xlstm_config *c, const stack_fields *s, const cha
     int has_mlstm = s->mlstm && !json_is_null(s->mlstm), has_slstm = s->slstm && !json_is_null(s->slstm);
     if (s->blocks < 1 || s->blocks > XLSTM_MAX_BLOCKS)
         return xl_fail(XLSTM_E_CONFIG, "%s: num_blocks is %d; it must be 1 to %d", where, s->blocks,
-                       (int)XLSTM_MAX_BLOCKS);
+                       XLSTM_MAX_BLOCKS);
     c->num_blocks = s->blocks;
     c->embedding_dim = s->dim;
     c->context_length = s->context < 1 ? c->context_length : s->context;
@@ -341,7 +341,7 @@ int xl_paper_fits(const xlstm_config *c) {
 
 /* The factor as it is if the package gets the same width from it, else one that gives exactly this width. */
 static rounding rounding_for(float factor, int multiple, int inner, int dim) {
-    rounding r = {xl_short(factor), 1, multiple};
+    rounding r = {xl_fields_short(factor), 1, multiple};
     if (rounded(r, dim) == inner)
         return r;
     return (rounding){(inner - 0.5) / dim, 1, 1};
@@ -360,22 +360,22 @@ static json_t *write_mlstm(const xlstm_config *c) {
 static json_t *write_ffn(const xlstm_config *c) {
     ffn_fields f = {.width =
                         rounding_for(c->ffn_proj_factor, c->ffn_round_up, xl_ffn_inner(c), c->embedding_dim),
-                    .act = (int)c->ffn_act,
+                    .act = c->ffn_act,
                     .bias = c->ffn_bias,
-                    .dropout = xl_short(c->ffn_dropout > 0   ? c->ffn_dropout
-                                        : c->ffn_dropout < 0 ? 0
-                                                             : c->dropout)};
+                    .dropout = xl_fields_short(c->ffn_dropout > 0   ? c->ffn_dropout
+                                               : c->ffn_dropout < 0 ? 0
+                                                                    : c->dropout)};
     return c->ffn ? xl_fields_write(ffn_table, XL_COUNT(ffn_table), &f) : json_null();
 }
 
 static json_t *write_slstm(const xlstm_config *c) {
-    double clip = c->slstm_recurrent_clip > 0 ? xl_short(c->slstm_recurrent_clip) : (double)NAN;
+    double clip = c->slstm_recurrent_clip > 0 ? xl_fields_short(c->slstm_recurrent_clip) : NAN;
     slstm_fields s = {.heads = xl_slstm_heads(c),
                       .conv = c->slstm_conv,
                       .group_norm_weight = c->slstm_group_norm_weight,
                       .backend = (c->file_spelling & XLSTM_SPELL_CUDA) != 0,
                       .function = c->slstm_lstm != 0,
-                      .bias_init = (int)c->slstm_bias_init,
+                      .bias_init = c->slstm_bias_init,
                       .recurrent_init = c->slstm_recurrent_uniform != 0,
                       .cut = c->slstm_recurrent_cut,
                       .gates = 4,
@@ -397,9 +397,9 @@ json_t *xl_paper_to_json(const xlstm_config *c) {
                       .tie = c->tie_weights,
                       .decay = c->decay_embedding,
                       .embedding_dropout = c->embedding_dropout,
-                      .dropout = xl_short(c->dropout)};
-    int has_mlstm = memchr(c->block_kind, XLSTM_MLSTM, (size_t)c->num_blocks) != NULL;
-    size_t count = XL_COUNT(stack_table) - (c->vocab_size ? 0 : (size_t)LM_FIELDS);
+                      .dropout = xl_fields_short(c->dropout)};
+    int has_mlstm = memchr(c->block_kind, XLSTM_MLSTM, c->num_blocks) != NULL;
+    size_t count = XL_COUNT(stack_table) - (c->vocab_size ? 0 : LM_FIELDS);
     json_t *places = json_array(), *object = json_object();
     for (int i = 0; i < c->num_blocks; i++)
         if (c->block_kind[i] == XLSTM_SLSTM)

@@ -93,7 +93,7 @@ int xl_dialect_is_cuda(const xlstm_tensor *t) {
 }
 
 static int same_shape(const xlstm_tensor *t, int ndim, const int64_t *shape) {
-    return t->ndim == ndim && !memcmp(t->shape, shape, (size_t)ndim * sizeof *shape);
+    return t->ndim == ndim && !memcmp(t->shape, shape, ndim * sizeof *shape);
 }
 
 /* The two sLSTM tensors: H [H, 4 dh, dh] or [H, dh, 4 dh]; [4 H dh], [4, H, dh] or [H, 4, dh]. */
@@ -125,9 +125,9 @@ static int fits(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int
 }
 
 static void describe(char *text, size_t size, int ndim, const int64_t *shape) {
-    size_t at = (size_t)snprintf(text, size, "[");
+    size_t at = snprintf(text, size, "[");
     for (int i = 0; i < ndim && at < size; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s%lld", i ? ", " : "", (long long)shape[i]);
+        at += snprintf(text + at, size - at, "%s%lld", i ? ", " : "", (long long)shape[i]);
     if (at < size)
         snprintf(text + at, size - at, "]");
 }
@@ -150,7 +150,7 @@ xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_t
 
 /* Where number i of the parameter lies in the file's tensor. */
 static size_t turned(const xl_binding *b, size_t i) {
-    size_t dh = (size_t)b->dh, H = (size_t)b->heads;
+    size_t dh = b->dh, H = b->heads;
     if (b->turn == XL_CUDA_KERNEL) { /* [h][row][col] -> [h][col][row] */
         size_t col = i % dh, row = i / dh % (4 * dh), h = i / dh / (4 * dh);
         return (h * dh + col) * 4 * dh + row;
@@ -248,7 +248,7 @@ static void spell(const xlstm_module *m, const xlstm_parameter *p, char name[128
     }
     t->count = 1;
     for (int i = 0; i < t->ndim; i++)
-        t->count *= (size_t)t->shape[i];
+        t->count *= t->shape[i];
 }
 
 int xl_dialect_tensor(const xlstm_module *m, int *next, char name[128], xlstm_tensor *t) {

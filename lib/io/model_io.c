@@ -31,11 +31,11 @@ static void close_shards(shards *s) {
 static xlstm_status add_shard(shards *s, const char *path) {
     if (s->count == s->capacity) {
         int capacity = s->capacity ? 2 * s->capacity : 8;
-        xlstm_tensors **more = xl_alloc((size_t)capacity * sizeof *more);
+        xlstm_tensors **more = xl_alloc(capacity * sizeof *more);
         if (!more)
-            return xl_no_memory((size_t)capacity * sizeof *more, "a list of files");
+            return xl_no_memory(capacity * sizeof *more, "a list of files");
         if (s->count)
-            memcpy(more, s->files, (size_t)s->count * sizeof *more);
+            memcpy(more, s->files, s->count * sizeof *more);
         xl_free(s->files);
         s->files = more;
         s->capacity = capacity;
@@ -92,9 +92,9 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
 
 static xlstm_status open_index(shards *s, const char *dir, const char *name) {
     char *path = xl_path_join(dir, name);
-    xl_map map = {0};
+    xl_file_map map = {0};
     json_t *index = NULL, *files = json_object();
-    xlstm_status status = path ? xl_map_open(&map, path) : xl_no_memory(0, "a file name");
+    xlstm_status status = path ? xl_file_map_open(&map, path) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
         status = xl_json_parse(&index, map.data ? map.data : "", map.size, path);
     json_t *weights = json_object_get(index, "weight_map");
@@ -104,7 +104,7 @@ static xlstm_status open_index(shards *s, const char *dir, const char *name) {
         status = open_indexed(s, weights, files, dir);
     json_decref(files);
     json_decref(index);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     xl_free(path);
     return status;
 }
@@ -263,7 +263,7 @@ static xlstm_status reserve(load *l, const xlstm_tensor *t) {
         xl_packed *k = param->packed ? xl_packing_of(&l->m->packed, param) : NULL;
         if (!k || can_borrow(l, k, t, &b))
             continue;
-        l->widest = larger(l->widest, (size_t)k->matrix.cols);
+        l->widest = larger(l->widest, k->matrix.cols);
         l->room = larger(l->room, xl_packed_room(k));
         if (!xl_packed_reserve(k, l->m->memory))
             return xl_no_memory(xl_matrix_bytes(&k->matrix), "a matrix");
@@ -292,10 +292,10 @@ static void take_packed(const load *l, xl_packed *k, const xlstm_tensor *t) {
         memory->put(memory, k->own, t->data, xl_matrix_bytes(&k->matrix));
         return;
     }
-    row.count = (size_t)k->matrix.cols;
+    row.count = k->matrix.cols;
     for (int r = 0; r < k->matrix.rows; r++) {
         xlstm_tensor_reals(&row, l->numbers);
-        xl_pack_row(k, memory, r, l->numbers, l->packing);
+        xl_packed_write_row(k, memory, r, l->numbers, l->packing);
         row.data = (const char *)row.data + bytes_of(&row);
     }
 }
@@ -384,8 +384,8 @@ static xlstm_status take_all(load *l, const shards *s) {
 static xlstm_status take_there(load *l, const shards *s) {
     xl_place place;
     XL_TRY(xl_place_open(&place, l->m->memory, XL_PRODUCTS_REAL, "a module to be loaded"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, take_all(l, s));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, take_all(l, s));
     xl_place_close(&place);
     return status;
 }
@@ -424,7 +424,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
 
 xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     if (!m || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load_weights: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load_weights needs a module and a path");
     shards s = {0};
     xlstm_status status = add_shard(&s, path);
     if (status == XLSTM_OK)
@@ -441,7 +441,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (out)
         *out = NULL;
     if (!out || !directory)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_load needs an address for the module and a directory");
     if (!xl_path_is_dir(directory))
         return xl_fail(XLSTM_E_IO, "%s: is not a directory with config.json and weights", directory);
     xlstm_config config;
@@ -454,7 +454,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
         config.tie_weights = 0;
     if (status == XLSTM_OK)
-        status = xl_model_declare(&m, &config, xl_memory_default());
+        status = xl_module_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)
         status = load_shards(m, directory, &s, 1);
     close_shards(&s);
@@ -481,12 +481,12 @@ typedef struct {
     char *turned; /* a tensor whose numbers lie in another order in the file */
 } saving;
 
-static xlstm_status check_initial(const xl_param *p, size_t first, size_t count, const real *held) {
+static xlstm_status check_initial(const xl_param *p, size_t first, size_t count, const real *values) {
     xl_rng none = {0, 0};
     for (size_t k = 0; k < count; k++) {
         real initial;
         xl_param_draw(p, first + k, 1, &initial, &none);
-        if (held[k] != initial)
+        if (values[k] != initial)
             return xl_fail(XLSTM_E_ARGUMENT,
                            "parameter %.100s was trained, but the format it came from has no place for it; "
                            "set file_spelling to 0 in a configuration of your own",
@@ -501,10 +501,10 @@ static xlstm_status check_absent(const saving *w) {
         const xl_param *p = &w->m->params.items[i];
         size_t count = xl_dialect_may_lack(w->m, p->name) ? p->count : 0;
         for (size_t at = 0, bytes; at < count; at += bytes / sizeof(real)) {
-            const void *held = w->m->w + p->offset + at;
+            const void *values = w->m->w + p->offset + at;
             bytes = (count - at) * sizeof(real);
-            XL_TRY(xl_fetch_piece(&w->fetch, &held, &bytes));
-            XL_TRY(check_initial(p, at, bytes / sizeof(real), held));
+            XL_TRY(xl_fetch_piece(&w->fetch, &values, &bytes));
+            XL_TRY(check_initial(p, at, bytes / sizeof(real), values));
         }
     }
     return XLSTM_OK;
@@ -590,15 +590,15 @@ static xlstm_status save_from(const xlstm_module *m, const char *path) {
 
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
     if (!m || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights needs a module and a path");
     if (m->config.weights == XLSTM_WEIGHTS_INT8)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save_weights: no file format here has this module's 8-bit "
                        "matrices; save the module that it was made from");
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module to be saved"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, save_from(m, path));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, save_from(m, path));
     xl_place_close(&place);
     return status;
 }
@@ -643,7 +643,8 @@ xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
 xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like, const xlstm_real *values,
                                  xlstm_real *out) {
     if (!m || !like || !like->name || !values || !out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_gather needs a module, a tensor with a name, the "
+                                         "values of all parameters, and room for the tensor's");
     if (like->ndim < 0 || like->ndim > XLSTM_MAX_DIMS)
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s has %d sizes; 0 to %d are possible", like->name,
                        like->ndim, XLSTM_MAX_DIMS);

@@ -15,7 +15,7 @@ typedef struct {
 } attention_saved;
 
 static xlstm_status check(const xlstm_config *c) {
-    XL_TRY(xl_divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
+    XL_TRY(xl_check_divides("num_heads", c->num_heads, "embedding_dim", c->embedding_dim));
     if (c->embedding_dim / c->num_heads % 2)
         return xl_fail(XLSTM_E_CONFIG,
                        "attention heads have %d numbers; rotary positions need an even head size",
@@ -27,11 +27,11 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     attention *l = (attention *)layer;
     int D = s->in, H = s->config->num_heads;
     l->dims = (xl_attention){H, D / H, s->config->context_length};
-    l->qkv = xl_param_add(p, "q.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
-    xl_param_join(p, "k.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
-    xl_param_join(p, "v.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(D, D));
+    l->qkv = xl_param_add(p, "q.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "k.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
+    xl_param_join(p, "v.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(D, D));
     l->out =
-        xl_param_add(p, "out.weight", xl_wang_init(D, s->config->num_blocks), XL_MATRIX, XL_SHAPE2(D, D));
+        xl_param_add(p, "out.weight", xl_init_wang(D, s->config->num_blocks), XL_MATRIX, XL_SHAPE2(D, D));
     layer->state_size = xl_attention_state(l->dims);
 }
 
@@ -50,7 +50,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     c->op->rope(in.q, H, 1, c->seq, state);
     c->op->rope(in.k, H, 1, c->seq, state);
     s->y = xl_arena_view(c->keep, N, D);
-    s->lse = c->train ? xl_arena_real(c->keep, (uint64_t)N * (uint64_t)H) : NULL;
+    s->lse = c->train ? xl_arena_real(c->keep, (uint64_t)N * H) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->attention_scratch(l->dims, c->seq));
     c->op->attention(s->y, s->lse, in, l->dims, c->seq, state, scratch);

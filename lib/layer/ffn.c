@@ -32,35 +32,37 @@ static int there(const xlstm_config *c) {
 static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias, xl_init init) {
     l->down = xl_param_add(p, "proj_down.weight", init, XL_MATRIX, XL_SHAPE2(s->out, l->inner));
     l->down_bias =
-        bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(s->out)) : XL_NONE;
+        bias ? xl_param_add(p, "proj_down.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(s->out))
+             : XL_NONE;
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->ffn_bias;
     l->act = (xl_act)s->config->ffn_act;
-    l->dropout = (real)s->config->ffn_dropout;
-    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
+    l->dropout = s->config->ffn_dropout;
+    l->up = xl_param_add(p, "proj_up.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
-        bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
-    declare_down(l, s, p, bias, xl_wang_init(D, s->config->num_blocks));
+        bias ? xl_param_add(p, "proj_up.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
+    declare_down(l, s, p, bias, xl_init_wang(D, s->config->num_blocks));
 }
 
 static void declare_swiglu(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->bias;
-    xl_init gate = s->zero_gate ? xl_constant(0) : xl_small_init(D);
+    xl_init gate = s->zero_gate ? xl_init_constant(0) : xl_init_small(D);
     l->act = XL_SILU;
     l->up = xl_param_add(p, "proj_up_gate.weight", gate, XL_MATRIX, XL_SHAPE2(I, D));
-    xl_param_join(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(I, D));
+    xl_param_join(p, "proj_up.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(I, D));
     l->up_bias = XL_NONE;
     if (bias) {
-        l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-        xl_param_join(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        l->up_bias = xl_param_add(p, "proj_up_gate.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "proj_up.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
-    declare_down(l, s, p, bias, xl_wang_init(s->zero_gate ? I : D, s->config->num_blocks));
+    declare_down(l, s, p, bias, xl_init_wang(s->zero_gate ? I : D, s->config->num_blocks));
 }
 
+/* (xl_layer_dropout() drops nothing where the rate is negative) */
 static void drop(const ffn *l, const xl_call *c, xl_view y) {
     xl_call own = *c;
     if (l->dropout != 0)

@@ -96,7 +96,7 @@ static inline xl_state xl_layer_state(const xl_layer *l, const xl_call *c, size_
 /* Dropout of a layer's output (which = 0, 1, ... where a layer has several) and the same on its gradient. */
 static inline void xl_layer_dropout(const xl_layer *l, const xl_call *c, xl_view y, int which) {
     if (c->dropout > 0)
-        c->op->dropout(y, y, c->dropout, c->seed, l->id * 4 + (uint64_t)which);
+        c->op->dropout(y, y, c->dropout, c->seed, l->id * 4 + which);
 }
 
 /* The mLSTM cell's two calls, shared by both layers that have one. gates, dgates: [N, 2*H] = i, f. */

@@ -37,10 +37,10 @@ xl_mlstm_tape xl_mlstm_forward(const xl_call *c, xl_mlstm cell, xl_view h, xl_qk
     xl_mlstm_tape tape = {0};
     int H = cell.H;
     if (c->train) {
-        uint64_t tokens = (uint64_t)xl_tokens(c), chunks = (uint64_t)((c->seq.T + cell.L - 1) / cell.L);
-        tape.m = xl_arena_real(c->keep, tokens * (uint64_t)H);
-        tape.den = xl_arena_real(c->keep, tokens * (uint64_t)H);
-        tape.borders = xl_arena_real(c->keep, (uint64_t)(c->seq.B * H) * chunks * xl_mlstm_state(cell));
+        uint64_t tokens = xl_tokens(c), chunks = (c->seq.T + cell.L - 1) / cell.L;
+        tape.m = xl_arena_real(c->keep, tokens * H);
+        tape.den = xl_arena_real(c->keep, tokens * H);
+        tape.borders = xl_arena_real(c->keep, c->seq.B * H * chunks * xl_mlstm_state(cell));
     }
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->mlstm_scratch(cell, c->seq));
@@ -70,7 +70,7 @@ static xlstm_status check(const xlstm_config *c) {
         return xl_fail(XLSTM_E_CONFIG,
                        "mlstm_qkv_blocksize is %d; it must divide the mLSTM's inner width, which is %d",
                        c->mlstm_qkv_blocksize, inner);
-    return xl_divides("the number of mLSTM heads", xl_mlstm_heads(c), "the mLSTM's inner width", inner);
+    return xl_check_divides("the number of mLSTM heads", xl_mlstm_heads(c), "the mLSTM's inner width", inner);
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -85,39 +85,41 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     int bs = I / blocks;
     l->blocks = (xl_heads){blocks, bs, bs, bs};
     l->cell = (xl_mlstm){H, dh, dh, c->chunk_size, (real)xl_mlstm_eps(c), 1};
-    l->norm = (xl_norm){H, 0, 1, (real)1e-5};
+    l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     xl_shape block = XL_SHAPE3(blocks, bs, bs);
 
-    l->skip = xl_param_add(p, "learnable_skip", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
-    l->up = xl_param_add(p, "proj_up.weight", xl_small_init(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
+    l->skip = xl_param_add(p, "learnable_skip", xl_init_constant(1), XL_NO_DECAY, XL_SHAPE1(I));
+    l->up = xl_param_add(p, "proj_up.weight", xl_init_small(D), XL_MATRIX, XL_SHAPE2(2 * I, D));
     l->up_bias =
-        bias ? xl_param_add(p, "proj_up.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
-    l->q = xl_param_add(p, "q_proj.weight", xl_small_init(D), XL_DECAY, block);
-    l->k = xl_param_join(p, "k_proj.weight", xl_small_init(D), XL_DECAY, block);
-    l->v = xl_param_join(p, "v_proj.weight", xl_small_init(D), XL_DECAY, block);
+        bias ? xl_param_add(p, "proj_up.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(2 * I)) : XL_NONE;
+    l->q = xl_param_add(p, "q_proj.weight", xl_init_small(D), XL_DECAY, block);
+    l->k = xl_param_join(p, "k_proj.weight", xl_init_small(D), XL_DECAY, block);
+    l->v = xl_param_join(p, "v_proj.weight", xl_init_small(D), XL_DECAY, block);
     l->qkv_bias = XL_NONE;
     if (bias) {
-        l->qkv_bias = xl_param_add(p, "q_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-        xl_param_join(p, "k_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-        xl_param_join(p, "v_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        l->qkv_bias = xl_param_add(p, "q_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "k_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+        xl_param_join(p, "v_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
     }
-    double bound = 1 / sqrt((double)l->K); /* the package leaves its convolution at PyTorch's default */
-    l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
-    l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
-    l->gates = xl_param_add(p, "mlstm_cell.igate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
-    xl_param_join(p, "mlstm_cell.fgate.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
-    l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
-    xl_param_join(p, "mlstm_cell.fgate.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
-    l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
-    l->down = xl_param_add(p, "proj_down.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
+    double bound = 1 / sqrt(l->K); /* the package leaves its convolution at PyTorch's default */
+    l->conv = xl_param_add(p, "conv1d.conv.weight", xl_init_uniform(bound), XL_DECAY, XL_SHAPE3(I, 1, l->K));
+    l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_init_uniform(bound), XL_NO_DECAY, XL_SHAPE1(I));
+    l->gates =
+        xl_param_add(p, "mlstm_cell.igate.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
+    xl_param_join(p, "mlstm_cell.fgate.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, 3 * I));
+    l->gates_bias = xl_param_add(p, "mlstm_cell.igate.bias", xl_init_normal(0.1), XL_NO_DECAY, XL_SHAPE1(H));
+    xl_param_join(p, "mlstm_cell.fgate.bias", xl_init_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
+    l->outnorm = xl_param_add(p, "mlstm_cell.outnorm.weight", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(I));
+    l->down = xl_param_add(p, "proj_down.weight", xl_init_wang(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, I));
     l->down_bias =
-        bias ? xl_param_add(p, "proj_down.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
-    layer->state_size = (uint64_t)(l->K - 1) * (uint64_t)I + (uint64_t)H * xl_mlstm_state(l->cell);
+        bias ? xl_param_add(p, "proj_down.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
+    /* a stream: | inputs of the convolution, K-1 x I | head 0: C dk x dv, n dk, m | head 1 ... | */
+    layer->state_size = (uint64_t)(l->K - 1) * I + H * xl_mlstm_state(l->cell);
 }
 
 /* The part of the bias of q, k, v that belongs to one of them. */
-static size_t part(const mlstm *l, int which) {
-    return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + (size_t)(which * l->inner);
+static size_t qkv_bias_of(const mlstm *l, int which) {
+    return l->qkv_bias == XL_NONE ? XL_NONE : l->qkv_bias + which * l->inner;
 }
 
 /* The blocks of one of q, k, v end to end. They are small beside the other matrices and never packed. */
@@ -141,15 +143,15 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
 
     s->qkv = xl_arena_view(c->keep, N, 3 * I);
     xl_view q = xl_cols(s->qkv, 0, I), k = xl_cols(s->qkv, I, I), v = xl_cols(s->qkv, 2 * I, I);
-    op->heads(q, s->c, blocks_at(l, w + l->q), xl_weight(w, part(l, 0)), l->blocks);
-    op->heads(k, s->c, blocks_at(l, w + l->k), xl_weight(w, part(l, 1)), l->blocks);
-    op->heads(v, a, blocks_at(l, w + l->v), xl_weight(w, part(l, 2)), l->blocks);
+    op->heads(q, s->c, blocks_at(l, w + l->q), xl_weight(w, qkv_bias_of(l, 0)), l->blocks);
+    op->heads(k, s->c, blocks_at(l, w + l->k), xl_weight(w, qkv_bias_of(l, 1)), l->blocks);
+    op->heads(v, a, blocks_at(l, w + l->v), xl_weight(w, qkv_bias_of(l, 2)), l->blocks);
     s->gates = xl_arena_view(c->keep, N, 2 * H);
     xl_linear(c, s->gates, s->qkv, l->gates, l->gates_bias);
 
     s->h = xl_arena_view(c->keep, N, I);
     s->cell = xl_mlstm_forward(c, l->cell, s->h, (xl_qkv){q, k, v}, s->gates,
-                               xl_layer_state(layer, c, (size_t)(l->K - 1) * (size_t)I));
+                               xl_layer_state(layer, c, (size_t)(l->K - 1) * I));
     s->hn = xl_arena_view(c->keep, N, I);
     op->norm(s->hn, s->h, w + l->outnorm, NULL, l->norm);
     s->y = xl_arena_view(c->keep, N, I);
@@ -168,6 +170,8 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     int N = xl_tokens(c), I = l->inner, H = l->cell.H;
     xl_view a = xl_cols(s->up, 0, I), z = xl_cols(s->up, I, I);
 
+    /* c is read by q, k and the skip, a by v and the convolution: who comes first sets the gradient, the
+     * others add to it. dh is that of y until norm_bwd makes it that of h. */
     xl_layer_dropout(layer, c, dy, 0);
     xl_view dh = xl_arena_view(c->temp, N, I), dhn = xl_arena_view(c->temp, N, I),
             dc = xl_arena_view(c->temp, N, I);
@@ -181,13 +185,13 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     xl_view dqkv = xl_arena_view(c->temp, N, 3 * I), dgates = xl_arena_view(c->temp, N, 2 * H);
     xl_view dq = xl_cols(dqkv, 0, I), dk = xl_cols(dqkv, I, I), dv = xl_cols(dqkv, 2 * I, I);
     xl_mlstm_backward(c, l->cell, (xl_qkv){dq, dk, dv}, dgates, dh, s->h, s->cell, (xl_qkv){q, k, v},
-                      s->gates, xl_layer_state(layer, c, (size_t)(l->K - 1) * (size_t)I));
+                      s->gates, xl_layer_state(layer, c, (size_t)(l->K - 1) * I));
     op->linear_dw(dw + l->gates, dw + l->gates_bias, s->qkv, dgates);
     op->linear_dx(dqkv, dgates, w + l->gates, 1);
 
-    op->heads_dw(dw + l->q, xl_gradient(dw, part(l, 0)), s->c, dq, l->blocks);
-    op->heads_dw(dw + l->k, xl_gradient(dw, part(l, 1)), s->c, dk, l->blocks);
-    op->heads_dw(dw + l->v, xl_gradient(dw, part(l, 2)), a, dv, l->blocks);
+    op->heads_dw(dw + l->q, xl_gradient(dw, qkv_bias_of(l, 0)), s->c, dq, l->blocks);
+    op->heads_dw(dw + l->k, xl_gradient(dw, qkv_bias_of(l, 1)), s->c, dk, l->blocks);
+    op->heads_dw(dw + l->v, xl_gradient(dw, qkv_bias_of(l, 2)), a, dv, l->blocks);
     op->heads_dx(dc, dq, w + l->q, l->blocks, 1);
     op->heads_dx(dc, dk, w + l->k, l->blocks, 1);
     op->heads_dx(da, dv, w + l->v, l->blocks, 0);

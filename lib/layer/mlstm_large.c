@@ -23,28 +23,28 @@ typedef struct {
 } large_saved;
 
 static size_t biases(xl_layout *p, const large *l, int qk) {
-    size_t at = xl_param_add(p, "q.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(qk));
-    xl_param_join(p, "k.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(qk));
-    xl_param_join(p, "v.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv));
-    xl_param_join(p, "ogate_preact.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv));
+    size_t at = xl_param_add(p, "q.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(qk));
+    xl_param_join(p, "k.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(qk));
+    xl_param_join(p, "v.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv));
+    xl_param_join(p, "ogate_preact.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv));
     return at;
 }
 
 static void declare_projections(large *l, xl_layout *p, int in, int bias) {
     int H = l->cell.H, qk = H * l->cell.dk;
     l->proj = 2 * qk + 2 * l->Dv;
-    l->qkvo = xl_param_add(p, "q.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
-    xl_param_join(p, "k.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(qk, in));
-    xl_param_join(p, "v.weight", xl_small_init(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
-    xl_init ogate = l->bare ? xl_small_init(in) : xl_constant(0);
+    l->qkvo = xl_param_add(p, "q.weight", xl_init_small(in), XL_MATRIX, XL_SHAPE2(qk, in));
+    xl_param_join(p, "k.weight", xl_init_small(in), XL_MATRIX, XL_SHAPE2(qk, in));
+    xl_param_join(p, "v.weight", xl_init_small(in), XL_MATRIX, XL_SHAPE2(l->Dv, in));
+    xl_init ogate = l->bare ? xl_init_small(in) : xl_init_constant(0);
     xl_param_join(p, "ogate_preact.weight", ogate, XL_MATRIX, XL_SHAPE2(l->Dv, in));
     l->qkvo_bias = bias ? biases(p, l, qk) : XL_NONE;
-    l->gates = xl_param_add(p, "igate_preact.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
-    xl_param_join(p, "fgate_preact.weight", xl_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
+    l->gates = xl_param_add(p, "igate_preact.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
+    xl_param_join(p, "fgate_preact.weight", xl_init_constant(0), XL_MATRIX, XL_SHAPE2(H, in));
     double igate = l->bare ? 0 : -10; /* the value released models started from */
-    l->gates_bias = xl_param_add(p, "igate_preact.bias", xl_constant(igate), XL_NO_DECAY, XL_SHAPE1(H));
-    xl_param_join(p, "fgate_preact.bias", xl_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
-    l->base.state_size = (uint64_t)H * xl_mlstm_state(l->cell);
+    l->gates_bias = xl_param_add(p, "igate_preact.bias", xl_init_constant(igate), XL_NO_DECAY, XL_SHAPE1(H));
+    xl_param_join(p, "fgate_preact.bias", xl_init_linspace(3, 6), XL_NO_DECAY, XL_SHAPE1(H));
+    l->base.state_size = H * xl_mlstm_state(l->cell);
 }
 
 static void declare_cell(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -61,10 +61,10 @@ static void resolve(xlstm_config *c) {
 }
 
 static xlstm_status check(const xlstm_config *c) {
-    XL_TRY(xl_divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
-                      xl_part(c->embedding_dim, c->qk_dim_factor)));
-    return xl_divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
-                      xl_part(c->embedding_dim, c->v_dim_factor));
+    XL_TRY(xl_check_divides("num_heads", c->num_heads, "qk_dim_factor * embedding_dim",
+                            xl_part(c->embedding_dim, c->qk_dim_factor)));
+    return xl_check_divides("num_heads", c->num_heads, "v_dim_factor * embedding_dim",
+                            xl_part(c->embedding_dim, c->v_dim_factor));
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -75,15 +75,17 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     l->Dv = xl_part(D, c->v_dim_factor);
     l->cap = (real)c->gate_soft_cap;
     l->cell = (xl_mlstm){H, qk / H, l->Dv / H, c->chunk_size, (real)xl_mlstm_eps(c), 0};
+    /* of each head, and a mean is taken away although the norms around it are RMS norms */
     l->norm = (xl_norm){H, 0, 0, (real)(c->norm_eps > 0 ? c->norm_eps : XL_RMSNORM_EPS)};
     declare_projections(l, p, D, bias);
-    l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));
-    l->norm_b = bias ? xl_param_add(p, "multihead_norm.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv))
-                     : XL_NONE;
+    l->norm_w = xl_param_add(p, "multihead_norm.weight", xl_init_constant(1), XL_NO_DECAY, XL_SHAPE1(l->Dv));
+    l->norm_b =
+        bias ? xl_param_add(p, "multihead_norm.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(l->Dv))
+             : XL_NONE;
     l->out =
-        xl_param_add(p, "out_proj.weight", xl_wang_init(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, l->Dv));
+        xl_param_add(p, "out_proj.weight", xl_init_wang(D, c->num_blocks), XL_MATRIX, XL_SHAPE2(D, l->Dv));
     l->out_bias =
-        bias ? xl_param_add(p, "out_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
+        bias ? xl_param_add(p, "out_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D)) : XL_NONE;
 }
 
 /* The four slices of one [N, proj] buffer. */
@@ -153,7 +155,7 @@ static void backward(const xl_layer *layer, const xl_call *c, const void *saved,
     }
     xl_mlstm_backward(c, l->cell, d.in, dgates, dh, s->h, s->cell, p.in, s->gates,
                       xl_layer_state(layer, c, 0));
-    if (l->cap > 0)
+    if (l->cap > 0) /* tanh's derivative is a function of its value, which is what was kept */
         op->softcap_bwd(dgates, dgates, s->gates, l->cap);
     op->linear_dw(dw + l->gates, dw + l->gates_bias, x, dgates);
     op->linear_dw(dw + l->qkvo, xl_gradient(dw, l->qkvo_bias), x, dqkvo);

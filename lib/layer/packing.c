@@ -1,4 +1,5 @@
-/* packing.c - where the packed matrices lie, and their rows on the way in and out. */
+/* packing.c - where the packed matrices lie, and their rows on the way in and out. They are declared in order
+ * of their offsets, so one is found by halving. */
 #include "layer/packing.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -7,12 +8,12 @@
 static xl_packed entry(const xl_param *p, xl_number type) {
     int last = p->ndim - 1, cols = (int)p->shape[last];
     return (xl_packed){.offset = p->offset,
-                       .matrix = {.type = type, .rows = (int)(p->count / (size_t)cols), .cols = cols}};
+                       .matrix = {.type = type, .rows = (int)(p->count / cols), .cols = cols}};
 }
 
 int xl_packing_create(xl_packing *k, const xl_layout *l, xl_number type) {
     *k = (xl_packing){
-        .first = l->first_packed, .items = xl_alloc((size_t)(l->count + 1) * sizeof *k->items), .type = type};
+        .first = l->first_packed, .items = xl_alloc((l->count + 1) * sizeof *k->items), .type = type};
     if (!k->items)
         return 0;
     for (int i = 0; i < l->count; i++) /* declared in order of their offsets */
@@ -50,13 +51,13 @@ static size_t data_bytes(const xl_matrix *m) {
 }
 
 static size_t scale_bytes(const xl_matrix *m) { /* of one row */
-    return (size_t)xl_number_scales(m->type, m->cols) * sizeof(float);
+    return xl_number_scales(m->type, m->cols) * sizeof(float);
 }
 
 int xl_packed_reserve(xl_packed *p, xl_memory *memory) {
     const xl_matrix *m = &p->matrix;
     if (!p->own)
-        p->own = memory->take(memory, (uint64_t)data_bytes(m) + (uint64_t)m->rows * scale_bytes(m));
+        p->own = memory->take(memory, data_bytes(m) + (uint64_t)m->rows * scale_bytes(m));
     return p->own != NULL;
 }
 
@@ -75,7 +76,7 @@ size_t xl_packed_room(const xl_packed *p) {
     return row_room(&p->matrix) + scale_bytes(&p->matrix);
 }
 
-void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room) {
+void xl_packed_write_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room) {
     const xl_matrix *m = &p->matrix;
     float *scales = (float *)(void *)((char *)room + row_room(m));
     xl_number_types[m->type].pack(room, scales, from, m->cols);
@@ -84,7 +85,7 @@ void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *fro
         memory->put(memory, (void *)(uintptr_t)xl_matrix_scale(m, row), scales, scale_bytes(m));
 }
 
-xlstm_status xl_unpack_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room) {
+xlstm_status xl_packed_read_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room) {
     const xl_matrix *m = &p->matrix;
     float *scales = (float *)(void *)((char *)room + row_room(m));
     XL_TRY(memory->get(memory, room, xl_matrix_row(m, row), xl_matrix_row_bytes(m)));
@@ -96,6 +97,6 @@ xlstm_status xl_unpack_row(const xl_packed *p, xl_memory *memory, int row, real 
 
 xl_matrix xl_packing_find(const xl_packing *k, size_t offset, int rows, int cols) {
     const xl_packed *p = &k->items[at_or_before(k, offset)];
-    int first = (int)((offset - p->offset) / (size_t)cols), left = p->matrix.rows - first;
+    int first = (int)((offset - p->offset) / cols), left = p->matrix.rows - first;
     return xl_matrix_rows(p->matrix, first, left < rows ? left : rows);
 }

@@ -34,8 +34,8 @@ void xl_packed_use_own(xl_packed *p);
 /* Bytes on the host that packing or reading a row needs. */
 size_t xl_packed_room(const xl_packed *p);
 /* Row `row` from real numbers, and back. */
-void xl_pack_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room);
-xlstm_status xl_unpack_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room);
+void xl_packed_write_row(const xl_packed *p, xl_memory *memory, int row, const real *from, void *room);
+xlstm_status xl_packed_read_row(const xl_packed *p, xl_memory *memory, int row, real *to, void *room);
 
 /* Whether the parameter at an offset is packed; k may be NULL. */
 static inline int xl_packing_has(const xl_packing *k, size_t offset) {

@@ -1,42 +1,43 @@
-/* params.c - the list of parameters as it is declared, and the values that they begin with. */
+/* params.c - the list of parameters as it is declared, and the values that they begin with. Declaring never
+ * fails: want of memory and sizes beyond all bounds are noted, and refused once the list is complete. */
 #include "layer/params.h"
 #include "base/mem.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-xl_init xl_constant(double value) {
+xl_init xl_init_constant(double value) {
     return (xl_init){XL_INIT_CONSTANT, value, 0, 0};
 }
-xl_init xl_normal(double std) {
+xl_init xl_init_normal(double std) {
     return (xl_init){XL_INIT_NORMAL, std, 0, 0};
 }
-xl_init xl_small_init(int dim) {
-    return xl_normal(sqrt(2.0 / (5.0 * dim)));
+xl_init xl_init_small(int dim) {
+    return xl_init_normal(sqrt(2.0 / (5.0 * dim)));
 }
-xl_init xl_wang_init(int dim, int num_blocks) {
-    return xl_normal(2.0 / num_blocks / sqrt((double)dim));
+xl_init xl_init_wang(int dim, int num_blocks) {
+    return xl_init_normal(2.0 / num_blocks / sqrt(dim));
 }
-xl_init xl_uniform(double bound) {
+xl_init xl_init_uniform(double bound) {
     return (xl_init){XL_INIT_UNIFORM, bound, 0, 0};
 }
-xl_init xl_linspace(double from, double to) {
+xl_init xl_init_linspace(double from, double to) {
     return (xl_init){XL_INIT_LINSPACE, from, to, 0};
 }
 
-xl_init xl_identity(void) {
+xl_init xl_init_identity(void) {
     return (xl_init){XL_INIT_IDENTITY, 0, 0, 0};
 }
 
 static int grow(xl_layout *l) {
     int capacity = l->capacity ? 2 * l->capacity : 64;
-    xl_param *items = xl_alloc((size_t)capacity * sizeof *items);
+    xl_param *items = xl_alloc(capacity * sizeof *items);
     if (!items) {
         l->out_of_memory = 1;
         return 0;
     }
     if (l->count)
-        memcpy(items, l->items, (size_t)l->count * sizeof *items);
+        memcpy(items, l->items, l->count * sizeof *items);
     xl_free(l->items);
     l->items = items;
     l->capacity = capacity;
@@ -48,7 +49,7 @@ size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role,
     size_t *size = packed ? &l->packed_size : &l->size, offset = packed ? l->first_packed + *size : *size;
     size_t count = 1;
     for (; ndim < 3 && shape.n[ndim] > 0; ndim++) /* stops at more than any memory */
-        count = (uint64_t)shape.n[ndim] < XL_TOO_MANY / count ? count * (size_t)shape.n[ndim] : XL_TOO_MANY;
+        count = (uint64_t)shape.n[ndim] < XL_TOO_MANY / count ? count * shape.n[ndim] : XL_TOO_MANY;
     *size = *size < XL_TOO_MANY && count < XL_TOO_MANY - *size ? *size + count : XL_TOO_MANY;
     if (l->count == l->capacity && !grow(l))
         return offset;
@@ -73,7 +74,7 @@ size_t xl_param_add(xl_layout *l, const char *name, xl_init init, xl_role role, 
 
 /* Slot f of an sLSTM bias [4, H, dh] as a function of the position in the head; the other slots are 0. */
 static double forget_bias(const xl_init *init, size_t j, size_t dh) {
-    double at = dh > 1 ? (double)j / (double)(dh - 1) : 0;
+    double at = dh > 1 ? (double)j / (dh - 1) : 0;
     if (init->kind == XL_INIT_FORGET_LINSPACE)
         return init->a + (init->b - init->a) * at;
     return -(-5.0 + 12.0 * pow(at, init->a));
@@ -81,7 +82,7 @@ static double forget_bias(const xl_init *init, size_t j, size_t dh) {
 
 static double initial_value(const xl_param *p, size_t i, xl_rng *rng) {
     const xl_init *init = &p->init;
-    size_t slot = p->count / 4, dh = init->heads ? slot / (size_t)init->heads : 1;
+    size_t slot = p->count / 4, dh = init->heads ? slot / init->heads : 1;
     switch (init->kind) {
     case XL_INIT_CONSTANT:
         return init->a;
@@ -90,7 +91,7 @@ static double initial_value(const xl_param *p, size_t i, xl_rng *rng) {
     case XL_INIT_UNIFORM:
         return init->a * (2 * xl_rng_uniform(rng) - 1);
     case XL_INIT_LINSPACE:
-        return p->count > 1 ? init->a + (init->b - init->a) * (double)i / (double)(p->count - 1) : init->a;
+        return p->count > 1 ? init->a + (init->b - init->a) * i / (p->count - 1) : init->a;
     case XL_INIT_IDENTITY:
         return i / (size_t)p->shape[1] == i % (size_t)p->shape[1];
     case XL_INIT_FORGET_LINSPACE:

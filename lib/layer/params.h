@@ -22,13 +22,13 @@ typedef struct {
     int heads; /* of the sLSTM biases */
 } xl_init;
 
-xl_init xl_constant(double value);
-xl_init xl_normal(double std);
-xl_init xl_small_init(int dim);                /* sqrt(2 / (5 dim)) */
-xl_init xl_wang_init(int dim, int num_blocks); /* 2 / (num_blocks sqrt(dim)) */
-xl_init xl_uniform(double bound);
-xl_init xl_linspace(double from, double to);
-xl_init xl_identity(void);
+xl_init xl_init_constant(double value);
+xl_init xl_init_normal(double std);
+xl_init xl_init_small(int dim);                /* sqrt(2 / (5 dim)) */
+xl_init xl_init_wang(int dim, int num_blocks); /* 2 / (num_blocks sqrt(dim)) */
+xl_init xl_init_uniform(double bound);
+xl_init xl_init_linspace(double from, double to);
+xl_init xl_init_identity(void);
 
 /* How a parameter is treated: the optimizer lets it decay; an inference module may keep it in a smaller type.
  */

@@ -26,7 +26,8 @@ static void resolve(xlstm_config *c) {
 }
 
 static xlstm_status check(const xlstm_config *c) {
-    return xl_divides("the number of sLSTM heads", xl_slstm_heads(c), "embedding_dim", c->embedding_dim);
+    return xl_check_divides("the number of sLSTM heads", xl_slstm_heads(c), "embedding_dim",
+                            c->embedding_dim);
 }
 
 static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
@@ -37,11 +38,11 @@ static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
     case XLSTM_BIAS_SMALL:
         return (xl_init){XL_INIT_FORGET_LINSPACE, 3, 6, H};
     case XLSTM_BIAS_STANDARD:
-        return xl_uniform(1 / sqrt((double)D));
+        return xl_init_uniform(1 / sqrt(D));
     case XLSTM_BIAS_ZEROS:
         break;
     }
-    return xl_constant(0);
+    return xl_init_constant(0);
 }
 
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
@@ -56,28 +57,30 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
                        .cut = c->slstm_recurrent_cut,
                        .clip = c->slstm_forward_clip,
                        .clip_bwd = c->slstm_recurrent_clip};
-    l->norm = (xl_norm){H, 0, 1, (real)1e-5};
+    l->norm = (xl_norm){H, 0, 1, (real)1e-5}; /* of each head; its eps is no field of a configuration */
     if (l->K > 0) {
-        double bound = 1 / sqrt((double)l->K);
-        l->conv = xl_param_add(p, "conv1d.conv.weight", xl_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
-        l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
+        double bound = 1 / sqrt(l->K);
+        l->conv =
+            xl_param_add(p, "conv1d.conv.weight", xl_init_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
+        l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_init_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
     }
     static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
     for (int g = 0; g < 4; g++)
-        l->gates[g] = xl_param_add(p, names[g], xl_small_init(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
-    xl_init recurrent = c->slstm_recurrent_uniform ? xl_uniform(1 / sqrt((double)D)) : xl_constant(0);
+        l->gates[g] = xl_param_add(p, names[g], xl_init_small(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
+    xl_init recurrent = c->slstm_recurrent_uniform ? xl_init_uniform(1 / sqrt(D)) : xl_init_constant(0);
     l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
         xl_param_add(p, "slstm_cell._bias_", bias_init(c, H, D, s->block), XL_NO_DECAY, XL_SHAPE1(4 * D));
     l->norm_w = c->slstm_group_norm_weight
-                    ? xl_param_add(p, "group_norm.weight", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
+                    ? xl_param_add(p, "group_norm.weight", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D))
                     : XL_NONE;
-    size_t past = l->K > 0 ? (size_t)(l->K - 1) * (size_t)D : 0;
+    /* a stream: | inputs of the convolution, K-1 x D | h D | c D | n D | m D |, the LSTM without n and m */
+    size_t past = l->K > 0 ? (size_t)(l->K - 1) * D : 0;
     layer->state_size = past + (l->cell.lstm ? 2u : 4u) * (size_t)D;
 }
 
 static size_t past_inputs(const slstm *l) {
-    return l->K > 0 ? (size_t)(l->K - 1) * (size_t)l->base.in : 0;
+    return l->K > 0 ? (size_t)(l->K - 1) * l->base.in : 0;
 }
 
 static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_view y, xl_view x) {
@@ -92,13 +95,13 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
         s->c = xl_arena_view(c->keep, N, D);
         op->conv(s->c, x, w + l->conv, w + l->conv_bias, l->K, c->seq, xl_layer_state(layer, c, 0));
     }
-    s->gates = xl_arena_view(c->keep, N, 4 * D);
+    s->gates = xl_arena_view(c->keep, N, 4 * D); /* i and f read the convolution, z and o its input */
     for (int g = 0; g < 4; g++)
         op->heads(xl_cols(s->gates, g * dh, 4 * D - g * dh), g < 2 ? s->c : x,
                   xl_weight_matrix(c, l->gates[g], D, dh), NULL, l->gate);
 
     s->h = xl_arena_view(c->keep, N, D);
-    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * (uint64_t)D) : NULL;
+    s->tape = c->train ? xl_arena_real(c->keep, (uint64_t)N * 3 * D) : NULL;
     size_t mark = xl_arena_mark(c->temp);
     real *scratch = xl_arena_real(c->temp, c->op->rnn_scratch(l->cell, c->seq));
     op->rnn(s->h, s->gates, s->tape, xl_weight_matrix(c, l->R, 4 * D, dh), w + l->bias, l->cell, c->seq,
@@ -106,7 +109,7 @@ static void forward(const xl_layer *layer, const xl_call *c, void *saved, xl_vie
     xl_arena_release(c->temp, mark);
 
     s->hd = s->h;
-    if (c->dropout > 0) {
+    if (c->dropout > 0) { /* a copy: the gradient of the recurrence reads h as it was */
         s->hd = xl_arena_view(c->keep, N, D);
         op->copy(s->hd, s->h);
         xl_layer_dropout(layer, c, s->hd, 0);

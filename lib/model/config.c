@@ -32,7 +32,7 @@ xlstm_status xl_config_take(xlstm_config *own, const xlstm_config *given) {
 }
 
 void xlstm_config_init_sized(xlstm_config *config, size_t size, xlstm_block_kind kind) {
-    const xl_recipe *r = xl_recipe_of((int)kind);
+    const xl_recipe *r = xl_recipe_of(kind);
     xlstm_config c = plain;
     memset(c.block_kind, kind, sizeof c.block_kind);
     if (r && r->defaults)
@@ -54,7 +54,7 @@ void xlstm_cell_config_init_sized(xlstm_cell_config *config, size_t size, xlstm_
 static int is_slstm(long m, long s, int blocks, int at) {
     if (m + s <= blocks)
         return at % (m + s) >= m;
-    long here = (long)(at + 1) * s / (m + s), before = (long)at * s / (m + s);
+    long here = (at + 1) * s / (m + s), before = at * s / (m + s);
     return here > before;
 }
 
@@ -124,7 +124,7 @@ enum {
 };
 
 #define IN_RANGE(name, value, low, high)                                                                     \
-    _Generic((value), float : xl_float_in_range, default : xl_in_range)(name, value, low, high)
+    _Generic((value), float : xl_check_float_range, default : xl_check_range)(name, value, low, high)
 
 static xlstm_status check_ranges(const xlstm_config *c, turn now, uint64_t which) {
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \

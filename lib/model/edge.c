@@ -1,12 +1,14 @@
-/* edge.c - rows lie end to end on both sides, so that a delivery is one copy. */
+/* edge.c - where a caller's array is no tensor, a block of rows at a time is made and brought, so that the
+ * outputs of a whole batch need no room of their own. Rows lie end to end on both sides: a delivery is one
+ * copy. */
 #include "model/edge.h"
 
 static size_t bytes_of(xl_view v) {
-    return (size_t)v.rows * (size_t)v.cols * sizeof(real);
+    return (size_t)v.rows * v.cols * sizeof(real);
 }
 
 int xl_edge_rows(const xlstm_module *m, int rows) {
-    return m->memory->is_host ? rows : xl_head_rows(m, rows);
+    return m->memory->is_host ? rows : xl_stack_head_rows(m, rows);
 }
 
 xl_view xl_edge_out(const xlstm_module *m, xl_arena *temp, real *user, int rows, int cols) {

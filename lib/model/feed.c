@@ -20,7 +20,7 @@ static void *part(cursor *c, uint64_t bytes) {
 
 /* The parts of a piece of T tokens a row, from `base` on; *room: the bytes that they take. */
 static xl_fed lay_out(const xl_feed *f, char *base, int T, uint64_t *room) {
-    uint64_t B = (uint64_t)f->B, N = B * (uint64_t)T;
+    uint64_t B = f->B, N = B * T;
     int vectors = !f->m->vocab, losses = f->with_losses;
     cursor c = {base, 0};
     xl_fed fed = {.seed = part(&c, sizeof *fed.seed),
@@ -30,8 +30,8 @@ static xl_fed lay_out(const xl_feed *f, char *base, int T, uint64_t *room) {
     fed.tokens = part(&c, vectors ? 0 : N * sizeof *fed.tokens);
     fed.targets = part(&c, vectors || !losses ? 0 : N * sizeof *fed.targets);
     fed.weights = part(&c, vectors && losses ? N * sizeof(real) : 0);
-    fed.vectors = part(&c, vectors ? N * (uint64_t)f->m->in * sizeof(real) : 0);
-    fed.outputs = part(&c, vectors && losses ? N * (uint64_t)f->m->out * sizeof(real) : 0);
+    fed.vectors = part(&c, vectors ? N * f->m->in * sizeof(real) : 0);
+    fed.outputs = part(&c, vectors && losses ? N * f->m->out * sizeof(real) : 0);
     fed.resets = part(&c, N);
     *room = c.used;
     return fed;
@@ -62,25 +62,25 @@ void xl_feed_free(xl_feed *f) {
 
 /* ---- what a caller gives ---- */
 
-int xl_given_length(const xl_given *g, int b) {
+int xl_feed_length(const xl_given *g, int b) {
     return g->lengths ? g->lengths[b] : g->time;
 }
 
 /* One position of one row, before the padding. */
 static xlstm_status check_position(const xl_feed *f, const xl_given *g, int row, int t) {
     int V = f->m->vocab;
-    size_t i = (size_t)row * (size_t)g->time + (size_t)t;
+    size_t i = (size_t)row * g->time + t;
     if (V && (g->tokens[i] < 0 || g->tokens[i] >= V))
         return xl_fail(XLSTM_E_ARGUMENT, "row %d, position %d: token %d is not in 0 to %d", row, t,
-                       (int)g->tokens[i], V - 1);
+                       g->tokens[i], V - 1);
     if (V && g->targets && g->targets[i] >= V)
         return xl_fail(
             XLSTM_E_ARGUMENT,
             "row %d, position %d: target %d is not in 0 to %d, nor negative, which is to ignore it", row, t,
-            (int)g->targets[i], V - 1);
+            g->targets[i], V - 1);
     if (!V && g->weights && !(g->weights[i] >= 0 && isfinite(g->weights[i])))
         return xl_fail(XLSTM_E_ARGUMENT, "row %d, position %d: weight %g must be finite and not negative",
-                       row, t, (double)g->weights[i]);
+                       row, t, g->weights[i]);
     return XLSTM_OK;
 }
 
@@ -92,7 +92,7 @@ xlstm_status xl_feed_check(const xl_feed *f, const xl_given *g, int most) {
         return xl_fail(XLSTM_E_ARGUMENT, "this module reads %s; give an array of them",
                        V ? "tokens" : "vectors");
     for (int b = 0; b < f->B; b++) {
-        int length = xl_given_length(g, b);
+        int length = xl_feed_length(g, b);
         if (length < 0 || length > g->time)
             return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", length, b, g->time);
         for (int t = 0; t < length; t++)
@@ -112,7 +112,7 @@ static void copy_row(void *to, const void *from, size_t count, size_t rest, size
 
 /* What losses need: the padding has ignored targets and no weight. */
 static void take_loss_row(xl_feed *f, const xl_given *g, size_t from, size_t to, size_t length) {
-    size_t T = (size_t)f->T, out = (size_t)f->m->out;
+    size_t T = f->T, out = f->m->out;
     for (size_t t = 0; t < T && f->m->vocab; t++)
         f->here.targets[to + t] = t < length && g->targets ? g->targets[from + t] : -1;
     for (size_t t = 0; t < T && !f->m->vocab; t++)
@@ -123,9 +123,9 @@ static void take_loss_row(xl_feed *f, const xl_given *g, size_t from, size_t to,
 }
 
 static void take_row(xl_feed *f, const xl_given *g, int b, int first) {
-    size_t T = (size_t)f->T, in = (size_t)f->m->in, to = (size_t)b * T;
-    size_t from = (size_t)b * (size_t)g->time + (size_t)first;
-    int left = xl_given_length(g, b) - first;
+    size_t T = f->T, in = f->m->in, to = b * T;
+    size_t from = (size_t)b * g->time + first;
+    int left = xl_feed_length(g, b) - first; /* of the row; not above 0 where it has ended */
     size_t length = left < 0 ? 0 : left < f->T ? (size_t)left : T;
     f->here.lengths[b] = (int32_t)length;
     f->here.last[b] = left >= 1 && left <= f->T ? b * f->T + left - 1 : -1;
@@ -151,7 +151,7 @@ void xl_feed_take(xl_feed *f, const xl_given *g, int from, int T) {
 }
 
 void xl_feed_put(xl_feed *f) {
-    f->m->memory->put(f->m->memory, f->there, f->host, (size_t)f->room);
+    f->m->memory->put(f->m->memory, f->there, f->host, f->room);
 }
 
 xl_seq xl_feed_seq(const xl_feed *f) {

@@ -1,8 +1,8 @@
 /* feed.h - what goes into a session or a trainer: a caller's ragged rows, checked once, then laid end to end
  * with padding made harmless, in one block that goes to the module's memory in one piece:
  *
- *     | seed | scale | lengths B | last B | tokens B x T | targets B x T | weights B x T | vectors B x T x in
- * | | outputs B x T x out | resets B x T |
+ *     | seed | scale | lengths B | last B | tokens B x T | targets B x T | weights B x T
+ *     | vectors B x T x in | outputs B x T x out | resets B x T |
  *
  * each part at a multiple of 64 bytes; of tokens and vectors there is what the module takes, and targets,
  * weights and outputs are for losses only. In the host's memory the block is itself the tensors. */
@@ -48,7 +48,7 @@ void xl_feed_free(xl_feed *f);
 /* Lengths, tokens, targets and weights are in their ranges; `most`: tokens that a row may have. */
 xlstm_status xl_feed_check(const xl_feed *f, const xl_given *g, int most);
 /* Tokens of row b. */
-int xl_given_length(const xl_given *g, int b);
+int xl_feed_length(const xl_given *g, int b);
 /* Tokens from .. from + T of every row become the piece in hand, on the host; xl_feed_put() brings it to the
  * module's memory, when what is to be written into `here` is. */
 void xl_feed_take(xl_feed *f, const xl_given *g, int from, int T);

@@ -1,4 +1,6 @@
-/* loss.c - the losses. */
+/* loss.c - every loss, a row of a table each: the trainer asks the row and never which loss it is. A mean is
+ * taken over what counts in the whole batch, not row by row, so that a token weighs the same wherever it
+ * stands. */
 #include "model/loss.h"
 #include "base/error.h"
 
@@ -25,6 +27,7 @@ static int has_outputs(const xl_given *g) {
     return g->outputs != NULL;
 }
 
+/* (padding has weight 0, so it does not count) */
 static double counted_numbers(const xl_feed *f) {
     double count = 0;
     for (int i = 0; i < f->B * f->T; i++)
@@ -54,7 +57,7 @@ static int fits(const xl_loss *loss, const xlstm_module *m) {
 xlstm_status xl_loss_of(const xl_loss **out, const xlstm_module *m, xlstm_loss_kind kind) {
     if ((unsigned)kind >= XLSTM_LOSS_KINDS)
         return xl_fail(XLSTM_E_CONFIG, "loss %d is unknown; use an xlstm_loss_kind", (int)kind);
-    int at = (int)kind;
+    int at = kind;
     while (kind == XLSTM_LOSS_OF_MODEL && at < XLSTM_LOSS_KINDS - 1 && !fits(&losses[at], m))
         at++;
     *out = &losses[at];

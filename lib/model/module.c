@@ -1,3 +1,6 @@
+/* module.c - a module is declared part by part, in the order of the recipes; each layer says what parameters
+ * and how much state it has, and memory is taken once, when the sum is known. Sizes stop at more than any
+ * memory in place of wrapping around, and are refused there. */
 #include "model/module.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -24,11 +27,11 @@ static void declare_norm(xlstm_module *m, xl_norm_kind kind, const char *name, i
     double eps = m->config.norm_eps > 0 ? m->config.norm_eps : rms ? XL_RMSNORM_EPS : XL_LAYERNORM_EPS;
     *norm = (xl_norm){1, rms, !rms, (real)eps};
     snprintf(full, sizeof full, "%s.weight", name);
-    *w = xl_param_add(&m->params, full, xl_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
+    *w = xl_param_add(&m->params, full, xl_init_constant(rms), XL_NO_DECAY, XL_SHAPE1(D));
     *b = XL_NONE;
     if (rms && m->config.bias && xl_recipe_of(m->config.block_kind[0])->family->norm_bias) {
         snprintf(full, sizeof full, "%s.bias", name);
-        *b = xl_param_add(&m->params, full, xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+        *b = xl_param_add(&m->params, full, xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
     }
 }
 
@@ -45,7 +48,8 @@ static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_
     layer->id = (uint64_t)++m->subs;
     layer->state_at = m->state_size;
     kind->declare(layer, &spec, &m->params);
-    uint64_t state = m->state_size + layer->state_size; /* no more than xl_check_streams() refuses for one */
+    uint64_t state =
+        m->state_size + layer->state_size; /* no more than xl_module_check_streams() refuses for one */
     m->state_size = state < SIZE_MAX / 4 ? (size_t)state : SIZE_MAX / 4;
     return XLSTM_OK;
 }
@@ -89,20 +93,21 @@ static xlstm_status add_block(xlstm_module *m, int block) {
 /* A projection of vectors; a file of a bare stack has none, so that it begins as the identity. */
 static size_t declare_projection(xlstm_module *m, const char *name, xl_init init, xl_shape shape) {
     int bare = m->config.file_spelling & XLSTM_SPELL_STACK;
-    return xl_param_add(&m->params, name, bare ? xl_identity() : init, bare ? XL_DECAY : XL_MATRIX, shape);
+    return xl_param_add(&m->params, name, bare ? xl_init_identity() : init, bare ? XL_DECAY : XL_MATRIX,
+                        shape);
 }
 
 static void declare_input(xlstm_module *m, const xl_family *f) {
     const xlstm_config *c = &m->config;
     int D = c->embedding_dim;
     if (c->vocab_size) {
-        m->embed = xl_param_add(&m->params, f->embedding, xl_small_init(D),
+        m->embed = xl_param_add(&m->params, f->embedding, xl_init_small(D),
                                 c->decay_embedding ? XL_MATRIX : XL_PACKABLE, XL_SHAPE2(c->vocab_size, D));
         return;
     }
-    xl_init init = xl_uniform(1 / sqrt((double)c->input_dim));
+    xl_init init = xl_init_uniform(1 / sqrt(c->input_dim));
     m->in_w = declare_projection(m, "input_proj.weight", init, XL_SHAPE2(D, c->input_dim));
-    m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
+    m->in_b = xl_param_add(&m->params, "input_proj.bias", xl_init_constant(0), XL_NO_DECAY, XL_SHAPE1(D));
 }
 
 static void declare_output(xlstm_module *m) {
@@ -112,12 +117,12 @@ static void declare_output(xlstm_module *m) {
     if (c->vocab_size && c->tie_weights) {
         m->head_w = m->embed;
     } else if (c->vocab_size) {
-        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_small_init(D), XL_MATRIX,
+        m->head_w = xl_param_add(&m->params, "lm_head.weight", xl_init_small(D), XL_MATRIX,
                                  XL_SHAPE2(c->vocab_size, D));
     } else {
         m->head_w =
-            declare_projection(m, "output_proj.weight", xl_small_init(D), XL_SHAPE2(c->output_dim, D));
-        m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_constant(0), XL_NO_DECAY,
+            declare_projection(m, "output_proj.weight", xl_init_small(D), XL_SHAPE2(c->output_dim, D));
+        m->head_b = xl_param_add(&m->params, "output_proj.bias", xl_init_constant(0), XL_NO_DECAY,
                                  XL_SHAPE1(c->output_dim));
     }
 }
@@ -161,7 +166,7 @@ static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
 static size_t count_sublayers(const xlstm_config *c) {
     size_t n = 0;
     for (int i = 0; i < c->num_blocks; i++)
-        n += (size_t)xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
+        n += xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
     return n;
 }
 
@@ -226,10 +231,6 @@ static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_stat
     return status;
 }
 
-static xlstm_status no_out(const char *function) {
-    return xl_fail(XLSTM_E_ARGUMENT, "%s: out is NULL; give the address of a pointer", function);
-}
-
 static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl_memory *memory) {
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
@@ -239,15 +240,14 @@ static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl
     return XLSTM_OK;
 }
 
-xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
+xlstm_status xl_module_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, memory));
     return finish(out, m, declare(m, declare_model));
 }
 
 xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_model_create");
+    XL_TRY(xl_check_out(out, "xlstm_model_create"));
     *out = NULL;
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, xl_memory_default()));
@@ -255,8 +255,7 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
 }
 
 xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_block_create");
+    XL_TRY(xl_check_out(out, "xlstm_block_create"));
     *out = NULL;
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
@@ -270,7 +269,7 @@ XL_GROWING(xlstm_cell_config, chunk_size, reserved)
 
 static xlstm_status check_cell(const xlstm_cell_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
-        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
+        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", c->kind);
     if (c->input_size < 1 || c->hidden_size < 1 || c->input_size > 1 << 20 || c->hidden_size > 1 << 17)
         return xl_fail(XLSTM_E_CONFIG,
                        "cell sizes are %d -> %d; input_size must be 1 to %d and hidden_size 1 to %d",
@@ -289,8 +288,7 @@ static xlstm_status check_cell(const xlstm_cell_config *c) {
 }
 
 xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *config, uint64_t seed) {
-    if (!out)
-        return no_out("xlstm_cell_create");
+    XL_TRY(xl_check_out(out, "xlstm_cell_create"));
     *out = NULL;
     xlstm_cell_config own = {0};
     XL_TRY(take_xlstm_cell_config(&own, config));
@@ -315,15 +313,6 @@ void xlstm_module_free(xlstm_module *m) {
     if (m->release)
         m->release(m->lent);
     xl_free(m);
-}
-
-xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
-    if (m && !m->params.pack)
-        return XLSTM_OK;
-    return xl_fail(XLSTM_E_ARGUMENT,
-                   m ? "%s: this module keeps its matrices in a smaller type, for inference only"
-                     : "%s: the module is NULL; create or load one",
-                   what);
 }
 
 int xlstm_module_input_dim(const xlstm_module *m) {
@@ -391,14 +380,14 @@ int xl_module_has_attention(const xlstm_module *m) {
     return 0;
 }
 
-xlstm_status xl_check_streams(const xlstm_module *m, int streams) {
+xlstm_status xl_module_check_streams(const xlstm_module *m, int streams) {
     const xlstm_config *c = &m->config;
     int heads = c->num_heads > c->mlstm_heads ? c->num_heads : c->mlstm_heads;
     heads = c->slstm_heads > heads ? c->slstm_heads : heads;
     if (streams > (1 << 30) / heads)
         return xl_fail(XLSTM_E_MEMORY, "%d streams of %d heads are too many tasks; give at most %d streams",
                        streams, heads, (1 << 30) / heads);
-    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / (size_t)streams)
+    if (m->state_size > SIZE_MAX / 4 / sizeof(real) / streams)
         return xl_fail(XLSTM_E_MEMORY,
                        "%d streams, each with a state of %zu numbers, are more than any memory", streams,
                        m->state_size);

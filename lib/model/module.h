@@ -37,15 +37,15 @@ struct xlstm_module {
     size_t norm_w, norm_b;
 };
 
-/* Per sublayer: its input, the norm of it, and what the layer keeps. One trace per session or trainer. */
+/* Per sublayer: its input, the norm of it, and what the layer keeps. One tape per session or trainer. */
 typedef struct {
     xl_view *x, *xn;
     void **saved;
     xl_view top, out; /* stream after the last sublayer; after the final norm */
-} xl_trace;
+} xl_stack_tape;
 
-xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m);
-void xl_trace_free(xl_trace *t);
+xlstm_status xl_stack_tape_create(xl_stack_tape *t, const xlstm_module *m);
+void xl_stack_tape_free(xl_stack_tape *t);
 
 /* Input of one call: one of the two. */
 typedef struct {
@@ -54,25 +54,26 @@ typedef struct {
 } xl_input;
 
 /* Runs everything up to the head; t->out [N, width] is the result. */
-void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_input in);
+void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, xl_input in);
 /* From the gradient of t->out; d_in (p may be NULL) receives the gradient of the input vectors. dout is
  * overwritten. */
-void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
-                       xl_view d_in);
+void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_stack_tape *t, xl_input in,
+                       xl_view dout, xl_view d_in);
 
 /* Rows whose outputs are made at a time, so that those of a whole batch never exist. */
-int xl_head_rows(const xlstm_module *m, int rows);
+int xl_stack_head_rows(const xlstm_module *m, int rows);
 /* 1: tokens' logits are x W', of real numbers, and nothing more. */
-int xl_head_is_matrix(const xlstm_module *m);
+int xl_stack_head_is_matrix(const xlstm_module *m);
 /* 1: a soft cap, whose backward needs the outputs. */
-int xl_head_is_capped(const xlstm_module *m);
+int xl_stack_head_is_capped(const xlstm_module *m);
 /* The head on some rows: y [rows, out] from x [rows, width]. dx is overwritten; dy is the gradient of y, and
  * y the output, which only a capped head reads. */
-void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
-void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy);
+void xl_stack_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
+void xl_stack_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y,
+                            xl_view dy);
 
 /* A model whose weights are all zero, and whose packed matrices have no data yet. */
-xlstm_status xl_model_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory);
+xlstm_status xl_module_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory);
 /* Memory of all that is not packed, and the list of what is; room for that, unless it is borrowed from files;
  * the end of all. */
 xlstm_status xl_module_take_memory(xlstm_module *m);
@@ -88,7 +89,7 @@ xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 
 void xl_session_shape(const xlstm_session *s, int *streams, int *outputs);
 /* Streams times heads, the tasks of a cell, fit an int. So do rows and columns; their products are size_t. */
-xlstm_status xl_check_streams(const xlstm_module *m, int streams);
+xlstm_status xl_module_check_streams(const xlstm_module *m, int streams);
 /* 1: some layer's backward pass takes no carried state (xl_layer_kind.whole_sequence). */
 int xl_module_has_attention(const xlstm_module *m);
 /* A caller's configuration, of whatever age, as this library's. */

@@ -1,10 +1,10 @@
-/* quantize.c - a module with the same weights, its matrices in a smaller type. */
+/* quantize.c - the same configuration is declared again with another type of weights, and all parameters are
+ * copied, row by row: the module that they come from is only read. */
 #include "base/error.h"
 #include "model/module.h"
 
 xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from, xlstm_weights weights) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_module_quantize"));
     *out = NULL;
     XL_TRY(xl_module_needs_reals(from, "xlstm_module_quantize"));
     if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights > XLSTM_WEIGHTS_INT8)
@@ -12,7 +12,7 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
                                          "XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8");
     xlstm_config config = from->config;
     config.weights = weights;
-    XL_TRY(xl_model_declare(out, &config, from->memory));
+    XL_TRY(xl_module_declare(out, &config, from->memory));
     xlstm_status status = xl_module_copy_weights(*out, from);
     if (status != XLSTM_OK) {
         xlstm_module_free(*out);

@@ -52,7 +52,7 @@ const xl_recipe *xl_recipe_of(int kind) {
 }
 
 const char *xlstm_block_kind_name(xlstm_block_kind kind) {
-    const xl_recipe *r = xl_recipe_of((int)kind);
+    const xl_recipe *r = xl_recipe_of(kind);
     return r ? r->name : NULL;
 }
 

@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "base/structs.h"
 #include "model/module.h"
-#include "xlstm/cell.h"
+#include "xlstm/recurrence.h"
 #include <string.h>
 
 struct xlstm_recurrence {
@@ -47,29 +47,29 @@ enum { WIDEST = 1 << 20 }; /* numbers of all heads together */
 
 static xlstm_status check_config(const xlstm_recurrence_config *c) {
     if ((unsigned)c->kind >= XLSTM_CELL_KINDS)
-        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", (int)c->kind);
-    XL_TRY(xl_in_range("batch", c->batch, 1, 1 << 30));
+        return xl_fail(XLSTM_E_CONFIG, "cell kind %d is unknown; use an xlstm_cell_kind", c->kind);
+    XL_TRY(xl_check_range("batch", c->batch, 1, 1 << 30));
     int rows = (1 << 30) / c->batch;
-    XL_TRY(xl_in_range("time", c->time, 1, rows));
-    XL_TRY(xl_in_range("heads", c->heads, 1, rows < WIDEST ? rows : WIDEST));
+    XL_TRY(xl_check_range("time", c->time, 1, rows));
+    XL_TRY(xl_check_range("heads", c->heads, 1, rows < WIDEST ? rows : WIDEST));
     int width = WIDEST / c->heads;
-    XL_TRY(xl_in_range("head_size", c->head_size, 1, width));
-    XL_TRY(xl_in_range("key_size", c->key_size, 0, width));
-    XL_TRY(xl_in_range("chunk_size", c->chunk_size, 1, 1024));
-    return xl_in_range("eps", c->eps, 0, 1);
+    XL_TRY(xl_check_range("head_size", c->head_size, 1, width));
+    XL_TRY(xl_check_range("key_size", c->key_size, 0, width));
+    XL_TRY(xl_check_range("chunk_size", c->chunk_size, 1, 1024));
+    return xl_check_range("eps", c->eps, 0, 1);
 }
 
 static xl_seq whole(const xlstm_recurrence_config *c) {
     return (xl_seq){.B = c->batch, .T = c->time};
 }
 
-/* Hands out the arena's memory, or measures it. */
+/* Hands out the arena's memory, or measures it: one list says both how much there is and where it lies. */
 static void lay_out(xlstm_recurrence *r, xl_arena *a) {
     const xlstm_recurrence_config *c = &r->config;
     xl_seq seq = whole(c);
-    uint64_t B = (uint64_t)c->batch, N = B * (uint64_t)c->time, H = (uint64_t)c->heads;
-    uint64_t D = H * (uint64_t)c->head_size;
-    uint64_t chunks = ((uint64_t)c->time + (uint64_t)c->chunk_size - 1) / (uint64_t)c->chunk_size;
+    uint64_t B = c->batch, N = B * c->time, H = c->heads;
+    uint64_t D = H * c->head_size;
+    uint64_t chunks = ((uint64_t)c->time + c->chunk_size - 1) / c->chunk_size;
     const xl_ops *op = r->place.op;
     r->scratch =
         xl_arena_real(a, is_mlstm(r) ? op->mlstm_scratch(r->mlstm, seq) : op->rnn_scratch(r->rnn, seq));
@@ -98,7 +98,7 @@ static void set_sizes(xlstm_recurrence *r) {
                           .L = c->chunk_size,
                           .eps = (real)(c->eps > 0 ? c->eps : 1e-6)};
     r->rnn = (xl_rnn){.H = c->heads, .dh = c->head_size, .lstm = c->kind == XLSTM_CELL_LSTM};
-    r->state_size = is_mlstm(r) ? (uint64_t)c->heads * xl_mlstm_state(r->mlstm)
+    r->state_size = is_mlstm(r) ? c->heads * xl_mlstm_state(r->mlstm)
                                 : (r->rnn.lstm ? 2u : 4u) * (size_t)(c->heads * c->head_size);
 }
 
@@ -110,7 +110,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
     XL_TRY(xl_place_open(&r->place, &xl_memory_host, XL_PRODUCTS_REAL, "a recurrence"));
     double chunks =
         (double)c->time / c->chunk_size + 1; /* what is too much for any machine must not wrap around */
-    if ((double)c->batch * chunks * (double)r->state_size > 0x1p50)
+    if (c->batch * chunks * r->state_size > 0x1p50)
         return xl_no_memory(SIZE_MAX / 2, "a recurrence");
     lay_out(r, &a);
     if (!(r->memory = xl_alloc(a.peak)))
@@ -124,9 +124,7 @@ static xlstm_status allocate(xlstm_recurrence *r) {
 
 xlstm_status xlstm_recurrence_create(xlstm_recurrence **out, const xlstm_recurrence_config *config) {
     xlstm_recurrence_config c = {0};
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_recurrence_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_recurrence_create"));
     *out = NULL;
     XL_TRY(take_xlstm_recurrence_config(&c, config));
     XL_TRY(check_config(&c));
@@ -179,12 +177,12 @@ static xlstm_status take_span(xlstm_recurrence *r, xlstm_span *own, const xlstm_
         seq.T = own->time;
     for (int b = 0; own->lengths && b < seq.B; b++)
         if (own->lengths[b] < 0 || own->lengths[b] > seq.T)
-            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", (int)own->lengths[b], b,
+            return xl_fail(XLSTM_E_ARGUMENT, "length %d of row %d is not in 0 to %d", own->lengths[b], b,
                            seq.T);
     if (own->lengths)
-        seq.lengths = memcpy(r->lengths, own->lengths, (size_t)seq.B * sizeof *own->lengths);
+        seq.lengths = memcpy(r->lengths, own->lengths, seq.B * sizeof *own->lengths);
     if (own->resets)
-        seq.resets = memcpy(r->resets, own->resets, (size_t)seq.B * (size_t)seq.T);
+        seq.resets = memcpy(r->resets, own->resets, (size_t)seq.B * seq.T);
     r->seq = seq;
     r->has_tape = r->config.gradients;
     return XLSTM_OK;
@@ -215,11 +213,11 @@ xlstm_status xlstm_mlstm_forward(xlstm_recurrence *r, const xlstm_span *span, co
     if (!in || !in->q || !in->k || !in->v || !in->i || !in->f || !h)
         return no_array("xlstm_mlstm_forward");
     XL_TRY(take_span(r, &own, span));
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->mlstm(rows(r, h, r->mlstm.H * r->mlstm.dv), r->mlstm_tape, qkv(r, in->q, in->k, in->v),
               gates_of(r, in->i, in->f), r->mlstm, r->seq, state_of(r, own.state_in, own.state_out),
               r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 /* Whether a forward pass waits; it does no longer. */
@@ -240,12 +238,12 @@ xlstm_status xlstm_mlstm_backward(xlstm_recurrence *r, const xlstm_mlstm_inputs 
         return no_array("xlstm_mlstm_backward");
     XL_TRY(use_tape(r, "xlstm_mlstm_backward"));
     int V = r->mlstm.H * r->mlstm.dv;
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     /* (the borders hold the state that came in) */
     op->mlstm_bwd(qkv(r, d->q, d->k, d->v), gates_of(r, d->i, d->f), rows(r, d_h, V), rows(r, h, V),
                   r->mlstm_tape, qkv(r, in->q, in->k, in->v), gates_of(r, in->i, in->f), r->mlstm, r->seq,
                   (xl_state){0}, r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 /* What the backward pass needs of the state that came in; the caller's array may be overwritten by then. */
@@ -265,11 +263,11 @@ xlstm_status xlstm_rnn_forward(xlstm_recurrence *r, const xlstm_span *span, cons
     int D = r->rnn.H * r->rnn.dh;
     xl_view own_gates = rows(r, r->gates, 4 * D);
     keep_state_in(r, own.state_in);
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->copy(own_gates, rows(r, gates, 4 * D));
     op->rnn(rows(r, h, D), own_gates, r->tape, xl_real_matrix(R, 4 * D, r->rnn.dh), NULL, r->rnn, r->seq,
             state_of(r, own.state_in, own.state_out), r->scratch);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }
 
 xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const xlstm_real *h,
@@ -280,9 +278,9 @@ xlstm_status xlstm_rnn_backward(xlstm_recurrence *r, const xlstm_real *R, const 
     XL_TRY(use_tape(r, "xlstm_rnn_backward"));
     int D = r->rnn.H * r->rnn.dh;
     xl_view gates = rows(r, r->gates, 4 * D);
-    const xl_ops *op = xl_enter(&r->place);
+    const xl_ops *op = xl_place_enter(&r->place);
     op->rnn_bwd(gates, d_R, NULL, rows(r, d_h, D), rows(r, h, D), r->tape, R, r->rnn, r->seq,
                 state_of(r, r->has_state_in ? r->state_in : NULL, NULL), r->scratch);
     op->copy(rows(r, d_gates, 4 * D), gates);
-    return xl_leave(&r->place, XLSTM_OK);
+    return xl_place_leave(&r->place, XLSTM_OK);
 }

@@ -20,7 +20,7 @@ struct xlstm_session {
     real *last;  /* [B, width], what the head is to read of each row's last token */
     xl_feed feed;
     xl_arena arena;
-    xl_trace trace;
+    xl_stack_tape tape;
 };
 
 XL_GROWING(xlstm_input, resets, resets)
@@ -44,9 +44,9 @@ static xlstm_status write_rows(xlstm_session *s, const xl_call *c, real *out, xl
     for (int from = 0, rows; from < x.rows; from += rows) {
         rows = x.rows - from < most ? x.rows - from : most;
         size_t mark = xl_arena_mark(c->temp);
-        real *to = out ? out + (size_t)from * (size_t)V : NULL;
+        real *to = out ? out + (size_t)from * V : NULL;
         xl_view y = xl_edge_out(s->m, c->temp, to, rows, V);
-        xl_head_forward(s->m, c, y, xl_some_rows(x, from, rows));
+        xl_stack_head_forward(s->m, c, y, xl_some_rows(x, from, rows));
         if (out)
             XL_TRY(xl_edge_deliver(s->m, to, y));
         xl_arena_release(c->temp, mark);
@@ -59,17 +59,17 @@ static xlstm_status write_outputs(xlstm_session *s, const xl_call *c, const xl_g
                                   int from) {
     int T = c->seq.T;
     if (T == in->time)
-        return write_rows(s, c, out, s->trace.out);
+        return write_rows(s, c, out, s->tape.out);
     for (int b = 0; b < s->B; b++) {
-        real *to = out + ((size_t)b * (size_t)in->time + (size_t)from) * (size_t)s->m->out;
-        XL_TRY(write_rows(s, c, to, xl_some_rows(s->trace.out, b * T, T)));
+        real *to = out + ((size_t)b * in->time + from) * s->m->out;
+        XL_TRY(write_rows(s, c, to, xl_some_rows(s->tape.out, b * T, T)));
     }
     return XLSTM_OK;
 }
 
 /* What the head will read of the rows whose last token is in the piece. */
 static void keep_last(const xlstm_session *s, const xl_call *c) {
-    xl_view x = s->trace.out;
+    xl_view x = s->tape.out;
     c->op->embed(xl_rows(s->last, s->B, s->m->width), s->feed.fed.last,
                  (xl_matrix){.type = x.type, .rows = x.rows, .cols = x.cols, .data = x.p});
 }
@@ -77,7 +77,7 @@ static void keep_last(const xlstm_session *s, const xl_call *c) {
 /* The piece in hand through the stack. */
 static xl_call run_piece(xlstm_session *s, const xl_ops *op) {
     xl_call c = make_call(s, op, xl_feed_seq(&s->feed));
-    xl_stack_forward(s->m, &c, &s->trace, xl_feed_input(&s->feed));
+    xl_stack_forward(s->m, &c, &s->tape, xl_feed_input(&s->feed));
     return c;
 }
 
@@ -89,7 +89,7 @@ static xl_call last_call(xlstm_session *s, const xl_ops *op) {
 static xlstm_status plan(xlstm_session *s) {
     const xl_ops *op = xl_plan_begin(s->place.op);
     xl_call c = run_piece(s, op);
-    write_rows(s, &c, NULL, s->trace.out);
+    write_rows(s, &c, NULL, s->tape.out);
     keep_last(s, &c);
     c = last_call(s, op);
     write_rows(s, &c, NULL, xl_rows(s->last, s->B, s->m->width));
@@ -100,13 +100,13 @@ static xlstm_status allocate(xlstm_session *s) {
     const xlstm_module *m = s->m;
     xl_memory *memory = m->memory;
     XL_TRY(xl_place_open(&s->place, memory, XL_PRODUCTS_REAL, "a session"));
-    XL_TRY(xl_trace_create(&s->trace, m));
+    XL_TRY(xl_stack_tape_create(&s->tape, m));
     XL_TRY(xl_feed_create(&s->feed, m, s->B, s->max, 0));
     XL_TRY(plan(s));
     uint64_t state = (uint64_t)s->B * m->state_size * sizeof(real);
     size_t work = s->arena.peak;
     s->state = memory->take(memory, state);
-    s->last = memory->take(memory, (uint64_t)s->B * (uint64_t)m->width * sizeof(real));
+    s->last = memory->take(memory, (uint64_t)s->B * m->width * sizeof(real));
     s->arena = (xl_arena){.base = memory->take(memory, work), .size = work};
     if (!s->state || !s->last || !s->arena.base)
         return xl_no_memory(state + work, "a session");
@@ -119,8 +119,7 @@ static xlstm_status allocate(xlstm_session *s) {
 
 xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *module, int streams,
                                   int max_tokens) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_session_create"));
     *out = NULL;
     if (max_tokens == 0)
         max_tokens = 64;
@@ -129,7 +128,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "a session needs a module and positive sizes, whose product is 2^30 at most; got %d "
                        "streams of %d tokens at once",
                        streams, max_tokens);
-    XL_TRY(xl_check_streams(module, streams));
+    XL_TRY(xl_module_check_streams(module, streams));
     xlstm_session *s = xl_alloc(sizeof *s);
     if (!s)
         return xl_no_memory(sizeof *s, "a session");
@@ -149,7 +148,7 @@ void xlstm_session_free(xlstm_session *s) {
     if (!s)
         return;
     xl_memory *memory = s->m->memory;
-    xl_trace_free(&s->trace);
+    xl_stack_tape_free(&s->tape);
     xl_feed_free(&s->feed);
     memory->give(memory, s->state);
     memory->give(memory, s->last);
@@ -163,26 +162,26 @@ void xlstm_session_free(xlstm_session *s) {
 static int longest(const xlstm_session *s, const xl_given *in) {
     int most = 0;
     for (int b = 0; b < s->B; b++)
-        most = xl_given_length(in, b) > most ? xl_given_length(in, b) : most;
+        most = xl_feed_length(in, b) > most ? xl_feed_length(in, b) : most;
     return most;
 }
 
 /* Zeros where the caller's array has padding; pieces end where the longest row does. */
 static void zero_padding(const xlstm_session *s, const xl_given *in, real *out) {
-    size_t V = (size_t)s->m->out, T = (size_t)in->time;
+    size_t V = s->m->out, T = in->time;
     for (int b = 0; b < s->B; b++) {
-        size_t length = (size_t)xl_given_length(in, b);
-        memset(out + ((size_t)b * T + length) * V, 0, (T - length) * V * sizeof *out);
+        size_t length = xl_feed_length(in, b);
+        memset(out + (b * T + length) * V, 0, (T - length) * V * sizeof *out);
     }
 }
 
 static xlstm_status write_last(xlstm_session *s, const xl_ops *op, const xl_given *in, real *last) {
-    size_t V = (size_t)s->m->out;
+    size_t V = s->m->out;
     xl_call c = last_call(s, op);
     XL_TRY(write_rows(s, &c, last, xl_rows(s->last, s->B, s->m->width)));
     for (int b = 0; b < s->B; b++)
-        if (!xl_given_length(in, b))
-            memset(last + (size_t)b * V, 0, V * sizeof *last);
+        if (!xl_feed_length(in, b))
+            memset(last + b * V, 0, V * sizeof *last);
     return XLSTM_OK;
 }
 
@@ -216,8 +215,8 @@ xlstm_status xlstm_session_run(xlstm_session *s, const xlstm_input *input, xlstm
                       .lengths = in.lengths,
                       .resets = in.resets};
     XL_TRY(xl_feed_check(&s->feed, &given, INT_MAX));
-    const xl_ops *op = xl_enter(&s->place);
-    return xl_leave(&s->place, run(s, op, &given, outputs, last));
+    const xl_ops *op = xl_place_enter(&s->place);
+    return xl_place_leave(&s->place, run(s, op, &given, outputs, last));
 }
 
 static xlstm_input tokens_of(const int32_t *tokens, int time) {
@@ -255,7 +254,7 @@ static xlstm_status check_stream(const xlstm_session *s, int stream) {
 }
 
 static real *stream_state(const xlstm_session *s, int stream) {
-    return s->state + (size_t)stream * s->m->state_size;
+    return s->state + stream * s->m->state_size;
 }
 
 /* The states of `count` streams, from `from` or from the host, or zero. */
@@ -263,10 +262,10 @@ typedef enum { CLEAR, COPY, PUT, GET } move;
 
 static xlstm_status move_state(const xlstm_session *s, move how, int stream, int count, void *other) {
     xl_memory *memory = s->m->memory;
-    size_t bytes = (size_t)count * s->m->state_size * sizeof(real);
+    size_t bytes = count * s->m->state_size * sizeof(real);
     real *state = stream_state(s, stream);
     xlstm_status status = XLSTM_OK;
-    xl_enter(&s->place);
+    xl_place_enter(&s->place);
     if (how == CLEAR)
         memory->clear(memory, state, bytes);
     else if (how == COPY)
@@ -275,7 +274,7 @@ static xlstm_status move_state(const xlstm_session *s, move how, int stream, int
         memory->put(memory, state, other, bytes);
     else
         status = memory->get(memory, other, state, bytes);
-    return xl_leave(&s->place, status);
+    return xl_place_leave(&s->place, status);
 }
 
 xlstm_status xlstm_session_reset(xlstm_session *s, int stream) {

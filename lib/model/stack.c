@@ -3,17 +3,17 @@
 #include "base/mem.h"
 #include "model/module.h"
 
-xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m) {
-    size_t n = (size_t)m->subs, bytes = 0;
+xlstm_status xl_stack_tape_create(xl_stack_tape *t, const xlstm_module *m) {
+    size_t n = m->subs, bytes = 0;
     for (int i = 0; i < m->subs; i++)
         bytes += (m->sub[i].layer->kind->saved_size + 63) / 64 * 64;
-    *t = (xl_trace){.x = xl_alloc(2 * n * sizeof(xl_view)), .saved = xl_alloc(n * sizeof(void *))};
+    *t = (xl_stack_tape){.x = xl_alloc(2 * n * sizeof(xl_view)), .saved = xl_alloc(n * sizeof(void *))};
     char *saved = xl_alloc(bytes);
     if (!t->x || !t->saved || !saved) {
         xl_free(saved);
         xl_free(t->saved);
         t->saved = NULL;
-        xl_trace_free(t);
+        xl_stack_tape_free(t);
         return xl_no_memory(bytes, "the bookkeeping of a run");
     }
     t->xn = t->x + n;
@@ -24,12 +24,12 @@ xlstm_status xl_trace_create(xl_trace *t, const xlstm_module *m) {
     return XLSTM_OK;
 }
 
-void xl_trace_free(xl_trace *t) {
+void xl_stack_tape_free(xl_stack_tape *t) {
     if (t->saved)
         xl_free(t->saved[0]);
     xl_free(t->saved);
     xl_free(t->x);
-    *t = (xl_trace){0};
+    *t = (xl_stack_tape){0};
 }
 
 /* Whose dropout: layers have four numbers each, from 4 on. */
@@ -62,7 +62,7 @@ static int widest(const xlstm_module *m) {
     return cols;
 }
 
-void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_input in) {
+void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, xl_input in) {
     int N = xl_tokens(c);
     xl_view x = input_forward(m, c, in), pair[2] = {{0}, {0}};
     if (!c->train)
@@ -94,8 +94,8 @@ void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_trace *t, xl_i
 }
 
 /* The gradient of the stream, `d`, goes from a sublayer's output to its input; returns the new one. */
-static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_trace *t, int i, xl_view d,
-                                 const xl_view pair[2]) {
+static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_stack_tape *t, int i,
+                                 xl_view d, const xl_view pair[2]) {
     int N = xl_tokens(c);
     xl_view dx = xl_rows(d.p == pair[0].p ? pair[1].p : pair[0].p, N, s->layer->in);
     size_t mark = xl_arena_mark(c->temp);
@@ -137,8 +137,8 @@ static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in,
         c->op->linear_dx(d_in, d, c->w + m->in_w, 0);
 }
 
-void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *t, xl_input in, xl_view dout,
-                       xl_view d_in) {
+void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_stack_tape *t, xl_input in,
+                       xl_view dout, xl_view d_in) {
     size_t start = xl_arena_mark(c->temp);
     xl_view d = dout, pair[2];
     for (int i = 0; i < 2; i++)
@@ -154,37 +154,38 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_trace *
     xl_arena_release(c->temp, start);
 }
 
-int xl_head_rows(const xlstm_module *m, int rows) {
+int xl_stack_head_rows(const xlstm_module *m, int rows) {
     enum { NUMBERS = 1 << 24, LEAST = 32 };
     int some = NUMBERS / m->out < LEAST ? LEAST : NUMBERS / m->out;
     return some < rows ? some : rows;
 }
 
-int xl_head_is_capped(const xlstm_module *m) {
+int xl_stack_head_is_capped(const xlstm_module *m) {
     return m->is_model && m->config.output_logit_soft_cap > 0;
 }
 
-int xl_head_is_matrix(const xlstm_module *m) {
+int xl_stack_head_is_matrix(const xlstm_module *m) {
     return m->is_model && m->vocab && m->head_b == XL_NONE && !xl_packing_has(&m->packed, m->head_w) &&
-           !xl_head_is_capped(m);
+           !xl_stack_head_is_capped(m);
 }
 
-void xl_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x) {
+void xl_stack_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x) {
     if (!m->is_model) {
         c->op->copy(y, x);
         return;
     }
     xl_linear(c, y, x, m->head_w, m->head_b);
-    if (xl_head_is_capped(m))
+    if (xl_stack_head_is_capped(m))
         c->op->softcap(y, y, (real)m->config.output_logit_soft_cap);
 }
 
-void xl_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y, xl_view dy) {
+void xl_stack_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y,
+                            xl_view dy) {
     if (!m->is_model) {
         c->op->copy(dx, dy);
         return;
     }
-    if (xl_head_is_capped(m))
+    if (xl_stack_head_is_capped(m))
         c->op->softcap_bwd(dy, dy, y, (real)m->config.output_logit_soft_cap);
     c->op->linear_dw(c->dw + m->head_w, xl_gradient(c->dw, m->head_b), x, dy);
     c->op->linear_dx(dx, dy, c->w + m->head_w, 0);

@@ -21,7 +21,7 @@ void xlstm_trainer_config_init_sized(xlstm_trainer_config *config, size_t size) 
 }
 
 static int head_block(const xlstm_trainer *tr) {
-    return xl_head_rows(tr->m, tr->config.batch * tr->config.time);
+    return xl_stack_head_rows(tr->m, tr->config.batch * tr->config.time);
 }
 
 static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
@@ -38,7 +38,8 @@ static xl_call make_call(xlstm_trainer *tr, const xl_ops *op, mode how) {
                  .dropout = train ? tr->dropout : 0,
                  .dropping = train && tr->dropping,
                  .seed = tr->feed.fed.seed};
-    if (tr->state[0]) {
+    if (tr->state[0]) { /* with gradients there are two: backward reads what came in, and a refused call has
+                           changed nothing */
         real *in = tr->state[tr->current], *out = tr->state[1] ? tr->state[1 - tr->current] : in;
         c.state = (xl_state){in, out, (ptrdiff_t)tr->m->state_size};
     }
@@ -55,14 +56,14 @@ typedef struct {
 static head_rows begin_rows(const xlstm_trainer *tr, const xl_call *c) {
     int block = head_block(tr), out = tr->m->out;
     xl_view y = xl_arena_view(c->temp, block, out);
-    return (head_rows){.y = y, .dy = xl_head_is_capped(tr->m) ? xl_arena_view(c->temp, block, out) : y};
+    return (head_rows){.y = y, .dy = xl_stack_head_is_capped(tr->m) ? xl_arena_view(c->temp, block, out) : y};
 }
 
 /* The first block, then the next; 0 after the last. dx: of all rows, or none. */
 static int next_rows(head_rows *h, const xlstm_trainer *tr, const xl_call *c, xl_view dx) {
     h->from += h->x.rows;
     int left = xl_tokens(c) - h->from, block = head_block(tr), rows = left < block ? left : block;
-    h->x = xl_some_rows(tr->trace.out, h->from, rows);
+    h->x = xl_some_rows(tr->tape.out, h->from, rows);
     h->dx = xl_some_rows(dx, h->from, rows);
     h->y = xl_some_rows(h->y, 0, rows);
     h->dy = xl_some_rows(h->dy, 0, rows);
@@ -72,10 +73,10 @@ static int next_rows(head_rows *h, const xlstm_trainer *tr, const xl_call *c, xl
 /* Head and loss over all rows; with dx.p also their backward. */
 static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx) {
     size_t mark = xl_arena_mark(c->temp);
-    if (xl_loss_takes_head(tr->loss) && xl_head_is_matrix(tr->m)) {
+    if (xl_loss_takes_head(tr->loss) && xl_stack_head_is_matrix(tr->m)) {
         real *scratch =
             xl_arena_real(c->temp, c->op->xent_linear_scratch(xl_tokens(c), tr->m->vocab, tr->m->width));
-        c->op->xent_linear(tr->each, dx, dx.p ? c->dw + tr->m->head_w : NULL, tr->trace.out,
+        c->op->xent_linear(tr->each, dx, dx.p ? c->dw + tr->m->head_w : NULL, tr->tape.out,
                            c->w + tr->m->head_w, tr->m->vocab, tr->feed.fed.targets, tr->feed.fed.scale,
                            scratch);
         xl_arena_release(c->temp, mark);
@@ -83,10 +84,10 @@ static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx) {
     }
     head_rows h = begin_rows(tr, c);
     while (next_rows(&h, tr, c, dx)) {
-        xl_head_forward(tr->m, c, h.y, h.x);
+        xl_stack_head_forward(tr->m, c, h.y, h.x);
         tr->loss->rows(c->op, &tr->feed, tr->each, dx.p ? h.dy : (xl_view){0}, h.y, h.from);
         if (dx.p)
-            xl_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
+            xl_stack_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
     }
     xl_arena_release(c->temp, mark);
 }
@@ -94,14 +95,14 @@ static void head_and_loss(xlstm_trainer *tr, const xl_call *c, xl_view dx) {
 /* Forward, loss and (when training) backward over the batch in hand; the planner calls it with the null ops.
  */
 static void run(xlstm_trainer *tr, const xl_call *c, mode how) {
-    xl_stack_forward(tr->m, c, &tr->trace, xl_feed_input(&tr->feed));
+    xl_stack_forward(tr->m, c, &tr->tape, xl_feed_input(&tr->feed));
     xl_view dx = how == TRAIN ? xl_arena_view(c->temp, xl_tokens(c), tr->m->width) : (xl_view){0};
     if (how != FORWARD) {
         head_and_loss(tr, c, dx);
-        c->op->sum(tr->sum, tr->each, (size_t)xl_tokens(c));
+        c->op->sum(tr->sum, tr->each, xl_tokens(c));
     }
     if (how == TRAIN)
-        xl_stack_backward(tr->m, c, &tr->trace, xl_feed_input(&tr->feed), dx, (xl_view){0});
+        xl_stack_backward(tr->m, c, &tr->tape, xl_feed_input(&tr->feed), dx, (xl_view){0});
 }
 
 /* The outputs of a forward pass to the caller's array, zeros in the padding. */
@@ -110,9 +111,9 @@ static xlstm_status write_outputs(xlstm_trainer *tr, const xl_call *c, real *out
     for (int from = 0, rows; from < N; from += rows) {
         rows = N - from < most ? N - from : most;
         size_t mark = xl_arena_mark(c->temp);
-        real *to = outputs ? outputs + (size_t)from * (size_t)V : NULL;
+        real *to = outputs ? outputs + (size_t)from * V : NULL;
         xl_view y = xl_edge_out(tr->m, c->temp, to, rows, V);
-        xl_head_forward(tr->m, c, y, xl_some_rows(tr->trace.out, from, rows));
+        xl_stack_head_forward(tr->m, c, y, xl_some_rows(tr->tape.out, from, rows));
         c->op->clear_padding(y, from, c->seq);
         if (outputs)
             XL_TRY(xl_edge_deliver(tr->m, to, y));
@@ -130,17 +131,17 @@ static xlstm_status run_backward_from(xlstm_trainer *tr, const xl_call *c, const
     size_t mark = xl_arena_mark(c->temp);
     head_rows h = begin_rows(tr, c);
     while (next_rows(&h, tr, c, dx)) {
-        if (xl_head_is_capped(tr->m))
-            xl_head_forward(tr->m, c, h.y, h.x);
+        if (xl_stack_head_is_capped(tr->m))
+            xl_stack_head_forward(tr->m, c, h.y, h.x);
         if (d_outputs)
-            xl_edge_take(tr->m, c->op, h.dy, d_outputs + (size_t)h.from * (size_t)V);
+            xl_edge_take(tr->m, c->op, h.dy, d_outputs + (size_t)h.from * V);
         c->op->clear_padding(h.dy, h.from, c->seq);
-        xl_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
+        xl_stack_head_backward(tr->m, c, h.dx, h.x, h.y, h.dy);
     }
     xl_arena_release(c->temp, mark);
     if (vectors && (d_inputs || !d_outputs)) /* without the latter memory is only planned */
         d_in = xl_edge_out(tr->m, c->temp, d_inputs, N, tr->m->in);
-    xl_stack_backward(tr->m, c, &tr->trace, xl_feed_input(&tr->feed), dx, d_in);
+    xl_stack_backward(tr->m, c, &tr->tape, xl_feed_input(&tr->feed), dx, d_in);
     return d_inputs ? xl_edge_deliver(tr->m, d_inputs, d_in) : XLSTM_OK;
 }
 
@@ -169,13 +170,13 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
     xl_memory *memory = m->memory;
     XL_TRY(xl_place_open(&tr->place, memory, (xl_products)tr->config.products, "a trainer"));
-    XL_TRY(xl_trace_create(&tr->trace, m));
+    XL_TRY(xl_stack_tape_create(&tr->tape, m));
     XL_TRY(
         xl_feed_create(&tr->feed, m, tr->config.batch, tr->config.time, 1)); /* the plan takes places in it */
     XL_TRY(plan(tr));
     uint64_t grad = tr->config.gradients ? (uint64_t)m->params.size * sizeof(real) : 0;
     uint64_t state = tr->config.carry_state ? (uint64_t)tr->config.batch * m->state_size * sizeof(real) : 0;
-    uint64_t each = (uint64_t)tr->config.batch * (uint64_t)tr->config.time * sizeof(real);
+    uint64_t each = (uint64_t)tr->config.batch * tr->config.time * sizeof(real);
     size_t keep = tr->keep.peak, temp = tr->temp.peak;
     tr->keep = (xl_arena){.base = memory->take(memory, keep), .size = keep};
     tr->temp = (xl_arena){.base = memory->take(memory, temp), .size = temp};
@@ -201,14 +202,12 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
     if (c->batch < 1 || c->time < 1 || c->batch > (1 << 30) / c->time)
         return xl_fail(XLSTM_E_CONFIG, "batch %d and time %d must be positive and their product 2^30 at most",
                        c->batch, c->time);
-    XL_TRY(xl_check_streams(m, c->batch));
+    XL_TRY(xl_module_check_streams(m, c->batch));
     if (!(c->dropout < 1))
-        return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)",
-                       (double)c->dropout);
+        return xl_fail(XLSTM_E_CONFIG, "dropout %g must be below 1 (negative: the model's own)", c->dropout);
     if ((unsigned)c->products > XLSTM_PRODUCTS_BF16)
         return xl_fail(XLSTM_E_CONFIG,
-                       "products %d is unknown; use XLSTM_PRODUCTS_REAL or XLSTM_PRODUCTS_BF16",
-                       (int)c->products);
+                       "products %d is unknown; use XLSTM_PRODUCTS_REAL or XLSTM_PRODUCTS_BF16", c->products);
     if (c->reserved)
         return xl_fail(XLSTM_E_ARGUMENT, "reserved is %d; this library knows no use of it: leave it 0",
                        c->reserved);
@@ -220,8 +219,7 @@ static xlstm_status check_config(const xlstm_module *m, const xlstm_trainer_conf
 
 xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
                                   const xlstm_trainer_config *config) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_trainer_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_trainer_create"));
     *out = NULL;
     xlstm_trainer_config own = {0};
     XL_TRY(take_xlstm_trainer_config(&own, config));
@@ -237,7 +235,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     tr->threads = xl_threads_now();
     tr->config = *config;
     tr->loss = loss;
-    tr->dropout = (real)(config->dropout < 0 ? module->config.dropout : config->dropout);
+    tr->dropout = config->dropout < 0 ? module->config.dropout : config->dropout;
     tr->dropping = tr->dropout > 0 || (config->dropout < 0 && module->config.ffn_dropout > 0);
     xlstm_status status = allocate(tr);
     if (status != XLSTM_OK)
@@ -255,14 +253,14 @@ void xlstm_trainer_free(xlstm_trainer *tr) {
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         memory->give(memory, owned[i]);
     xl_feed_free(&tr->feed);
-    xl_trace_free(&tr->trace);
+    xl_stack_tape_free(&tr->tape);
     xl_place_close(&tr->place);
     xl_free(tr);
 }
 
 /* The batch becomes the piece in hand; on failure nothing that was in hand is lost. `loss`: NULL where there
  * is none to be taken. */
-static xlstm_status take(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss *loss) {
+static xlstm_status take_batch(xlstm_trainer *tr, const xlstm_batch *b, const xl_loss *loss) {
     if (!tr)
         return xl_fail(XLSTM_E_ARGUMENT, "a trainer call needs a trainer; create one");
     XL_TRY(xl_threads_planned(tr->threads));
@@ -300,14 +298,14 @@ static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
     real each[SOME];
     int N = tr->config.batch * tr->feed.T, T = tr->feed.T, bad = N - 1;
     xlstm_status status = XLSTM_OK;
-    xl_enter(&tr->place);
+    xl_place_enter(&tr->place);
     for (int from = 0, count; from < bad && status == XLSTM_OK; from += count) {
         count = N - from < SOME ? N - from : SOME;
-        status = memory->get(memory, each, tr->each + from, (size_t)count * sizeof *each);
+        status = memory->get(memory, each, tr->each + from, count * sizeof *each);
         for (int i = 0; i < count && from + i < bad; i++)
             bad = isfinite(each[i]) ? bad : from + i;
     }
-    XL_TRY(xl_leave(&tr->place, status));
+    XL_TRY(xl_place_leave(&tr->place, status));
     tr->bad_loss = 1;
     return xl_fail(
         XLSTM_E_NUMERIC,
@@ -325,17 +323,17 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
     xl_call c = make_call(tr, op, how);
     run(tr, &c, how);
     if (token_loss)
-        XL_TRY(memory->get(memory, token_loss, tr->each, (size_t)xl_tokens(&c) * sizeof(real)));
+        XL_TRY(memory->get(memory, token_loss, tr->each, xl_tokens(&c) * sizeof(real)));
     return memory->get(memory, sum, tr->sum, sizeof *sum);
 }
 
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, b));
-    XL_TRY(take(tr, &own, tr ? tr->loss : NULL));
+    XL_TRY(take_batch(tr, &own, tr ? tr->loss : NULL));
     double count = tr->count, sum = 0;
-    const xl_ops *op = xl_enter(&tr->place);
-    XL_TRY(xl_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
+    const xl_ops *op = xl_place_enter(&tr->place);
+    XL_TRY(xl_place_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
     if (loss)
         *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
     if (how == TRAIN && !isfinite(sum))
@@ -372,9 +370,9 @@ xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, 
     XL_TRY(need_gradients(tr));
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, batch));
-    XL_TRY(take(tr, &own, NULL));
-    const xl_ops *op = xl_enter(&tr->place);
-    XL_TRY(xl_leave(&tr->place, forward(tr, op, outputs)));
+    XL_TRY(take_batch(tr, &own, NULL));
+    const xl_ops *op = xl_place_enter(&tr->place);
+    XL_TRY(xl_place_leave(&tr->place, forward(tr, op, outputs)));
     state_moves_on(tr);
     tr->calls++;
     tr->has_tape = 1;
@@ -392,17 +390,17 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
     if (d_inputs && tr->m->vocab)
         return xl_fail(XLSTM_E_ARGUMENT, "tokens have no gradient; give d_inputs NULL");
     tr->has_tape = 0;
-    tr->call.op = xl_enter(&tr->place);
-    return xl_leave(&tr->place, run_backward_from(tr, &tr->call, d_outputs, d_inputs));
+    tr->call.op = xl_place_enter(&tr->place);
+    return xl_place_leave(&tr->place, run_backward_from(tr, &tr->call, d_outputs, d_inputs));
 }
 
 xlstm_status xlstm_trainer_zero_gradients(xlstm_trainer *tr) {
     if (!tr || !tr->grad)
         return XLSTM_OK;
     xl_threads_now();
-    const xl_ops *op = xl_enter(&tr->place);
+    const xl_ops *op = xl_place_enter(&tr->place);
     op->fill(tr->grad, tr->m->params.size, 0);
-    XL_TRY(xl_leave(&tr->place, XLSTM_OK));
+    XL_TRY(xl_place_leave(&tr->place, XLSTM_OK));
     tr->bad_loss = 0;
     return XLSTM_OK;
 }
@@ -432,7 +430,7 @@ static xlstm_status check_gaps(const xl_layout *l, size_t from, size_t count, co
                     XLSTM_E_ARGUMENT,
                     "xlstm_trainer_write_gradients: number %zu lies in the gap before \"%s\" and is "
                     "%g; give 0, as it is read",
-                    at, p->name, (double)values[at - from]);
+                    at, p->name, values[at - from]);
         if (at < p->offset + p->count)
             at = p->offset + p->count;
     }
@@ -443,8 +441,8 @@ xlstm_status xlstm_trainer_read_gradients(const xlstm_trainer *tr, size_t from, 
                                           xlstm_real *out) {
     XL_TRY(check_range(tr, from, count, out, "xlstm_trainer_read_gradients"));
     xl_memory *memory = tr->m->memory;
-    xl_enter(&tr->place);
-    return xl_leave(&tr->place, memory->get(memory, out, tr->grad + from, count * sizeof *out));
+    xl_place_enter(&tr->place);
+    return xl_place_leave(&tr->place, memory->get(memory, out, tr->grad + from, count * sizeof *out));
 }
 
 xlstm_status xlstm_trainer_write_gradients(xlstm_trainer *tr, size_t from, size_t count,
@@ -452,9 +450,9 @@ xlstm_status xlstm_trainer_write_gradients(xlstm_trainer *tr, size_t from, size_
     XL_TRY(check_range(tr, from, count, values, "xlstm_trainer_write_gradients"));
     XL_TRY(check_gaps(&tr->m->params, from, count, values));
     xl_memory *memory = tr->m->memory;
-    xl_enter(&tr->place);
+    xl_place_enter(&tr->place);
     memory->put(memory, tr->grad + from, values, count * sizeof *values);
-    return xl_leave(&tr->place, XLSTM_OK);
+    return xl_place_leave(&tr->place, XLSTM_OK);
 }
 
 xlstm_status xl_trainer_sumsq(const xlstm_trainer *tr, const xl_ops *op, size_t from, size_t count,
@@ -469,8 +467,8 @@ double xlstm_trainer_gradient_norm(const xlstm_trainer *tr) {
     xl_threads_now();
     if (!tr || !tr->grad)
         return 0;
-    const xl_ops *op = xl_enter(&tr->place);
-    xlstm_status status = xl_leave(&tr->place, xl_trainer_sumsq(tr, op, 0, tr->m->params.size, &sum));
+    const xl_ops *op = xl_place_enter(&tr->place);
+    xlstm_status status = xl_place_leave(&tr->place, xl_trainer_sumsq(tr, op, 0, tr->m->params.size, &sum));
     return status == XLSTM_OK ? sqrt(sum) : NAN;
 }
 
@@ -482,11 +480,11 @@ xlstm_status xlstm_trainer_reset(xlstm_trainer *tr, int stream) {
                        stream);
     if (!tr->state[0])
         return XLSTM_OK;
-    size_t n = tr->m->state_size, first = stream < 0 ? 0 : (size_t)stream;
-    size_t streams = stream < 0 ? (size_t)tr->config.batch : 1;
-    xl_enter(&tr->place);
+    size_t n = tr->m->state_size, first = stream < 0 ? 0 : stream;
+    size_t streams = stream < 0 ? tr->config.batch : 1;
+    xl_place_enter(&tr->place);
     tr->m->memory->clear(tr->m->memory, tr->state[tr->current] + first * n, streams * n * sizeof(real));
-    return xl_leave(&tr->place, XLSTM_OK);
+    return xl_place_leave(&tr->place, XLSTM_OK);
 }
 
 size_t xlstm_trainer_state_size(const xlstm_trainer *tr) {
@@ -508,24 +506,24 @@ static xlstm_status check_state(const xlstm_trainer *tr, int stream, const real 
 xlstm_status xlstm_trainer_get_state(const xlstm_trainer *tr, int stream, xlstm_real *state) {
     XL_TRY(check_state(tr, stream, state));
     size_t n = tr->m->state_size;
-    const real *from = tr->state[tr->current] + (size_t)stream * n;
-    xl_enter(&tr->place);
-    return xl_leave(&tr->place, tr->m->memory->get(tr->m->memory, state, from, n * sizeof *state));
+    const real *from = tr->state[tr->current] + stream * n;
+    xl_place_enter(&tr->place);
+    return xl_place_leave(&tr->place, tr->m->memory->get(tr->m->memory, state, from, n * sizeof *state));
 }
 
 xlstm_status xlstm_trainer_set_state(xlstm_trainer *tr, int stream, const xlstm_real *state) {
     XL_TRY(check_state(tr, stream, state));
     size_t n = tr->m->state_size;
-    real *to = tr->state[tr->current] + (size_t)stream * n;
-    xl_enter(&tr->place);
+    real *to = tr->state[tr->current] + stream * n;
+    xl_place_enter(&tr->place);
     tr->m->memory->put(tr->m->memory, to, state, n * sizeof *state);
-    return xl_leave(&tr->place, XLSTM_OK);
+    return xl_place_leave(&tr->place, XLSTM_OK);
 }
 
 xlstm_trainer_memory xlstm_trainer_memory_of(const xlstm_trainer *tr) {
     if (!tr)
         return (xlstm_trainer_memory){0};
-    size_t state = (size_t)tr->config.batch * tr->m->state_size * sizeof(real);
+    size_t state = tr->config.batch * tr->m->state_size * sizeof(real);
     return (xlstm_trainer_memory){.tape = tr->keep.size,
                                   .temporary = tr->temp.size,
                                   .gradients = tr->grad ? tr->m->params.size * sizeof(real) : 0,

@@ -27,7 +27,7 @@ struct xlstm_trainer {
     int has_tape;   /* a forward waits for its backward */
     xl_call call;
     xl_arena keep, temp;
-    xl_trace trace;
+    xl_stack_tape tape;
 };
 
 /* The sum of the squares of `count` numbers of the gradient, from `from` on; inside a public call. */

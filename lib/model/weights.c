@@ -9,8 +9,7 @@
 
 /* The types of weights are the first types of numbers. */
 static xl_number number_of(xlstm_weights weights) {
-    _Static_assert((int)XLSTM_WEIGHTS_BF16 == (int)XL_BFLOAT16 && (int)XLSTM_WEIGHTS_INT8 == (int)XL_INT8,
-                   "one order");
+    _Static_assert((int)XLSTM_WEIGHTS_BF16 == XL_BFLOAT16 && (int)XLSTM_WEIGHTS_INT8 == XL_INT8, "one order");
     return (xl_number)weights;
 }
 
@@ -50,7 +49,7 @@ size_t xlstm_module_bytes(const xlstm_module *m) {
     for (int i = 0; m && i < m->packed.count; i++) {
         const xl_matrix *k = &m->packed.items[i].matrix;
         bytes += xl_matrix_bytes(k);
-        bytes += (size_t)k->rows * (size_t)xl_number_scales(k->type, k->cols) * sizeof(float);
+        bytes += (size_t)k->rows * xl_number_scales(k->type, k->cols) * sizeof(float);
     }
     return bytes;
 }
@@ -70,7 +69,7 @@ struct source {
 
 static size_t piece_of(const xlstm_module *m, const xl_param *p) {
     if (p->packed)
-        return (size_t)xl_packing_of(&m->packed, p)->matrix.cols;
+        return xl_packing_of(&m->packed, p)->matrix.cols;
     return p->count < PIECE ? p->count : PIECE;
 }
 
@@ -82,7 +81,8 @@ static xlstm_status write_parameter(xlstm_module *m, const xl_param *p, source s
         count = p->count - first < piece ? p->count - first : piece;
         XL_TRY(s.next(&s, p, first, count, room));
         if (p->packed)
-            xl_pack_row(xl_packing_of(&m->packed, p), m->memory, (int)(first / piece), room, room + piece);
+            xl_packed_write_row(xl_packing_of(&m->packed, p), m->memory, (int)(first / piece), room,
+                                room + piece);
         else
             m->memory->put(m->memory, m->w + p->offset + first, room, count * sizeof *room);
     }
@@ -94,7 +94,7 @@ static size_t room_of(const xlstm_module *m) {
     size_t most = PIECE;
     for (int i = 0; i < m->packed.count; i++) {
         const xl_packed *p = &m->packed.items[i];
-        size_t room = (size_t)p->matrix.cols + xl_packed_room(p) / sizeof(real) + 1;
+        size_t room = p->matrix.cols + xl_packed_room(p) / sizeof(real) + 1;
         most = room > most ? room : most;
     }
     return (most + 15) / 16 * 16;
@@ -112,7 +112,7 @@ typedef struct {
 static void write_task(void *context, int i, int thread) {
     const writing *w = context;
     w->status[i] = write_parameter(w->m, &w->m->params.items[i], w->source_of(w->context, i),
-                                   w->rooms + (size_t)thread * w->room);
+                                   w->rooms + thread * w->room);
 }
 
 /* All parameters: by all threads on the host; a device's streams belong to the thread that entered them. */
@@ -120,7 +120,7 @@ static xlstm_status write_all(xlstm_module *m, source (*source_of)(const void *,
     int threads = xl_threads_now(), count = m->params.count;
     writing w = {.m = m, .source_of = source_of, .context = context, .room = room_of(m)};
     w.rooms = xl_alloc((uint64_t)threads * w.room * sizeof(real));
-    w.status = xl_alloc((size_t)count * sizeof *w.status);
+    w.status = xl_alloc(count * sizeof *w.status);
     xlstm_status status = w.rooms && w.status ? XLSTM_OK : xl_no_memory(0, "writing weights");
     if (status == XLSTM_OK && m->memory->is_host)
         xl_parallel(count, write_task, &w);
@@ -134,6 +134,15 @@ static xlstm_status write_all(xlstm_module *m, source (*source_of)(const void *,
     return status;
 }
 
+xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what) {
+    if (m && !m->params.pack)
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_ARGUMENT,
+                   m ? "%s: this module keeps its matrices in a smaller type, for inference only"
+                     : "%s: the module is NULL; create or load one",
+                   what);
+}
+
 /* ---- first values ---- */
 
 static xlstm_status next_drawn(source *s, const xl_param *p, size_t first, size_t count, real *to) {
@@ -141,16 +150,16 @@ static xlstm_status next_drawn(source *s, const xl_param *p, size_t first, size_
     return XLSTM_OK;
 }
 
-/* A parameter's values do not depend on the others. */
+/* A parameter's values do not depend on the others, so threads draw them in any order. */
 static source drawn(const void *seed, int parameter) {
-    return (source){.next = next_drawn, .rng = {xl_hash(*(const uint64_t *)seed, (uint64_t)parameter), 0}};
+    return (source){.next = next_drawn, .rng = {xl_hash(*(const uint64_t *)seed, parameter), 0}};
 }
 
 xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed) {
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, write_all(m, drawn, &seed));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, write_all(m, drawn, &seed));
     xl_place_close(&place);
     return status;
 }
@@ -176,8 +185,8 @@ xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
     xl_place place;
     XL_TRY(xl_module_take_packed(m));
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_enter(&place);
-    xlstm_status status = xl_leave(&place, write_all(m, copied, from));
+    xl_place_enter(&place);
+    xlstm_status status = xl_place_leave(&place, write_all(m, copied, from));
     xl_place_close(&place);
     return status;
 }
@@ -189,14 +198,14 @@ xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void 
         return XLSTM_OK;
     return xl_fail(XLSTM_E_ARGUMENT,
                    "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
-                   function, xlstm_module_parameter_count(m) - 1, index);
+                   function, (m ? m->params.count : 0) - 1, index);
 }
 
 static xlstm_status read_packed(const xl_packed *k, xl_memory *memory, real *out) {
     void *room = xl_alloc(xl_packed_room(k));
     xlstm_status status = room ? XLSTM_OK : xl_no_memory(xl_packed_room(k), "a row");
     for (int r = 0; r < k->matrix.rows && status == XLSTM_OK; r++)
-        status = xl_unpack_row(k, memory, r, out + (size_t)r * (size_t)k->matrix.cols, room);
+        status = xl_packed_read_row(k, memory, r, out + (size_t)r * k->matrix.cols, room);
     xl_free(room);
     return status;
 }
@@ -206,11 +215,11 @@ xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out
     const xl_param *p = &m->params.items[index];
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_read"));
-    xl_enter(&place);
+    xl_place_enter(&place);
     xlstm_status status = p->packed
                               ? read_packed(xl_packing_of(&m->packed, p), m->memory, out)
                               : m->memory->get(m->memory, out, m->w + p->offset, p->count * sizeof *out);
-    status = xl_leave(&place, status);
+    status = xl_place_leave(&place, status);
     xl_place_close(&place);
     return status;
 }
@@ -225,9 +234,9 @@ xlstm_status xlstm_module_write(xlstm_module *m, int index, const xlstm_real *va
                        p->name);
     xl_place place;
     XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_write"));
-    xl_enter(&place);
+    xl_place_enter(&place);
     m->memory->put(m->memory, m->w + p->offset, values, p->count * sizeof *values);
-    xlstm_status status = xl_leave(&place, XLSTM_OK);
+    xlstm_status status = xl_place_leave(&place, XLSTM_OK);
     xl_place_close(&place);
     return status;
 }

@@ -115,13 +115,13 @@ void xl_place_close(xl_place *place) {
     *place = (xl_place){0};
 }
 
-const xl_ops *xl_enter(const xl_place *place) {
+const xl_ops *xl_place_enter(const xl_place *place) {
     place->memory->enter(place->memory, place->stream);
     return xl_traced(place->op, place->memory);
 }
 
 /* Waits after a failure too: what the device has under way must not reach into the next call. */
-xlstm_status xl_leave(const xl_place *place, xlstm_status status) {
+xlstm_status xl_place_leave(const xl_place *place, xlstm_status status) {
     xlstm_status device = place->memory->wait(place->memory);
     place->memory->leave(place->memory);
     return status != XLSTM_OK ? status : device;

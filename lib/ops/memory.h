@@ -56,10 +56,11 @@ typedef struct {
 /* XLSTM_E_CONFIG where the memory has no such products; `what` the object is. */
 xlstm_status xl_place_open(xl_place *place, xl_memory *memory, xl_products products, const char *what);
 void xl_place_close(xl_place *place);
-/* The first and last thing of a public call. xl_enter() gives the kernels, traced while a profile is taken;
- * xl_leave() passes on `status`, or if that is XLSTM_OK and the call has not asked yet, what failed. */
-const xl_ops *xl_enter(const xl_place *place);
-xlstm_status xl_leave(const xl_place *place, xlstm_status status);
+/* The first and last thing of a public call. xl_place_enter() gives the kernels, traced while a profile is
+ * taken; xl_place_leave() passes on `status`, or if that is XLSTM_OK and the call has not asked yet, what
+ * failed. */
+const xl_ops *xl_place_enter(const xl_place *place);
+xlstm_status xl_place_leave(const xl_place *place, xlstm_status status);
 
 /* A plan: on the table that begin returns, ops do nothing and scratch sizes are those of `target`. End fails
  * with the name of the first op that was called and that the target lacks. One at a time on a thread. */

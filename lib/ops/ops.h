@@ -52,13 +52,13 @@ typedef struct {
 } xl_matrix;
 
 static inline size_t xl_matrix_row_bytes(const xl_matrix *m) {
-    return xl_number_bytes(m->type, (size_t)m->cols);
+    return xl_number_bytes(m->type, m->cols);
 }
 static inline size_t xl_matrix_bytes(const xl_matrix *m) { /* scales not counted */
-    return xl_matrix_row_bytes(m) * (size_t)m->rows;
+    return xl_matrix_row_bytes(m) * m->rows;
 }
 static inline const void *xl_matrix_row(const xl_matrix *m, int row) {
-    return (const char *)m->data + xl_matrix_row_bytes(m) * (size_t)row;
+    return (const char *)m->data + xl_matrix_row_bytes(m) * row;
 }
 static inline const float *xl_matrix_scale(const xl_matrix *m, int row) { /* of a row; NULL: none */
     return m->scale ? m->scale + (ptrdiff_t)row * xl_number_scales(m->type, m->cols) : NULL;
@@ -97,7 +97,7 @@ typedef struct {
 } xl_attention;
 
 static inline uint64_t xl_attention_state(xl_attention d) { /* one stream */
-    return 2 + 2 * (uint64_t)d.window * (uint64_t)(d.H * d.dh);
+    return 2 + 2 * (uint64_t)d.window * d.H * d.dh;
 }
 
 /* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
@@ -125,19 +125,19 @@ typedef struct {
 } xl_mlstm_tape;
 
 static inline real xl_mlstm_start(xl_mlstm d, xl_state s) { /* m before the first token of a new sequence */
-    return d.parallel && !s.in ? -(real)INFINITY : 0;
+    return d.parallel && !s.in ? -INFINITY : 0;
 }
 
 /* i and log f as they count. Where log f is lower all is forgotten anyway, but a chunk's sum of such numbers
  * would swallow the other gates, even in double; a stabiliser beyond would be rounded by so much, in float,
  * that what is relative to it overflows; and infinities have no difference. NaN stays NaN. */
 static inline real xl_mlstm_clamp(real gate) {
-    const real most = (real)1e7;
+    const real most = 1e7;
     return gate > most ? most : gate < -most ? -most : gate;
 }
 
 static inline uint64_t xl_mlstm_state(xl_mlstm d) { /* one head */
-    return (uint64_t)d.dk * (uint64_t)d.dv + (uint64_t)d.dk + 1;
+    return (uint64_t)d.dk * d.dv + d.dk + 1;
 }
 
 /* sLSTM and LSTM: h[N, H*dh]. gates [N, H, 4, dh] holds the input's part of the pre-activations in slots i,
@@ -151,14 +151,14 @@ typedef struct {
     int H, dh;
     int lstm;  /* 1: plain LSTM gates: c = sigm(f) c + sigm(i) tanh(z), h = sigm(o) tanh(c) */
     int cut;   /* 1: no gradient through R h */
-    real clip; /* h is held in +-clip before anyone sees it; backward takes that for the identity. 0: it is
+    real clip; /* h is clamped to +-clip before anyone sees it; backward takes that for the identity. 0: it is
                   not */
-    real clip_bwd; /* the gradient through R h is held in +-clip_bwd, number by number. 0: it is not */
+    real clip_bwd; /* the gradient through R h is clamped to +-clip_bwd, number by number. 0: it is not */
 } xl_rnn;
 
 /* The bounds of both clips; there is always one, so that kernels need no branch. */
 static inline real xl_rnn_bound(real clip) {
-    return clip > 0 ? clip : (real)INFINITY;
+    return clip > 0 ? clip : INFINITY;
 }
 
 enum { XL_SUM_PIECE = 1 << 16 };
@@ -203,7 +203,7 @@ typedef struct {
 static inline int64_t xl_count_of(real x, int64_t most) {
     if (!(x > 0))
         return 0;
-    return x < (real)most ? (int64_t)x : most;
+    return x < most ? (int64_t)x : most;
 }
 static inline xl_ring xl_ring_of(const real *state, int window) {
     int64_t count = xl_count_of(state[0], INT64_C(1) << 53);

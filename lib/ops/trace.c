@@ -38,10 +38,10 @@ static double V(xl_view v) {
     return v.p ? MATRIX(v.rows, v.cols) : 0;
 }
 static double NUMBERS(xl_matrix m) {
-    return (double)xl_matrix_bytes(&m);
+    return xl_matrix_bytes(&m);
 }
 static double STATE(xl_state s, xl_seq seq, size_t size) {
-    return s.in || s.out ? (double)seq.B * R(size) : 0;
+    return s.in || s.out ? seq.B * R(size) : 0;
 }
 /* Pairs of a token and one that it sees, if rows are whole and as the first one. */
 static double SEEN(xl_attention d, xl_seq seq, xl_state s) {
@@ -60,7 +60,7 @@ static long long nanoseconds(void) {
     return 1000000000LL * t.tv_sec + t.tv_nsec;
 }
 
-static void note(int op, long long start, double flops, double bytes) {
+static void record(int op, long long start, double flops, double bytes) {
     atomic_fetch_add_explicit(&notes[op].nanoseconds, nanoseconds() - start, memory_order_relaxed);
     atomic_fetch_add_explicit(&notes[op].calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&notes[op].flops, (long long)flops, memory_order_relaxed);
@@ -74,7 +74,7 @@ static void note(int op, long long start, double flops, double bytes) {
         long long start = nanoseconds();                                                                     \
         inner->name call;                                                                                    \
         where->wait(where);                                                                                  \
-        note(AT_##name, start, work, moved);                                                                 \
+        record(AT_##name, start, work, moved);                                                               \
     }
 #define SIZE(name, args, call)                                                                               \
     static uint64_t trace_##name args {                                                                      \
@@ -123,8 +123,8 @@ xlstm_status xlstm_profile_get(int index, xlstm_profile_op *out) {
                        OPS - 1, index);
     *out = (xlstm_profile_op){.name = names[index],
                               .calls = atomic_load(&notes[index].calls),
-                              .seconds = 1e-9 * (double)atomic_load(&notes[index].nanoseconds),
-                              .flops = (double)atomic_load(&notes[index].flops),
-                              .bytes = (double)atomic_load(&notes[index].bytes)};
+                              .seconds = 1e-9 * atomic_load(&notes[index].nanoseconds),
+                              .flops = atomic_load(&notes[index].flops),
+                              .bytes = atomic_load(&notes[index].bytes)};
     return XLSTM_OK;
 }

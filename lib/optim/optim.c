@@ -65,19 +65,18 @@ static void find_ranges(xlstm_optimizer *o) {
 
 static void update(const xl_ops *op, const xlstm_optimizer *o, const real *grad) {
     const xlstm_optimizer_config *c = &o->config;
-    xl_update s = {
-        .b1 = (real)c->beta1, .b2 = (real)c->beta2, .eps = (real)c->eps, .momentum = (real)c->momentum};
+    xl_update s = {.b1 = c->beta1, .b2 = c->beta2, .eps = c->eps, .momentum = c->momentum};
     op->sumsq(o->sum, grad, o->m->params.size);
-    op->clip(o->now, o->sum, (real)c->clip);
+    op->clip(o->now, o->sum, c->clip);
     for (int i = 0; i < o->range_count; i++) {
-        s.decay = o->ranges[i].decay ? (real)c->weight_decay : 0;
+        s.decay = o->ranges[i].decay ? c->weight_decay : 0;
         o->rule->update(op, o, grad, o->ranges[i], s);
     }
 }
 
 static xlstm_status allocate(xlstm_optimizer *o) {
     xl_memory *memory = o->m->memory;
-    size_t bytes = o->m->params.size * sizeof(real), count = (size_t)o->m->params.count;
+    size_t bytes = o->m->params.size * sizeof(real), count = o->m->params.count;
     int two = o->rule->moments == 2;
     XL_TRY(xl_place_open(&o->place, memory, XL_PRODUCTS_REAL, "an optimizer"));
     o->ranges = xl_alloc(count * sizeof *o->ranges);
@@ -99,7 +98,7 @@ static xlstm_status allocate(xlstm_optimizer *o) {
 static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c) {
     if (!m || (unsigned)c->kind >= XLSTM_OPTIMIZER_KINDS)
         return xl_fail(XLSTM_E_ARGUMENT,
-                       "an optimizer needs a module and an xlstm_optimizer_kind; got kind %d", (int)c->kind);
+                       "an optimizer needs a module and an xlstm_optimizer_kind; got kind %d", c->kind);
     if (!(c->beta1 >= 0 && c->beta1 < 1 && c->beta2 >= 0 && c->beta2 < 1 && c->eps > 0 && c->momentum >= 0 &&
           c->momentum < 1 && c->weight_decay >= 0 && c->clip >= 0 && c->eps < HUGE_VALF &&
           c->weight_decay < HUGE_VALF))
@@ -113,9 +112,7 @@ static xlstm_status check(const xlstm_module *m, const xlstm_optimizer_config *c
 
 xlstm_status xlstm_optimizer_create(xlstm_optimizer **out, xlstm_module *module,
                                     const xlstm_optimizer_config *config) {
-    if (!out)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_optimizer_create: out is NULL; give the address of a pointer");
+    XL_TRY(xl_check_out(out, "xlstm_optimizer_create"));
     *out = NULL;
     xlstm_optimizer_config own = {0};
     XL_TRY(take_xlstm_optimizer_config(&own, config));
@@ -168,10 +165,9 @@ static xlstm_status refuse_gradient(const xlstm_optimizer *o, const xlstm_traine
  */
 static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op, real rate, double *norm) {
     xl_memory *memory = o->m->memory;
-    double t = (double)o->steps + 1, sum = 0;
-    xl_now now = {.rate = rate,
-                  .c1 = (real)(1 - pow((double)o->config.beta1, t)),
-                  .c2 = (real)(1 - pow((double)o->config.beta2, t))};
+    double t = o->steps + 1.0, sum = 0;
+    xl_now now = {
+        .rate = rate, .c1 = (real)(1 - pow(o->config.beta1, t)), .c2 = (real)(1 - pow(o->config.beta2, t))};
     if (tr->bad_loss) {
         XL_TRY(xl_trainer_sumsq(tr, op, 0, o->m->params.size, &sum));
         *norm = sqrt(sum);
@@ -197,11 +193,10 @@ xlstm_status xlstm_optimizer_step(xlstm_optimizer *o, xlstm_trainer *trainer, fl
         return xl_fail(XLSTM_E_ARGUMENT,
                        "an optimizer step needs a trainer of the same module, made with gradients");
     if (!(learning_rate >= 0 && isfinite(learning_rate)))
-        return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative",
-                       (double)learning_rate);
+        return xl_fail(XLSTM_E_ARGUMENT, "learning rate %g must be finite and not negative", learning_rate);
     xl_threads_now();
-    const xl_ops *op = xl_enter(&o->place);
-    xlstm_status status = xl_leave(&o->place, step(o, trainer, op, (real)learning_rate, &length));
+    const xl_ops *op = xl_place_enter(&o->place);
+    xlstm_status status = xl_place_leave(&o->place, step(o, trainer, op, learning_rate, &length));
     if (norm)
         *norm = length;
     return status;
@@ -218,10 +213,10 @@ float xlstm_schedule_rate(const xlstm_schedule *s, int64_t step) {
         return s->peak;
     step = step < 0 ? 0 : step;
     if (step < s->warmup_steps)
-        return s->peak * (float)(step + 1) / (float)s->warmup_steps;
-    double warmup = (double)s->warmup_steps, span = (double)s->total_steps - warmup; /* cannot wrap around */
-    double at = span > 0 ? ((double)step - warmup) / span : 1;
+        return s->peak * (step + 1) / s->warmup_steps;
+    double warmup = s->warmup_steps, span = s->total_steps - warmup; /* cannot wrap around */
+    double at = span > 0 ? (step - warmup) / span : 1;
     at = at > 1 ? 1 : at;
     double cosine = 0.5 * (1 + cos(3.141592653589793 * at));
-    return s->peak * (float)((double)s->final_fraction + (1 - (double)s->final_fraction) * cosine);
+    return s->peak * (float)(s->final_fraction + (1 - (double)s->final_fraction) * cosine);
 }

@@ -39,7 +39,7 @@ static size_t contraction(const char *text, size_t bytes) {
 static size_t space_run(const char *text, size_t bytes) {
     size_t at = 0, last = 0, length;
     xl_kind k;
-    while ((k = xl_kind_at(text, bytes, at, &length)) == XL_SPACE) {
+    while ((k = xl_unicode_kind_at(text, bytes, at, &length)) == XL_SPACE) {
         last = at;
         at += length;
     }
@@ -53,10 +53,10 @@ static size_t first_word(const char *text, size_t bytes) {
     if (n)
         return n;
     size_t at = text[0] == ' ';
-    xl_kind kind = xl_kind_at(text, bytes, at, &length);
+    xl_kind kind = xl_unicode_kind_at(text, bytes, at, &length);
     if (kind == XL_SPACE || kind == XL_END)
         return space_run(text, bytes);
-    while (xl_kind_at(text, bytes, at, &length) == kind)
+    while (xl_unicode_kind_at(text, bytes, at, &length) == kind)
         at += length;
     return at;
 }
@@ -124,12 +124,12 @@ static xlstm_status cut(job *j, int normalized, section *between, const char *te
             i++;
             continue;
         }
-        size_t end = i - (a->lstrip ? xl_space_behind(text + from, i - from) : 0);
+        size_t end = i - (a->lstrip ? xl_unicode_space_behind(text + from, i - from) : 0);
         if (end > from)
             XL_TRY(between(j, text + from, end - from));
         xl_tokens_add(j->out, a->id);
         i += a->length;
-        i += a->rstrip ? xl_space_before(text + i, bytes - i) : 0;
+        i += a->rstrip ? xl_unicode_space_before(text + i, bytes - i) : 0;
         from = i;
     }
     return from < bytes ? between(j, text + from, bytes - from) : XLSTM_OK;
@@ -139,7 +139,7 @@ static xlstm_status encode_normalized(job *j, const char *text, size_t bytes) {
     if (!j->b->nfc)
         return cut(j, 1, encode_section, text, bytes);
     xl_text nfc = {0};
-    xlstm_status status = xl_compose(&nfc, text, bytes);
+    xlstm_status status = xl_unicode_compose(&nfc, text, bytes);
     if (status == XLSTM_OK)
         status = cut(j, 1, encode_section, nfc.bytes, nfc.used);
     xl_free(nfc.bytes);
@@ -149,7 +149,7 @@ static xlstm_status encode_normalized(job *j, const char *text, size_t bytes) {
 xlstm_status xl_bpe_encode(const xl_bpe *b, const xl_pieces *pieces, const char *text, size_t bytes,
                            xl_tokens *out) {
     job j = {.b = b, .pieces = pieces, .out = out};
-    if (bytes > (size_t)INT32_MAX / 4) /* positions in a word are of 32 bits, and NFC may make it longer */
+    if (bytes > INT32_MAX / 4) /* positions in a word are of 32 bits, and NFC may make it longer */
         return xl_fail(XLSTM_E_ARGUMENT, "a text of %zu bytes is too long for one call; cut it at line ends",
                        bytes);
     for (int i = 0; i < b->before_count; i++)
@@ -157,6 +157,6 @@ xlstm_status xl_bpe_encode(const xl_bpe *b, const xl_pieces *pieces, const char 
     xlstm_status status = cut(&j, 0, encode_normalized, text, bytes);
     for (int i = 0; i < b->after_count; i++)
         xl_tokens_add(out, b->after[i]);
-    xl_merging_free(&j.merging);
+    xl_bpe_merging_free(&j.merging);
     return status;
 }

@@ -63,6 +63,6 @@ typedef struct {
 } xl_merging;
 /* Adds the tokens of one word. Time: n log n in its bytes. */
 xlstm_status xl_bpe_merge(const xl_bpe *b, xl_merging *m, const char *word, size_t bytes, xl_tokens *out);
-void xl_merging_free(xl_merging *m);
+void xl_bpe_merging_free(xl_merging *m);
 
 #endif

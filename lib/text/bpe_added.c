@@ -29,7 +29,7 @@ static xlstm_status add_content(xl_bpe_file *l, const char *content, int normali
     xlstm_status status = XLSTM_OK;
     int32_t at = XL_PIECES_FULL;
     if (normalized && l->bpe->nfc)
-        status = xl_compose(&nfc, content, strlen(content));
+        status = xl_unicode_compose(&nfc, content, strlen(content));
     else
         status = xl_text_add(&nfc, content, strlen(content));
     if (status == XLSTM_OK)
@@ -78,7 +78,7 @@ static void sort(xl_bpe *b) {
         b->added[i].length = b->contents.length[i];
     }
     if (count)
-        qsort(b->added, (size_t)count, sizeof *b->added, by_first_then_longest);
+        qsort(b->added, count, sizeof *b->added, by_first_then_longest);
     for (int first = 0; first <= 256; first++) {
         while (at < count && (unsigned char)*b->added[at].text < first)
             at++;

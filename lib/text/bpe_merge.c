@@ -36,7 +36,7 @@ static possible pop(xl_merging *m) {
     return top;
 }
 
-void xl_merging_free(xl_merging *m) {
+void xl_bpe_merging_free(xl_merging *m) {
     xl_free(m->links);
     xl_free(m->heap);
     *m = (xl_merging){0};
@@ -47,7 +47,7 @@ void xl_merging_free(xl_merging *m) {
 static xlstm_status reserve(xl_merging *m, size_t n) {
     if (n <= m->room)
         return XLSTM_OK;
-    xl_merging_free(m);
+    xl_bpe_merging_free(m);
     m->links = xl_alloc(2 * n * sizeof *m->links);
     m->heap = xl_alloc(4 * n * sizeof *m->heap);
     if (!m->links || !m->heap)

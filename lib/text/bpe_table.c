@@ -7,7 +7,7 @@
 
 xl_merge *xl_bpe_find(const xl_bpe *b, int32_t left, int32_t right) {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & b->mask;
+    size_t i = (key * 0x9e3779b97f4a7c15u >> 20) & b->mask;
     for (; b->merges[i].left >= 0; i = (i + 1) & b->mask)
         if (b->merges[i].left == left && b->merges[i].right == right)
             break;
@@ -27,7 +27,7 @@ static int split(const json_t *merge, const char *half[2], size_t length[2]) {
     if (!space || strchr(space + 1, ' '))
         return 0;
     half[0] = text;
-    length[0] = (size_t)(space - text);
+    length[0] = space - text;
     half[1] = space + 1;
     length[1] = strlen(space + 1);
     return 1;

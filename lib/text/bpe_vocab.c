@@ -20,8 +20,7 @@ xlstm_status xl_bpe_add_bytes(xl_text *out, const char *chars, size_t length, in
     *sound = 1;
     for (size_t at = 0; at < length && *sound;) {
         utf8proc_int32_t c;
-        at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)chars + at, (utf8proc_ssize_t)(length - at),
-                                       &c);
+        at += utf8proc_iterate((const utf8proc_uint8_t *)chars + at, (utf8proc_ssize_t)(length - at), &c);
         int byte = byte_of(c);
         char as_char = (char)byte;
         if (byte < 0)

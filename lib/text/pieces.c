@@ -5,7 +5,7 @@
 #include <string.h>
 
 static int make_room(xl_pieces *p, int most, size_t bytes) {
-    size_t n = (size_t)most, slots = 16;
+    size_t n = most, slots = 16;
     while (slots < 2 * n)
         slots *= 2;
     *p = (xl_pieces){.bytes = xl_alloc(bytes),
@@ -82,8 +82,8 @@ static int grow(xl_pieces *p, size_t bytes) {
         return 0;
     if (p->count) {
         memcpy(more.bytes, p->bytes, p->used);
-        memcpy(more.at, p->at, (size_t)p->count * sizeof *p->at);
-        memcpy(more.length, p->length, (size_t)p->count * sizeof *p->length);
+        memcpy(more.at, p->at, p->count * sizeof *p->at);
+        memcpy(more.length, p->length, p->count * sizeof *p->length);
     }
     more.used = p->used;
     more.count = p->count;

@@ -58,12 +58,12 @@ static int ends_with(const char *s, const char *suffix) {
 }
 
 static xlstm_status load_file(xlstm_tokenizer *t, const char *path) {
-    xl_map map;
-    XL_TRY(xl_map_open(&map, path));
+    xl_file_map map;
+    XL_TRY(xl_file_map_open(&map, path));
     const char *text = map.data ? map.data : "";
     xlstm_status status = ends_with(path, ".json") ? xl_bpe_load(&t->bpe, &t->pieces, text, map.size, path)
                                                    : xl_words_load(t, text, map.size, path);
-    xl_map_close(&map);
+    xl_file_map_close(&map);
     return status;
 }
 
@@ -88,7 +88,8 @@ xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path) {
     if (out)
         *out = NULL;
     if (!out || !path)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_load: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tokenizer_load needs an address for the tokenizer and a path");
     XL_TRY(start(out));
     return made(out, load_path(*out, path));
 }
@@ -102,7 +103,8 @@ int xlstm_tokenizer_size(const xlstm_tokenizer *t) {
 /* Added tokens go first, as they do in texts. */
 xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *t, const char *text, int32_t *token) {
     if (!t || !text || !token)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_find: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tokenizer_find needs a tokenizer, a text and room for a token");
     size_t n = strlen(text);
     *token = t->bpe ? xl_bpe_find_added(t->bpe, text, n) : -1;
     if (*token < 0)
@@ -115,7 +117,8 @@ xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *t, const char *text, in
 xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *t, const char *text, size_t bytes, int32_t *tokens,
                                     size_t capacity, size_t *count) {
     if (!t || (!text && bytes) || (!tokens && capacity) || !count)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_encode: NULL argument");
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_encode needs a tokenizer, a text, an address for "
+                                         "the count, and room for tokens unless capacity is 0");
     xl_tokens out = {tokens, capacity, 0};
     *count = 0;
     size_t sound = xl_utf8_sound(text, bytes);
@@ -135,7 +138,7 @@ xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *t, const char *text, 
 xlstm_status xlstm_tokenizer_piece(const xlstm_tokenizer *t, int32_t token, const char **text,
                                    size_t *bytes) {
     if (!t || !text || !bytes || token < 0 || token >= t->pieces.count)
-        return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", (int)token,
+        return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", token,
                        xlstm_tokenizer_size(t) - 1);
     size_t space = !t->bpe; /* stands before the word in memory */
     *text = token == t->line_end ? "\n" : xl_piece(&t->pieces, token) - space;
@@ -164,8 +167,9 @@ static size_t hold_back(xlstm_utf8_rest *rest, const char *text, size_t bytes) {
 xlstm_status xlstm_tokenizer_decode(const xlstm_tokenizer *t, const int32_t *tokens, size_t count,
                                     xlstm_utf8_rest *rest, char *text, size_t capacity, size_t *bytes) {
     if (!t || (!tokens && count) || (!text && capacity) || !bytes)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_decode: NULL argument");
-    size_t all = rest ? (size_t)rest->count : 0, used = all, n;
+        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_decode needs a tokenizer, tokens, an address for "
+                                         "the count, and room for bytes unless capacity is 0");
+    size_t all = rest ? rest->count : 0, used = all, n;
     const char *piece;
     *bytes = 0;
     if (all > sizeof rest->bytes)

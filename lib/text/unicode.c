@@ -50,29 +50,29 @@ static xl_kind kind_of(utf8proc_int32_t c) {
     return XL_OTHER;
 }
 
-xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
+xl_kind xl_unicode_kind_at(const char *text, size_t bytes, size_t at, size_t *length) {
     utf8proc_int32_t c;
     *length = 0;
     if (at >= bytes)
         return XL_END;
-    *length = (size_t)read_char(text, bytes, at, &c);
+    *length = read_char(text, bytes, at, &c);
     return kind_of(c);
 }
 
-size_t xl_space_before(const char *text, size_t bytes) {
+size_t xl_unicode_space_before(const char *text, size_t bytes) {
     size_t at = 0, length;
-    while (xl_kind_at(text, bytes, at, &length) == XL_SPACE)
+    while (xl_unicode_kind_at(text, bytes, at, &length) == XL_SPACE)
         at += length;
     return at;
 }
 
-size_t xl_space_behind(const char *text, size_t bytes) {
+size_t xl_unicode_space_behind(const char *text, size_t bytes) {
     size_t end = bytes, length;
     while (end > 0) {
         size_t at = end - 1;
         while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
             at--;
-        if (xl_kind_at(text, end, at, &length) != XL_SPACE)
+        if (xl_unicode_kind_at(text, end, at, &length) != XL_SPACE)
             break;
         end = at;
     }
@@ -90,8 +90,8 @@ typedef struct {
 } apart;
 
 static uint64_t key_of(utf8proc_int32_t c, size_t at) {
-    uint64_t order = (uint64_t)utf8proc_get_property(c)->combining_class;
-    return order << 56 | (uint64_t)at << 21 | (uint64_t)c;
+    uint64_t order = utf8proc_get_property(c)->combining_class;
+    return order << 56 | (uint64_t)at << 21 | c;
 }
 
 static int has_class(uint64_t key) {
@@ -122,7 +122,7 @@ static size_t take_apart(apart *a, const char *text, size_t bytes) {
     utf8proc_int32_t c, parts[MOST];
     size_t count = 0;
     for (size_t at = 0; at < bytes;) {
-        at += (size_t)read_char(text, bytes, at, &c);
+        at += read_char(text, bytes, at, &c);
         int last = 0;
         utf8proc_ssize_t n =
             utf8proc_decompose_char(c, parts, MOST, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &last);
@@ -163,7 +163,7 @@ static xlstm_status compose_part(xl_text *out, const char *text, size_t bytes) {
 }
 
 /* ASCII is composed already, but its last character may take the accents that follow. */
-xlstm_status xl_compose(xl_text *out, const char *text, size_t bytes) {
+xlstm_status xl_unicode_compose(xl_text *out, const char *text, size_t bytes) {
     for (size_t at = 0; at < bytes;) {
         size_t plain = at;
         while (plain < bytes && is_ascii(text[plain]))

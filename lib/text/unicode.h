@@ -15,11 +15,11 @@ xlstm_status xl_text_add(xl_text *t, const char *bytes, size_t count);
 
 typedef enum { XL_LETTER, XL_NUMBER, XL_SPACE, XL_OTHER, XL_END } xl_kind;
 /* What character is at the place (XL_END: behind the last one), and how many bytes it has. */
-xl_kind xl_kind_at(const char *text, size_t bytes, size_t at, size_t *length);
+xl_kind xl_unicode_kind_at(const char *text, size_t bytes, size_t at, size_t *length);
 /* The white space that the text begins with, and that it ends with, in bytes. */
-size_t xl_space_before(const char *text, size_t bytes);
-size_t xl_space_behind(const char *text, size_t bytes);
+size_t xl_unicode_space_before(const char *text, size_t bytes);
+size_t xl_unicode_space_behind(const char *text, size_t bytes);
 /* Adds the text in its composed form. n log n in the longest row of accents. */
-xlstm_status xl_compose(xl_text *out, const char *text, size_t bytes);
+xlstm_status xl_unicode_compose(xl_text *out, const char *text, size_t bytes);
 
 #endif

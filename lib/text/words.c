@@ -95,11 +95,11 @@ xlstm_status xl_words_encode(const xlstm_tokenizer *t, const char *text, size_t 
 xlstm_status xlstm_tokenizer_save(const xlstm_tokenizer *t, const char *path) {
     if (!t || !path || t->bpe)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_save needs a word-level tokenizer and a path");
-    xl_replace file;
-    XL_TRY(xl_replace_open(&file, path));
+    xl_file_replace file;
+    XL_TRY(xl_file_replace_open(&file, path));
     for (int i = 0; i < t->pieces.count; i++) {
-        xl_replace_put(&file, xl_piece(&t->pieces, i), t->pieces.length[i]);
-        xl_replace_put(&file, "\n", 1);
+        xl_file_replace_put(&file, xl_piece(&t->pieces, i), t->pieces.length[i]);
+        xl_file_replace_put(&file, "\n", 1);
     }
-    return xl_replace_commit(&file);
+    return xl_file_replace_commit(&file);
 }

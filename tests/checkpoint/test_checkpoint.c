@@ -608,16 +608,16 @@ static void test_full_disk(void **state) {
 static void test_full_for_a_while(void **state) {
     (void)state;
     static const char much[100000];
-    xl_replace file;
+    xl_file_replace file;
     signal(SIGXFSZ, SIG_IGN);
     put(path, "what was there", 14);
     put(other, "what was there", 14);
-    assert_int_equal(xl_replace_open(&file, path), XLSTM_OK);
+    assert_int_equal(xl_file_replace_open(&file, path), XLSTM_OK);
     limit_files(5000);
-    xl_replace_put(&file, much, sizeof much);
+    xl_file_replace_put(&file, much, sizeof much);
     limit_files(RLIM_INFINITY);
-    xl_replace_put(&file, much, sizeof much);
-    expect(xl_replace_commit(&file), XLSTM_E_IO, strerror(EFBIG));
+    xl_file_replace_put(&file, much, sizeof much);
+    expect(xl_file_replace_commit(&file), XLSTM_E_IO, strerror(EFBIG));
     assert_true(same_files(path, other) && !exists(temporary));
     unlink(path);
     unlink(other);

@@ -13,7 +13,7 @@ static inline void plan_nowhere(const xlstm_module *m, int streams, int time, si
                                 size_t *temp_bytes) {
     real *nowhere = (real *)(uintptr_t)64;
     xl_arena keep = {0}, temp = {0};
-    xl_trace trace;
+    xl_stack_tape tape;
     xl_call c = {.op = xl_plan_begin(xl_memory_host.ops(&xl_memory_host, XL_PRODUCTS_REAL)),
                  .seq = {.B = streams, .T = time},
                  .w = nowhere,
@@ -24,11 +24,11 @@ static inline void plan_nowhere(const xlstm_module *m, int streams, int time, si
                  .train = 1,
                  .dropout = (real)0.1};
     xl_input in = {(const int32_t *)(uintptr_t)64, xl_rows(nowhere, streams * time, m->in)};
-    assert_int_equal(xl_trace_create(&trace, m), XLSTM_OK);
-    xl_stack_forward(m, &c, &trace, in);
-    xl_stack_backward(m, &c, &trace, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
+    assert_int_equal(xl_stack_tape_create(&tape, m), XLSTM_OK);
+    xl_stack_forward(m, &c, &tape, in);
+    xl_stack_backward(m, &c, &tape, in, xl_rows(nowhere, streams * time, m->width), (xl_view){0});
     assert_int_equal(xl_plan_end("a plan"), XLSTM_OK);
-    xl_trace_free(&trace);
+    xl_stack_tape_free(&tape);
     *keep_bytes = keep.peak;
     *temp_bytes = temp.peak;
 }

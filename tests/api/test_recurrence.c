@@ -3,7 +3,7 @@
 #include "base/parallel.h"
 #include "ops/ops.h"
 #include "support/random.h"
-#include "xlstm/cell.h"
+#include "xlstm/recurrence.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

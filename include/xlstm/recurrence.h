@@ -18,8 +18,8 @@
  * for state_in and state_out. Since they are your arrays, recurrences compute on the host, wherever modules
  * lie.
  */
-#ifndef XLSTM_CELL_H
-#define XLSTM_CELL_H
+#ifndef XLSTM_RECURRENCE_H
+#define XLSTM_RECURRENCE_H
 
 #include "xlstm/config.h"
 
