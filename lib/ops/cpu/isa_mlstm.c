@@ -4,6 +4,7 @@
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+#include <assert.h>
 
 /* x is a difference of large numbers, which double keeps exact; its exponential needs no more than float. */
 static inline float rounded_exp(double x) {
@@ -448,6 +449,7 @@ static float decayed(float *next, float decay, const float *G, const float *S, i
 static float backward_outgoing(chunk *c, head_state S, float m_in) {
     int L = c->L, dk = c->dk, dv = c->dv;
     xl_view values = xl_rows(c->x, L, dv), keys = xl_rows(c->x, L, dk); /* weighted, one after the other */
+    assert(S.m); /* there is a state wherever there is its gradient */
     double last = c->b[L - 1] - *S.m;
     float scale = key_scale(c);
     for (int s = 0; s < L; s++) {
