@@ -306,10 +306,58 @@ static void test_lacking_op(void **state) {
     xlstm_module_free(lstm);
 }
 
+static const char *hole;
+
+/* The host's own memory with such a table: what is done there in another way than on a device. */
+static const xl_ops *holed_ops(xl_memory *m, xl_products products) {
+    static xl_ops table;
+    table = *xl_memory_host.ops(m, products);
+#define OP(name, ...)                                                                                        \
+    if (!strcmp(hole, #name))                                                                                \
+        table.name = NULL;
+#include "ops/ops.def"
+#undef OP
+    return &table;
+}
+
+/* Without each op in turn: refused by its name when something is made, or never called at all. */
+static void test_every_op_is_planned(void **state) {
+    (void)state;
+    static const char *const ops[] = {
+#define OP(name, ...) #name,
+#include "ops/ops.def"
+#undef OP
+    };
+    static const xlstm_block_kind kinds[] = {XLSTM_SLSTM, XLSTM_MLSTM, XLSTM_MLSTM_LARGE, XLSTM_TRANSFORMER};
+    enum { OPS = sizeof ops / sizeof *ops, KINDS = sizeof kinds / sizeof *kinds };
+    xl_memory holed = xl_memory_host;
+    int refused = 0;
+    holed.ops = holed_ops;
+    for (int i = 0; i < 2 * OPS * KINDS; i++) {
+        char folder[] = FOLDER, name[64];
+        double sum;
+        hole = ops[i / 2 / KINDS];
+        make_folder(folder);
+        closed_lack(hole);
+        xl_memory_set_default(i % 2 ? &holed : closed_memory(0));
+        xlstm_status status = work(kinds[i / 2 % KINDS], folder, &sum);
+        snprintf(name, sizeof name, "\"%s\"", hole);
+        if (status != XLSTM_OK && (status != XLSTM_E_CONFIG || !strstr(xlstm_last_error(), name)))
+            fail_msg("without %s: %d, %s", hole, status, xlstm_last_error());
+        refused += status != XLSTM_OK;
+        remove_folder(folder);
+    }
+    closed_lack(NULL);
+    assert_true(refused > OPS);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_touch_is_caught),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_touch_is_caught),
                                        cmocka_unit_test(test_every_failure_is_told),
-                                       cmocka_unit_test(test_two_threads), cmocka_unit_test(test_lacking_op)};
+                                       cmocka_unit_test(test_two_threads),
+                                       cmocka_unit_test(test_lacking_op),
+                                       cmocka_unit_test(test_every_op_is_planned)};
     xlstm_set_threads(1); /* thousands of small calls, which is not what more are for */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,12 @@ void closed_lack(const char *op) {
     lacking = op;
 }
 
+/* An op that is not there has no scratch either. */
+static int is_there(const char *name) {
+    size_t n = lacking ? strlen(lacking) : 0;
+    return !n || strncmp(name, lacking, n) || (name[n] && strcmp(name + n, "_scratch"));
+}
+
 static const xl_ops *device_ops(xl_memory *m, xl_products products) {
     (void)m;
     const xl_ops *of = inner[products] = xl_memory_host.ops(&xl_memory_host, products);
@@ -110,8 +116,8 @@ static const xl_ops *device_ops(xl_memory *m, xl_products products) {
         return NULL;
     tables[XL_PRODUCTS_REAL] = (xl_ops){
         .name = "closed",
-#define OP(name, ...) .name = lacking && !strcmp(lacking, #name) ? NULL : real_##name,
-#define SIZE(name, ...) .name = of->name,
+#define OP(name, ...) .name = is_there(#name) ? real_##name : NULL,
+#define SIZE(name, ...) .name = is_there(#name) ? of->name : NULL,
 #include "ops/ops.def"
 #undef OP
     };
