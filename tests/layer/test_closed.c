@@ -225,6 +225,41 @@ static void test_every_failure_is_told(void **state) {
     }
 }
 
+/* A loss that is not finite is remembered also when the device then fails to say where it was. */
+static void test_bad_loss_is_remembered(void **state) {
+    (void)state;
+    static xlstm_real zeros[1 << 16];
+    const xlstm_real in[B * T] = {1}, out[B * T] = {(xlstm_real)1e30};
+    xlstm_batch batch = {.struct_size = sizeof batch, .inputs = in, .outputs = out};
+    xlstm_config c = config_of(XLSTM_MLSTM);
+    xlstm_trainer_config how;
+    xlstm_optimizer_config rule;
+    xlstm_module *m;
+    xlstm_trainer *t;
+    xlstm_optimizer *o;
+    c.vocab_size = 0, c.input_dim = c.output_dim = 1;
+    xlstm_trainer_config_init(&how);
+    xlstm_optimizer_config_init(&rule, XLSTM_SGD);
+    how.batch = B, how.time = T;
+    xl_memory_set_default(closed_memory(0));
+    assert_int_equal(xlstm_model_create(&m, &c, 1), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_create(&t, m, &how), XLSTM_OK);
+    assert_int_equal(xlstm_optimizer_create(&o, m, &rule), XLSTM_OK);
+    assert_true(xlstm_module_layout_size(m) <= sizeof zeros / sizeof *zeros);
+    for (long n = 3; n <= 5; n++) { /* the sum has come; then where it went wrong, and the end of that */
+        closed_fail_at(n);
+        assert_int_equal(xlstm_trainer_backward(t, &batch, NULL), n < 5 ? XLSTM_E_DEVICE : XLSTM_E_NUMERIC);
+        closed_fail_at(0);
+        assert_int_equal(xlstm_trainer_write_gradients(t, 0, xlstm_module_layout_size(m), zeros), XLSTM_OK);
+        assert_int_equal(xlstm_optimizer_step(o, t, 1, NULL), XLSTM_E_NUMERIC);
+        assert_int_equal(xlstm_trainer_zero_gradients(t), XLSTM_OK);
+        assert_int_equal(xlstm_optimizer_step(o, t, 0, NULL), XLSTM_OK);
+    }
+    xlstm_optimizer_free(o);
+    xlstm_trainer_free(t);
+    xlstm_module_free(m);
+}
+
 /* ---- two threads ---- */
 
 typedef struct {
@@ -355,6 +390,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
                                        cmocka_unit_test(test_touch_is_caught),
                                        cmocka_unit_test(test_every_failure_is_told),
+                                       cmocka_unit_test(test_bad_loss_is_remembered),
                                        cmocka_unit_test(test_two_threads),
                                        cmocka_unit_test(test_lacking_op),
                                        cmocka_unit_test(test_every_op_is_planned)};
