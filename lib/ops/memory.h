@@ -22,8 +22,9 @@ struct xl_memory {
     int is_host;      /* 1: a caller's array is a tensor too, and nothing is copied */
     /* The kernels for tensors that lie here, NULL where it has none with such products. */
     const xl_ops *(*ops)(xl_memory *, xl_products products);
-    void *(*take)(xl_memory *, uint64_t bytes); /* zeroed, aligned to 64 bytes; NULL: there is none */
-    void (*give)(xl_memory *, void *p);         /* p may be NULL */
+    /* Zeroed, aligned to 64 bytes; NULL: there is none, which is never so of 0 bytes. */
+    void *(*take)(xl_memory *, uint64_t bytes);
+    void (*give)(xl_memory *, void *p); /* p may be NULL */
     xlstm_status (*open)(xl_memory *, xl_stream **out);
     void (*close)(xl_memory *, xl_stream *);
     /* Device and stream of this thread's calls from here on, and the end of that. */
