@@ -225,6 +225,33 @@ static void test_every_failure_is_told(void **state) {
     }
 }
 
+/* The n-th block or stream is refused, for every n: what was made half is given back whole, on the device and
+ * on the host, whose allocator may only be changed while nothing of it is in use. */
+static void test_every_refusal_is_told(void **state) {
+    (void)state;
+    static const xlstm_block_kind kinds[] = {XLSTM_SLSTM, XLSTM_TRANSFORMER};
+    for (int i = 0; i < 2; i++) {
+        char folder[] = FOLDER;
+        double sum;
+        make_folder(folder);
+        xl_memory_set_default(closed_memory(0));
+        closed_refuse_at(0);
+        assert_int_equal(work(kinds[i], folder, &sum), XLSTM_OK);
+        long wanted = closed_wanted();
+        assert_true(wanted > 20);
+        for (long n = 1; n <= wanted; n++) {
+            closed_refuse_at(n);
+            xlstm_status status = work(kinds[i], folder, &sum);
+            if (status != XLSTM_E_MEMORY && status != XLSTM_E_DEVICE)
+                fail_msg("the %ld. block or stream refused: %d, %s", n, status, xlstm_last_error());
+            assert_int_equal(closed_lent(), 0);
+            assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_OK);
+        }
+        closed_refuse_at(0);
+        remove_folder(folder);
+    }
+}
+
 /* A loss that is not finite is remembered also when the device then fails to say where it was. */
 static void test_bad_loss_is_remembered(void **state) {
     (void)state;
@@ -390,6 +417,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
                                        cmocka_unit_test(test_touch_is_caught),
                                        cmocka_unit_test(test_every_failure_is_told),
+                                       cmocka_unit_test(test_every_refusal_is_told),
                                        cmocka_unit_test(test_bad_loss_is_remembered),
                                        cmocka_unit_test(test_two_threads),
                                        cmocka_unit_test(test_lacking_op),
