@@ -166,6 +166,9 @@ static xlstm_status plan(xlstm_trainer *tr) {
     return xl_plan_end("a trainer");
 }
 
+_Static_assert((int)XLSTM_PRODUCTS_BF16 == XL_PRODUCTS_BF16 && (int)XLSTM_PRODUCTS_REAL == XL_PRODUCTS_REAL,
+               "one order");
+
 static xlstm_status allocate(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
     xl_memory *memory = m->memory;
