@@ -24,6 +24,11 @@ static inline xl_view xl_const_rows(const real *p, int rows, int cols) {
     return xl_rows((real *)(uintptr_t)p, rows, cols);
 }
 
+/* Rows of another width in the same place, side by side. */
+static inline xl_view xl_rows_in(xl_view place, int rows, int cols) {
+    return (xl_view){place.p, place.type, rows, cols, cols};
+}
+
 static inline void *xl_view_at(xl_view v, ptrdiff_t element) {
     return v.p ? (char *)v.p + element * (xl_number_types[v.type].bits / 8) : NULL;
 }

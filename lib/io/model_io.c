@@ -383,11 +383,8 @@ static xlstm_status take_all(load *l, const shards *s) {
 
 static xlstm_status take_there(load *l, const shards *s) {
     xl_place place;
-    XL_TRY(xl_place_open(&place, l->m->memory, XL_PRODUCTS_REAL, "a module to be loaded"));
-    xl_place_enter(&place);
-    xlstm_status status = xl_place_leave(&place, take_all(l, s));
-    xl_place_close(&place);
-    return status;
+    XL_TRY(xl_place_visit(&place, l->m->memory));
+    return xl_place_end(&place, take_all(l, s));
 }
 
 static void release(void *lent) {
@@ -596,11 +593,8 @@ xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) 
                        "xlstm_module_save_weights: no file format here has this module's 8-bit "
                        "matrices; save the module that it was made from");
     xl_place place;
-    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module to be saved"));
-    xl_place_enter(&place);
-    xlstm_status status = xl_place_leave(&place, save_from(m, path));
-    xl_place_close(&place);
-    return status;
+    XL_TRY(xl_place_visit(&place, m->memory));
+    return xl_place_end(&place, save_from(m, path));
 }
 
 static xlstm_status make_directory(const char *directory) {

@@ -36,6 +36,11 @@ static void declare_down(ffn *l, const xl_layer_spec *s, xl_layout *p, int bias,
              : XL_NONE;
 }
 
+_Static_assert((int)XLSTM_GELU == XL_GELU && (int)XLSTM_RELU == XL_RELU && (int)XLSTM_RELU2 == XL_RELU2 &&
+                   (int)XLSTM_SIGMOID == XL_SIGMOID && (int)XLSTM_SWISH == XL_SILU &&
+                   (int)XLSTM_SELU == XL_SELU,
+               "one order");
+
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     ffn *l = (ffn *)layer;
     int D = s->in, I = l->inner = xl_ffn_inner(s->config), bias = s->config->ffn_bias;

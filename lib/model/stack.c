@@ -52,7 +52,7 @@ static xl_view input_forward(const xlstm_module *m, const xl_call *c, xl_input i
 static xl_view stream_buffer(const xl_call *c, xl_view pair[2], int i, int cols) {
     if (c->train)
         return xl_arena_view(c->keep, xl_tokens(c), cols);
-    return xl_rows(pair[i & 1].p, xl_tokens(c), cols);
+    return xl_rows_in(pair[i & 1], xl_tokens(c), cols);
 }
 
 static int widest(const xlstm_module *m) {
@@ -97,7 +97,7 @@ void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t,
 static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_stack_tape *t, int i,
                                  xl_view d, const xl_view pair[2]) {
     int N = xl_tokens(c);
-    xl_view dx = xl_rows(d.p == pair[0].p ? pair[1].p : pair[0].p, N, s->layer->in);
+    xl_view dx = xl_rows_in(d.p == pair[0].p ? pair[1] : pair[0], N, s->layer->in);
     size_t mark = xl_arena_mark(c->temp);
     xl_view dy = d;
     if (s->residual && c->dropping) { /* layers may overwrite dy by its dropout; the stream still needs d */
@@ -144,7 +144,7 @@ void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_stack_t
     for (int i = 0; i < 2; i++)
         pair[i] = xl_arena_view(c->temp, xl_tokens(c), widest(m));
     if (m->has_norm) {
-        d = xl_rows(pair[0].p, xl_tokens(c), m->width);
+        d = xl_rows_in(pair[0], xl_tokens(c), m->width);
         c->op->norm_bwd(d, c->dw + m->norm_w, xl_gradient(c->dw, m->norm_b), dout, t->top, c->w + m->norm_w,
                         m->norm, 0);
     }

@@ -166,6 +166,9 @@ static xlstm_status plan(xlstm_trainer *tr) {
     return xl_plan_end("a trainer");
 }
 
+_Static_assert((int)XLSTM_PRODUCTS_BF16 == XL_PRODUCTS_BF16 && (int)XLSTM_PRODUCTS_REAL == XL_PRODUCTS_REAL,
+               "one order");
+
 static xlstm_status allocate(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
     xl_memory *memory = m->memory;
@@ -298,6 +301,7 @@ static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
     real each[SOME];
     int N = tr->config.batch * tr->feed.T, T = tr->feed.T, bad = N - 1;
     xlstm_status status = XLSTM_OK;
+    tr->bad_loss = 1; /* whatever the device says now */
     xl_place_enter(&tr->place);
     for (int from = 0, count; from < bad && status == XLSTM_OK; from += count) {
         count = N - from < SOME ? N - from : SOME;
@@ -306,7 +310,6 @@ static xlstm_status refuse_loss(xlstm_trainer *tr, double sum) {
             bad = isfinite(each[i]) ? bad : from + i;
     }
     XL_TRY(xl_place_leave(&tr->place, status));
-    tr->bad_loss = 1;
     return xl_fail(
         XLSTM_E_NUMERIC,
         "the loss is not finite (%g) in training call %llu, first at row %d, position %d; gradients are "

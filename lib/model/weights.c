@@ -157,11 +157,8 @@ static source drawn(const void *seed, int parameter) {
 
 xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed) {
     xl_place place;
-    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_place_enter(&place);
-    xlstm_status status = xl_place_leave(&place, write_all(m, drawn, &seed));
-    xl_place_close(&place);
-    return status;
+    XL_TRY(xl_place_visit(&place, m->memory));
+    return xl_place_end(&place, write_all(m, drawn, &seed));
 }
 
 xlstm_status xlstm_module_init(xlstm_module *m, uint64_t seed) {
@@ -184,11 +181,8 @@ static source copied(const void *from, int parameter) {
 xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
     xl_place place;
     XL_TRY(xl_module_take_packed(m));
-    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "a module"));
-    xl_place_enter(&place);
-    xlstm_status status = xl_place_leave(&place, write_all(m, copied, from));
-    xl_place_close(&place);
-    return status;
+    XL_TRY(xl_place_visit(&place, m->memory));
+    return xl_place_end(&place, write_all(m, copied, from));
 }
 
 /* ---- one parameter, out and in ---- */
@@ -214,14 +208,11 @@ xlstm_status xlstm_module_read(const xlstm_module *m, int index, xlstm_real *out
     XL_TRY(xl_module_check_index(m, index, out, "xlstm_module_read"));
     const xl_param *p = &m->params.items[index];
     xl_place place;
-    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_read"));
-    xl_place_enter(&place);
+    XL_TRY(xl_place_visit(&place, m->memory));
     xlstm_status status = p->packed
                               ? read_packed(xl_packing_of(&m->packed, p), m->memory, out)
                               : m->memory->get(m->memory, out, m->w + p->offset, p->count * sizeof *out);
-    status = xl_place_leave(&place, status);
-    xl_place_close(&place);
-    return status;
+    return xl_place_end(&place, status);
 }
 
 xlstm_status xlstm_module_write(xlstm_module *m, int index, const xlstm_real *values) {
@@ -233,10 +224,7 @@ xlstm_status xlstm_module_write(xlstm_module *m, int index, const xlstm_real *va
                        "real module and quantize that",
                        p->name);
     xl_place place;
-    XL_TRY(xl_place_open(&place, m->memory, XL_PRODUCTS_REAL, "xlstm_module_write"));
-    xl_place_enter(&place);
+    XL_TRY(xl_place_visit(&place, m->memory));
     m->memory->put(m->memory, m->w + p->offset, values, p->count * sizeof *values);
-    xlstm_status status = xl_place_leave(&place, XLSTM_OK);
-    xl_place_close(&place);
-    return status;
+    return xl_place_end(&place, XLSTM_OK);
 }

@@ -126,3 +126,16 @@ xlstm_status xl_place_leave(const xl_place *place, xlstm_status status) {
     place->memory->leave(place->memory);
     return status != XLSTM_OK ? status : device;
 }
+
+xlstm_status xl_place_visit(xl_place *place, xl_memory *memory) {
+    *place = (xl_place){.memory = memory};
+    XL_TRY(memory->open(memory, &place->stream));
+    memory->enter(memory, place->stream);
+    return XLSTM_OK;
+}
+
+xlstm_status xl_place_end(xl_place *place, xlstm_status status) {
+    status = xl_place_leave(place, status);
+    xl_place_close(place);
+    return status;
+}

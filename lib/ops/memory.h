@@ -13,7 +13,7 @@
 
 typedef struct xl_stream xl_stream;
 
-/* What products are made of; a memory may lack some. The order is that of xlstm_products. */
+/* What products are made of; a memory may lack all but the first. The order is that of xlstm_products. */
 typedef enum { XL_PRODUCTS_REAL, XL_PRODUCTS_BF16, XL_PRODUCTS } xl_products;
 
 typedef struct xl_memory xl_memory;
@@ -22,8 +22,9 @@ struct xl_memory {
     int is_host;      /* 1: a caller's array is a tensor too, and nothing is copied */
     /* The kernels for tensors that lie here, NULL where it has none with such products. */
     const xl_ops *(*ops)(xl_memory *, xl_products products);
-    void *(*take)(xl_memory *, uint64_t bytes); /* zeroed, aligned to 64 bytes; NULL: there is none */
-    void (*give)(xl_memory *, void *p);         /* p may be NULL */
+    /* Zeroed, aligned to 64 bytes; NULL: there is none, which is never so of 0 bytes. */
+    void *(*take)(xl_memory *, uint64_t bytes);
+    void (*give)(xl_memory *, void *p); /* p may be NULL */
     xlstm_status (*open)(xl_memory *, xl_stream **out);
     void (*close)(xl_memory *, xl_stream *);
     /* Device and stream of this thread's calls from here on, and the end of that. */
@@ -61,6 +62,10 @@ void xl_place_close(xl_place *place);
  * failed. */
 const xl_ops *xl_place_enter(const xl_place *place);
 xlstm_status xl_place_leave(const xl_place *place, xlstm_status status);
+/* Both for a call that only copies, and is of no object with a place of its own: no kernels are looked for.
+ */
+xlstm_status xl_place_visit(xl_place *place, xl_memory *memory);
+xlstm_status xl_place_end(xl_place *place, xlstm_status status);
 
 /* A plan: on the table that begin returns, ops do nothing and scratch sizes are those of `target`. End fails
  * with the name of the first op that was called and that the target lacks. One at a time on a thread. */

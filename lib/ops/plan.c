@@ -13,6 +13,11 @@ static _Thread_local xl_ops plan;
         if (!planned->name && !lacking)                                                                      \
             lacking = #name;                                                                                 \
     }
+/* of an op that is not there: it will be refused before there is scratch */
+#define SIZE(name, args, ...)                                                                                \
+    static uint64_t null_##name args {                                                                       \
+        return 0;                                                                                            \
+    }
 #include "ops/ops.def"
 #undef OP
 
@@ -22,7 +27,7 @@ const xl_ops *xl_plan_begin(const xl_ops *of) {
     plan = (xl_ops){
         .name = "null",
 #define OP(name, ...) .name = null_##name,
-#define SIZE(name, ...) .name = of->name,
+#define SIZE(name, ...) .name = of->name ? of->name : null_##name,
 #include "ops/ops.def"
 #undef OP
     };

@@ -225,6 +225,68 @@ static void test_every_failure_is_told(void **state) {
     }
 }
 
+/* The n-th block or stream is refused, for every n: what was made half is given back whole, on the device and
+ * on the host, whose allocator may only be changed while nothing of it is in use. */
+static void test_every_refusal_is_told(void **state) {
+    (void)state;
+    static const xlstm_block_kind kinds[] = {XLSTM_SLSTM, XLSTM_TRANSFORMER};
+    for (int i = 0; i < 2; i++) {
+        char folder[] = FOLDER;
+        double sum;
+        make_folder(folder);
+        xl_memory_set_default(closed_memory(0));
+        closed_refuse_at(0);
+        assert_int_equal(work(kinds[i], folder, &sum), XLSTM_OK);
+        long wanted = closed_wanted();
+        assert_true(wanted > 20);
+        for (long n = 1; n <= wanted; n++) {
+            closed_refuse_at(n);
+            xlstm_status status = work(kinds[i], folder, &sum);
+            if (status != XLSTM_E_MEMORY && status != XLSTM_E_DEVICE)
+                fail_msg("the %ld. block or stream refused: %d, %s", n, status, xlstm_last_error());
+            assert_int_equal(closed_lent(), 0);
+            assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_OK);
+        }
+        closed_refuse_at(0);
+        remove_folder(folder);
+    }
+}
+
+/* A loss that is not finite is remembered also when the device then fails to say where it was. */
+static void test_bad_loss_is_remembered(void **state) {
+    (void)state;
+    static xlstm_real zeros[1 << 16];
+    const xlstm_real in[B * T] = {1}, out[B * T] = {(xlstm_real)1e30};
+    xlstm_batch batch = {.struct_size = sizeof batch, .inputs = in, .outputs = out};
+    xlstm_config c = config_of(XLSTM_MLSTM);
+    xlstm_trainer_config how;
+    xlstm_optimizer_config rule;
+    xlstm_module *m;
+    xlstm_trainer *t;
+    xlstm_optimizer *o;
+    c.vocab_size = 0, c.input_dim = c.output_dim = 1;
+    xlstm_trainer_config_init(&how);
+    xlstm_optimizer_config_init(&rule, XLSTM_SGD);
+    how.batch = B, how.time = T;
+    xl_memory_set_default(closed_memory(0));
+    assert_int_equal(xlstm_model_create(&m, &c, 1), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_create(&t, m, &how), XLSTM_OK);
+    assert_int_equal(xlstm_optimizer_create(&o, m, &rule), XLSTM_OK);
+    assert_true(xlstm_module_layout_size(m) <= sizeof zeros / sizeof *zeros);
+    for (long n = 3; n <= 5; n++) { /* the sum has come; then where it went wrong, and the end of that */
+        closed_fail_at(n);
+        assert_int_equal(xlstm_trainer_backward(t, &batch, NULL), n < 5 ? XLSTM_E_DEVICE : XLSTM_E_NUMERIC);
+        closed_fail_at(0);
+        assert_int_equal(xlstm_trainer_write_gradients(t, 0, xlstm_module_layout_size(m), zeros), XLSTM_OK);
+        assert_int_equal(xlstm_optimizer_step(o, t, 1, NULL), XLSTM_E_NUMERIC);
+        assert_int_equal(xlstm_trainer_zero_gradients(t), XLSTM_OK);
+        assert_int_equal(xlstm_optimizer_step(o, t, 0, NULL), XLSTM_OK);
+    }
+    xlstm_optimizer_free(o);
+    xlstm_trainer_free(t);
+    xlstm_module_free(m);
+}
+
 /* ---- two threads ---- */
 
 typedef struct {
@@ -306,10 +368,60 @@ static void test_lacking_op(void **state) {
     xlstm_module_free(lstm);
 }
 
+static const char *hole;
+
+/* The host's own memory with such a table: what is done there in another way than on a device. */
+static const xl_ops *holed_ops(xl_memory *m, xl_products products) {
+    static xl_ops table;
+    table = *xl_memory_host.ops(m, products);
+#define OP(name, ...)                                                                                        \
+    if (!strcmp(hole, #name))                                                                                \
+        table.name = NULL;
+#include "ops/ops.def"
+#undef OP
+    return &table;
+}
+
+/* Without each op in turn: refused by its name when something is made, or never called at all. */
+static void test_every_op_is_planned(void **state) {
+    (void)state;
+    static const char *const ops[] = {
+#define OP(name, ...) #name,
+#include "ops/ops.def"
+#undef OP
+    };
+    static const xlstm_block_kind kinds[] = {XLSTM_SLSTM, XLSTM_MLSTM, XLSTM_MLSTM_LARGE, XLSTM_TRANSFORMER};
+    enum { OPS = sizeof ops / sizeof *ops, KINDS = sizeof kinds / sizeof *kinds };
+    xl_memory holed = xl_memory_host;
+    int refused = 0;
+    holed.ops = holed_ops;
+    for (int i = 0; i < 2 * OPS * KINDS; i++) {
+        char folder[] = FOLDER, name[64];
+        double sum;
+        hole = ops[i / 2 / KINDS];
+        make_folder(folder);
+        closed_lack(hole);
+        xl_memory_set_default(i % 2 ? &holed : closed_memory(0));
+        xlstm_status status = work(kinds[i / 2 % KINDS], folder, &sum);
+        snprintf(name, sizeof name, "\"%s\"", hole);
+        if (status != XLSTM_OK && (status != XLSTM_E_CONFIG || !strstr(xlstm_last_error(), name)))
+            fail_msg("without %s: %d, %s", hole, status, xlstm_last_error());
+        refused += status != XLSTM_OK;
+        remove_folder(folder);
+    }
+    closed_lack(NULL);
+    assert_true(refused > OPS);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_touch_is_caught),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_touch_is_caught),
                                        cmocka_unit_test(test_every_failure_is_told),
-                                       cmocka_unit_test(test_two_threads), cmocka_unit_test(test_lacking_op)};
+                                       cmocka_unit_test(test_every_refusal_is_told),
+                                       cmocka_unit_test(test_bad_loss_is_remembered),
+                                       cmocka_unit_test(test_two_threads),
+                                       cmocka_unit_test(test_lacking_op),
+                                       cmocka_unit_test(test_every_op_is_planned)};
     xlstm_set_threads(1); /* thousands of small calls, which is not what more are for */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

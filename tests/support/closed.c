@@ -31,6 +31,7 @@ typedef struct {
     char *base;
     size_t used;
     block *blocks;
+    long streams;
     int inside; /* ops and copies that are under way: while there are any, all is open */
 } device;
 
@@ -42,7 +43,7 @@ struct xl_stream {
 static _Thread_local xl_stream *current; /* of the public call that this thread is in */
 static _Thread_local int unasked;        /* something was done there that nobody has asked about yet */
 static _Thread_local int failed;         /* in this public call */
-static _Thread_local long fail_at, asked;
+static _Thread_local long fail_at, asked, refuse_at, wanted;
 
 static void require(int condition, const char *what) {
     if (condition)
@@ -103,6 +104,12 @@ void closed_lack(const char *op) {
     lacking = op;
 }
 
+/* An op that is not there has no scratch either. */
+static int is_there(const char *name) {
+    size_t n = lacking ? strlen(lacking) : 0;
+    return !n || strncmp(name, lacking, n) || (name[n] && strcmp(name + n, "_scratch"));
+}
+
 static const xl_ops *device_ops(xl_memory *m, xl_products products) {
     (void)m;
     const xl_ops *of = inner[products] = xl_memory_host.ops(&xl_memory_host, products);
@@ -110,8 +117,8 @@ static const xl_ops *device_ops(xl_memory *m, xl_products products) {
         return NULL;
     tables[XL_PRODUCTS_REAL] = (xl_ops){
         .name = "closed",
-#define OP(name, ...) .name = lacking && !strcmp(lacking, #name) ? NULL : real_##name,
-#define SIZE(name, ...) .name = of->name,
+#define OP(name, ...) .name = is_there(#name) ? real_##name : NULL,
+#define SIZE(name, ...) .name = is_there(#name) ? of->name : NULL,
 #include "ops/ops.def"
 #undef OP
     };
@@ -128,8 +135,15 @@ static const xl_ops *device_ops(xl_memory *m, xl_products products) {
 
 /* ---- memory ---- */
 
+static int is_refused(void) {
+    wanted++;
+    return refuse_at > 0 && --refuse_at == 0;
+}
+
 static void *device_take(xl_memory *m, uint64_t bytes) {
     device *d = (device *)m;
+    if (is_refused())
+        return NULL;
     size_t rounded = bytes < REGION ? ((size_t)bytes / PAGE + 2) * PAGE : REGION;
     pthread_mutex_lock(&d->lock);
     void *p = NULL;
@@ -170,15 +184,25 @@ static void device_give(xl_memory *m, void *p) {
 }
 
 static xlstm_status device_open(xl_memory *m, xl_stream **out) {
+    device *d = (device *)m;
+    *out = NULL;
+    if (is_refused())
+        return xl_fail(XLSTM_E_DEVICE, "the closed memory was told to refuse a stream");
     *out = malloc(sizeof **out);
     require(*out != NULL, "no memory");
-    **out = (xl_stream){.of = (device *)m};
+    **out = (xl_stream){.of = d};
+    pthread_mutex_lock(&d->lock);
+    d->streams++;
+    pthread_mutex_unlock(&d->lock);
     return XLSTM_OK;
 }
 
 static void device_close(xl_memory *m, xl_stream *s) {
     require(s && s->of == (device *)m && !s->entered,
             "a stream is closed that is in use, or of another device");
+    pthread_mutex_lock(&s->of->lock);
+    s->of->streams--;
+    pthread_mutex_unlock(&s->of->lock);
     free(s);
 }
 
@@ -259,6 +283,27 @@ void closed_fail_at(long n) {
 
 long closed_asked(void) {
     return asked;
+}
+
+void closed_refuse_at(long n) {
+    refuse_at = n;
+    wanted = 0;
+}
+
+long closed_wanted(void) {
+    return wanted;
+}
+
+long closed_lent(void) {
+    long lent = 0;
+    for (int i = 0; i < DEVICES; i++) {
+        pthread_mutex_lock(&devices[i].lock);
+        lent += devices[i].streams;
+        for (const block *b = devices[i].blocks; b; b = b->next)
+            lent++;
+        pthread_mutex_unlock(&devices[i].lock);
+    }
+    return lent;
 }
 
 /* ---- whole programs ---- */

@@ -16,6 +16,12 @@ xl_memory *closed_memory(int index);
 void closed_fail_at(long n);
 /* How often get and wait were called on this thread since. */
 long closed_asked(void);
+/* The n-th block or stream from now on is refused; counted as above. */
+void closed_refuse_at(long n);
+/* How many blocks and streams were asked for on this thread since. */
+long closed_wanted(void);
+/* Blocks and streams of all devices that were not given back. */
+long closed_lent(void);
 /* The devices' tables have no op of this name from now on; NULL: they have all. Before objects are made. */
 void closed_lack(const char *op);
 

@@ -9,11 +9,4 @@
 #include "ops/ops.def"
 #undef OP
 
-/* One number of a matrix of any type. */
-static inline real xl_element(const xl_matrix *W, int r, int c) {
-    real x;
-    xl_number_types[W->type].unpack(&x, xl_matrix_row(W, r), xl_matrix_scale(W, r), c, 1);
-    return x;
-}
-
 #endif
