@@ -149,7 +149,8 @@ typedef void xlstm_free_callback(void *context, void *block);
  *
  * What the libraries below take is theirs: OpenBLAS and OpenMP their buffers and threads; jansson the JSON of
  * a file while that is read or written. (It has one allocator per process, and your program may use jansson
- * too, so this library leaves it alone.) Weights that are mapped from files are no allocations either.
+ * too, so this library leaves it alone.) Weights that are mapped from files are no allocations either, nor is
+ * the memory of a device.
  *  @param alloc gives memory; NULL, with `free` NULL, for the C library's
  *  @param free takes it back
  *  @param context handed to both

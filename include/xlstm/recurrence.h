@@ -15,7 +15,8 @@
  *     xlstm_mlstm_backward(cell, &(xlstm_mlstm_inputs){q, k, v, i, f}, h, d_h, &gradients);
  *
  * All arrays are row-major and dense, without gaps. They are borrowed for the call and must not overlap, but
- * for state_in and state_out.
+ * for state_in and state_out. Since they are your arrays, recurrences compute on the host, wherever modules
+ * lie.
  */
 #ifndef XLSTM_RECURRENCE_H
 #define XLSTM_RECURRENCE_H

@@ -3,6 +3,7 @@
 #include "model/feed.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include <assert.h>
 #include <string.h>
 
 /* ---- the block ---- */
@@ -127,6 +128,7 @@ static void take_row(xl_feed *f, const xl_given *g, int b, int first) {
     size_t from = (size_t)b * g->time + first;
     int left = xl_feed_length(g, b) - first; /* of the row; not above 0 where it has ended */
     size_t length = left < 0 ? 0 : left < f->T ? (size_t)left : T;
+    assert(f->here.lengths && f->here.last);
     f->here.lengths[b] = (int32_t)length;
     f->here.last[b] = left >= 1 && left <= f->T ? b * f->T + left - 1 : -1;
     if (f->m->vocab)

@@ -132,7 +132,7 @@ static inline real xl_mlstm_start(xl_mlstm d, xl_state s) { /* m before the firs
  * would swallow the other gates, even in double; a stabiliser beyond would be rounded by so much, in float,
  * that what is relative to it overflows; and infinities have no difference. NaN stays NaN. */
 static inline real xl_mlstm_clamp(real gate) {
-    const real most = 1e7;
+    const real most = (real)1e7;
     return gate > most ? most : gate < -most ? -most : gate;
 }
 

@@ -164,6 +164,7 @@ static void test_config(void **state) {
     EACH(i, sizes) {
         if (sizes[i] != 0) { /* 0 is a kind */
             assert_null(xlstm_block_kind_name((xlstm_block_kind)sizes[i]));
+            assert_null(xlstm_loss_name((xlstm_loss_kind)sizes[i]));
             xlstm_config_init(&c, (xlstm_block_kind)sizes[i]);
             REFUSED(xlstm_config_check(&c));
         }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 enum { B = 2, T = 11 };
+static xlstm_loss_kind wanted = XLSTM_LOSS_OF_MODEL; /* by all trainers here */
 
 typedef struct {
     int32_t tokens[B * T], targets[B * T], lengths[B];
@@ -43,6 +44,7 @@ static double loss_of(xlstm_module *m, const xlstm_batch *batch, float dropout) 
     tc.batch = B;
     tc.time = T;
     tc.dropout = dropout;
+    tc.loss = wanted;
     xlstm_trainer *tr;
     assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
     xlstm_loss loss;
@@ -98,6 +100,7 @@ static void check_kind(int kind, int variant, float dropout) {
     tc.batch = B;
     tc.time = T;
     tc.dropout = dropout;
+    tc.loss = wanted;
     xlstm_trainer *tr;
     assert_int_equal(xlstm_trainer_create(&tr, m, &tc), XLSTM_OK);
     assert_int_equal(xlstm_trainer_backward(tr, &d.batch, NULL), XLSTM_OK);
@@ -129,6 +132,33 @@ static void test_dropout(void **state) {
     (void)state;
     for (int kind = 0; kind < TEST_KINDS; kind++)
         check_kind(kind, 0, 0.3f);
+}
+
+static int fits(xlstm_loss_kind loss, int kind) {
+    char name[64];
+    xlstm_module *m;
+    xlstm_trainer *tr;
+    xlstm_trainer_config tc;
+    xlstm_trainer_config_init(&tc);
+    tc.loss = loss;
+    assert_int_equal(create_kind(&m, kind, name, 7), XLSTM_OK);
+    xlstm_status status = xlstm_trainer_create(&tr, m, &tc);
+    xlstm_trainer_free(tr);
+    xlstm_module_free(m);
+    return status == XLSTM_OK;
+}
+
+/* Every loss, of tokens or of vectors. */
+static void test_losses(void **state) {
+    static const int models[] = {TEST_KINDS - 2, TEST_KINDS - 1};
+    (void)state;
+    for (int loss = XLSTM_LOSS_OF_MODEL + 1; loss < XLSTM_LOSS_KINDS; loss++) {
+        int of_vectors = fits((xlstm_loss_kind)loss, models[1]);
+        assert_true(of_vectors || fits((xlstm_loss_kind)loss, models[0]));
+        wanted = (xlstm_loss_kind)loss;
+        check_kind(models[of_vectors], 1, 0);
+        wanted = XLSTM_LOSS_OF_MODEL;
+    }
 }
 
 /* backward_from with the loss's own gradient gives what the fused pass gives, and input gradients are right.
@@ -172,6 +202,7 @@ static void test_own_loss(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_ragged_and_reset),
-                                       cmocka_unit_test(test_dropout), cmocka_unit_test(test_own_loss)};
+                                       cmocka_unit_test(test_dropout), cmocka_unit_test(test_losses),
+                                       cmocka_unit_test(test_own_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,8 @@ static void rotate_token(angles *a, float *x, int H, int dh) {
     int count = a->count;
     for (int i = 0; i < count; i++) {
         double next = a->c[i] * a->c_step[i] - a->s[i] * a->s_step[i];
-        c[i] = a->c[i];
-        s[i] = a->s[i];
+        c[i] = (float)a->c[i];
+        s[i] = (float)a->s[i];
         a->s[i] = a->s[i] * a->c_step[i] + a->c[i] * a->s_step[i];
         a->c[i] = next;
     }
@@ -133,7 +133,7 @@ static int spans_of(span s[3], const call *a, int b, int head) {
     if (state) {
         xl_qkv rings = rings_of(a->d, state, head);
         xl_ring ring = xl_ring_of(state, window);
-        int place = (ring.count - ring.visible) % window;
+        int place = (int)((ring.count - ring.visible) % window);
         for (int from = -ring.visible, to; from < 0; from = to, place = 0) {
             to = from + (window - place) < 0 ? from + (window - place) : 0;
             s[count++] = (span){xl_block(rings.k, place, to - from, 0, dh),
@@ -272,7 +272,7 @@ static void store_head(const call *a, int b, int head) {
     }
     for (int t = length > window ? length - window : 0; t < length; t++) {
         ptrdiff_t n = xl_token(a->seq, b, t);
-        int place = (count + t) % window;
+        int place = (int)((count + t) % window);
         memcpy(xl_row(rings.k, place), xl_row(a->in.k, n) + head * dh, dh * sizeof(float));
         memcpy(xl_row(rings.v, place), xl_row(a->in.v, n) + head * dh, dh * sizeof(float));
     }

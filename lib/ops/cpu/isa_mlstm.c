@@ -4,6 +4,12 @@
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+#include <assert.h>
+
+/* x is a difference of large numbers, which double keeps exact; its exponential needs no more than float. */
+static inline float rounded_exp(double x) {
+    return vec_exp((float)x);
+}
 
 /* One call of the op. */
 typedef struct {
@@ -167,7 +173,7 @@ static void weights_and_scores(chunk *c, xl_view m) {
         float *W = xl_row(c->W, t), *S = xl_row(c->S, t);
         double top = c->b[t] - *xl_row(m, t);
         for (int s = 0; s <= t; s++) {
-            W[s] = vec_exp(top + c->bi[s]);
+            W[s] = rounded_exp(top + c->bi[s]);
             S[s] *= W[s];
         }
         for (int s = t + 1; s < L; s++)
@@ -177,7 +183,7 @@ static void weights_and_scores(chunk *c, xl_view m) {
 
 /* What the state before the chunk, whose stabiliser is m_in, weighs at token t. */
 static float weight_of_past(const chunk *c, int t, float m_in, float m) {
-    return vec_exp(c->b[t] + m_in - m);
+    return rounded_exp(c->b[t] + m_in - m);
 }
 
 /* Up to the first numbers that are not zero, some at a time. */
@@ -196,13 +202,13 @@ static int is_zero(const float *x, ptrdiff_t n) {
 /* From the state before the chunk to the one after it. */
 static void advance_state(chunk *c, head_state S, float m_out) {
     double last = c->b[c->L - 1] - m_out;
-    float decay = vec_exp(last + *S.m), scale = key_scale(c);
+    float decay = rounded_exp(last + *S.m), scale = key_scale(c);
     xl_view weighted = xl_rows(c->x, c->L, c->dk); /* keys */
     for (int i = 0; i < c->dk; i++)
         S.n[i] *= decay;
     for (int s = 0; s < c->L; s++) {
         float *k = xl_row(weighted, s);
-        scaled_row(k, scale * vec_exp(last + c->bi[s]), xl_row(c->in.k, s), c->dk);
+        scaled_row(k, scale * rounded_exp(last + c->bi[s]), xl_row(c->in.k, s), c->dk);
         vec_axpy(S.n, 1, k, c->dk);
     }
     xl_product_left(S.C, weighted, c->in.v, 1, decay);
@@ -235,7 +241,7 @@ static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
     double largest = *S.m;           /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
         largest = c->bi[t] > largest ? c->bi[t] : largest;
-        m[t] = c->b[t] + largest;
+        m[t] = (float)(c->b[t] + largest);
     }
     weights_and_scores(c, xl_rows(m, L, 1));
     for (int t = 0; t < L; t++) {
@@ -263,8 +269,8 @@ static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
     const float *v = xl_row(a->in.v, n) + head * dv;
     double b = xl_mlstm_clamp(vec_log_sigmoid(xl_row(a->gates.f, n)[head]));
     double bi = xl_mlstm_clamp(xl_row(a->gates.i, n)[head]) - b, m_in = *S.m;
-    float m = b + (m_in > bi ? m_in : bi), decay = vec_exp(b + m_in - m);
-    float in = vec_exp(b + bi - m) / sqrtf(dk), den = 0, *h = xl_row(a->h, n) + head * dv;
+    float m = (float)(b + (m_in > bi ? m_in : bi)), decay = rounded_exp(b + m_in - m);
+    float in = rounded_exp(b + bi - m) / sqrtf(dk), den = 0, *h = xl_row(a->h, n) + head * dv;
     memset(h, 0, dv * sizeof *h);
     float *C = S.C.p, *sums = S.n;
     for (int i = 0; i < dk; i++, C += dv) {
@@ -319,7 +325,7 @@ static void forward_head(void *context, int index, int thread) {
 }
 
 static void each_head(call *a, xl_task *task) {
-    a->size = xl_mlstm_state(a->d);
+    a->size = (ptrdiff_t)xl_mlstm_state(a->d);
     a->chunks = (a->seq.T + a->d.L - 1) / a->d.L;
     xl_parallel(a->seq.B * a->d.H, task, a);
 }
@@ -392,7 +398,7 @@ static void gradients_of_normalisers(const call *a, chunk *c, head_state S) {
             along += past[1];
         }
         double size = fabs(den), N = (size > bound ? size : bound) + a->d.eps;
-        c->d_m[t] = -along / N * a->d.eps;
+        c->d_m[t] = (float)(-along / N * a->d.eps);
         c->d_den[t] = fabsf(*xl_row(c->den, t)) > bound ? (den > 0 ? -along / N : along / N) : 0;
     }
 }
@@ -443,18 +449,19 @@ static float decayed(float *next, float decay, const float *G, const float *S, i
 static float backward_outgoing(chunk *c, head_state S, float m_in) {
     int L = c->L, dk = c->dk, dv = c->dv;
     xl_view values = xl_rows(c->x, L, dv), keys = xl_rows(c->x, L, dk); /* weighted, one after the other */
+    assert(S.m); /* there is a state wherever there is its gradient */
     double last = c->b[L - 1] - *S.m;
     float scale = key_scale(c);
     for (int s = 0; s < L; s++) {
-        float w = scale * vec_exp(last + c->bi[s]);
+        float w = scale * rounded_exp(last + c->bi[s]);
         scaled_row(xl_row(values, s), w, xl_row(c->in.v, s), dv);
         vec_axpy(xl_row(c->din.k, s), w, c->G.n, dk);
     }
     xl_product_right(c->din.k, values, c->G.C, 1, 1);
     for (int s = 0; s < L; s++)
-        scaled_row(xl_row(keys, s), scale * vec_exp(last + c->bi[s]), xl_row(c->in.k, s), dk);
+        scaled_row(xl_row(keys, s), scale * rounded_exp(last + c->bi[s]), xl_row(c->in.k, s), dk);
     xl_product(c->din.v, keys, c->G.C, 1, 1);
-    float decay = vec_exp(last + m_in), sum = 0;
+    float decay = rounded_exp(last + m_in), sum = 0;
     for (int i = 0; i < dk; i++)
         sum += decayed(xl_row(c->before.C, i), decay, xl_row(c->G.C, i), xl_row(S.C, i), dv);
     return sum + decayed(c->before.n, decay, c->G.n, S.n, dk);

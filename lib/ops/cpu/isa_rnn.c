@@ -6,6 +6,7 @@
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+#include <assert.h>
 
 static const xl_ops *own; /* the table these kernels are in */
 
@@ -249,6 +250,7 @@ static void lstm_units(units u) {
 static void slstm_units_bwd(units u) {
     float *gi = u.i, *gf = u.f, *gz = u.z, *go = u.o, *dc = u.c, *dn = u.n, bound = u.bound;
     const float *h = u.h, *c = u.kept_c, *n = u.kept_last;
+    assert(u.slope);
 #pragma omp simd
     for (int e = 0; e < u.count; e++) {
         float i = gi[e], f = gf[e], z = gz[e], o = go[e], slope = u.slope[e];
@@ -267,6 +269,7 @@ static void slstm_units_bwd(units u) {
 
 static void lstm_units_bwd(units u) {
     float *gi = u.i, *gf = u.f, *gz = u.z, *go = u.o, *dc = u.c;
+    assert(u.kept_last);
 #pragma omp simd
     for (int e = 0; e < u.count; e++) {
         float i = gi[e], f = gf[e], z = gz[e], o = go[e], th = u.kept_last[e];

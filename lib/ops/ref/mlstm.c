@@ -14,6 +14,7 @@
  *     tape:             m, den = n . q of every token [N, H], and the states before token 0, L, 2 L, ...
  */
 #include "ops/ref/helpers.h"
+#include <assert.h>
 
 /* One head of one stream, its columns only. Rows of views are tokens of the whole batch. */
 typedef struct {
@@ -228,6 +229,7 @@ static void chunk_incoming(const head *r, chunk *c, xl_view dq) {
  * Returns what of it belongs to b_L, which is in the exponent of every term: sum G . C_out. */
 static real chunk_outgoing(const head *r, chunk *c, xl_view dv) {
     int dk = r->d.dk, width = r->d.dv;
+    assert(c->out.m); /* there is a state wherever there is its gradient */
     real scale = 1 / sqrt((real)dk), m_out = *c->out.m, m_in = c->in.C ? *c->in.m : 0, sum = 0;
     double last = c->b[c->L - 1];
     for (int s = 0; s < c->L; s++) {
