@@ -192,11 +192,16 @@ char *join(const char *dir, const char *name, const char *ending) {
 }
 
 char *make_folder(const char *dir, const char *name) {
+    if (!*dir)
+        die("the name of a folder is empty; give the path of a folder");
     char *path = join(dir, name, "");
     path[strlen(dir)] = 0;
     for (int deep = 0; deep < 2; deep++) {
         if (mkdir(path, 0777) && errno != EEXIST)
             die("the folder %s cannot be made (%s)", path, strerror(errno));
+        struct stat is;
+        if (!stat(path, &is) && !S_ISDIR(is.st_mode))
+            die("%s cannot hold files (it is no folder); give the path of a folder", path);
         if (access(path, W_OK | X_OK))
             die("the folder %s cannot be written to (%s)", path, strerror(errno));
         path[strlen(dir)] = '/';

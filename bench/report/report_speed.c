@@ -2,9 +2,13 @@
  * differ in is in its name. */
 #include "plot.h"
 #include "report.h"
+#include <sys/stat.h>
 
 void read_speed(report *r) {
     json_error_t error;
+    struct stat is;
+    if (!stat(r->speed_path, &is) && S_ISDIR(is.st_mode))
+        die("%s cannot be read (it is a folder); give the file that xlstm-speed --json wrote", r->speed_path);
     r->speed = json_load_file(r->speed_path, 0, &error);
     if (!r->speed || strcmp(result_text(r->speed, "task"), "speed") ||
         !json_is_array(result_at(r->speed, "rows")))

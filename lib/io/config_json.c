@@ -130,10 +130,10 @@ static xlstm_status hand_out(const xlstm_config *c, xlstm_config *config, size_t
     return XLSTM_OK;
 }
 
-static xlstm_status check_target(const void *from, const xlstm_config *config, size_t size,
+static xlstm_status check_target(const void *from, const char *what, const xlstm_config *config, size_t size,
                                  const char *function) {
     if (!from || !config)
-        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a text or path, and room for a configuration", function);
+        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a %s, and room for a configuration", function, what);
     if (!xl_struct_can_be(size, sizeof *config))
         return xl_fail(XLSTM_E_ARGUMENT, "%s: %zu bytes are no xlstm_config; give its size, here %zu",
                        function, size, sizeof *config);
@@ -142,7 +142,7 @@ static xlstm_status check_target(const void *from, const xlstm_config *config, s
 
 xlstm_status xlstm_config_from_json_sized(const char *text, xlstm_config *config, size_t size) {
     xlstm_config c;
-    XL_TRY(check_target(text, config, size, "xlstm_config_from_json"));
+    XL_TRY(check_target(text, "text", config, size, "xlstm_config_from_json"));
     XL_TRY(parse(&c, text, strlen(text), "the configuration"));
     return hand_out(&c, config, size);
 }
@@ -157,11 +157,12 @@ static char *own_text(const xlstm_config *c) {
 
 xlstm_status xlstm_config_to_json(const xlstm_config *config, char *text, size_t capacity, size_t *bytes) {
     xlstm_config c;
+    if (bytes)
+        *bytes = 0;
     if (!bytes || (!text && capacity))
         return xl_fail(
             XLSTM_E_ARGUMENT,
             "xlstm_config_to_json needs an address for the count, and room for text unless capacity is 0");
-    *bytes = 0;
     XL_TRY(xl_config_take(&c, config));
     XL_TRY(xlstm_config_check(&c));
     char *own = own_text(&c);
@@ -191,7 +192,7 @@ static xlstm_status load(const char *path, xlstm_config *c) {
 }
 
 xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, size_t size) {
-    XL_TRY(check_target(path, config, size, "xlstm_config_load"));
+    XL_TRY(check_target(path, "path", config, size, "xlstm_config_load"));
     char *file = config_path(path);
     xlstm_config c;
     if (!file)

@@ -188,11 +188,12 @@ xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from) {
 /* ---- one parameter, out and in ---- */
 
 xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *out, const char *function) {
-    if (m && out && index >= 0 && index < m->params.count)
-        return XLSTM_OK;
-    return xl_fail(XLSTM_E_ARGUMENT,
-                   "%s needs a module, a pointer that is not NULL, and an index from 0 to %d, not %d",
-                   function, (m ? m->params.count : 0) - 1, index);
+    if (!m || !out)
+        return xl_fail(XLSTM_E_ARGUMENT, "%s needs a module and a pointer that is not NULL", function);
+    if (index < 0 || index >= m->params.count)
+        return xl_fail(XLSTM_E_ARGUMENT, "%s: there is no parameter %d; the module has 0 to %d", function,
+                       index, m->params.count - 1);
+    return XLSTM_OK;
 }
 
 static xlstm_status read_packed(const xl_packed *k, xl_memory *memory, real *out) {

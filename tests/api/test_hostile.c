@@ -507,7 +507,9 @@ static void test_json(void **state) {
     REFUSED(xlstm_config_to_json(&none, text, sizeof text, &bytes));
     REFUSED(xlstm_config_to_json(&wrong, text, sizeof text, &bytes));
     assert_int_equal(bytes, 0);
+    bytes = 7;
     REFUSED(xlstm_config_to_json(&c, NULL, 1, &bytes));
+    assert_int_equal(bytes, 0);
     REFUSED(xlstm_config_to_json(&c, text, sizeof text, NULL));
     REFUSED(xlstm_config_to_json(&c, NULL, 0, &bytes));
     memset(text, 0x5a, sizeof text);
@@ -783,6 +785,9 @@ static void test_causes_in_sentences(void **state) {
     assert_non_null(strstr(xlstm_last_error(), "stop_count is 2 and stops is NULL"));
     REFUSED(xlstm_module_parameter(model, 0, NULL));
     assert_non_null(strstr(xlstm_last_error(), "a pointer that is not NULL"));
+    xlstm_parameter found;
+    REFUSED(xlstm_module_parameter(model, -1, &found));
+    assert_non_null(strstr(xlstm_last_error(), "there is no parameter -1; the module has 0 to "));
     REFUSED(xlstm_session_reset(NULL, 0));
     assert_non_null(strstr(xlstm_last_error(), "the session is NULL"));
     REFUSED(xlstm_trainer_reset(NULL, 0));

@@ -238,6 +238,8 @@ done
 refused "whole number" "$bin/xlstm-nns" --steps -3
 refused "whole number" "$bin/xlstm-nns" --steps 10x
 refused "cannot be made" "$bin/xlstm-nns" --out "$work/no/such/folder"
+refused "is no folder" "$bin/xlstm-nns" --out "$corpus/test.txt"
+refused "is empty" "$bin/xlstm-nns" --out ""
 refused "is there already" "$bin/xlstm-nns" --preset smoke --out "$work/nns"
 refused "has no sLSTM block; use 3:1" "$bin/xlstm-lm" --data "$corpus" --blocks 4 --mix 7:1
 refused "names lstm twice" "$bin/xlstm-nns" --models lstm,lstm

@@ -112,6 +112,7 @@ cp "$work/bad/lm-lstm-s1.json" "$work/bad/lm-lstm-s3.json"
 refused "lm-lstm-s3.json is the same run as" report
 fresh
 refused "is not what xlstm-speed" "$bin/xlstm-report" --speed "$work/bad/lm-lstm-s1.json" "$work/bad"
+refused "it is a folder" "$bin/xlstm-report" --speed "$work" "$work/out"
 head -c 900 "$work/out/lm-lstm-s1.json" >"$work/bad/nns-lstm-s1.json"
 report 2>"$work/err"
 grep -q "nns-lstm-s1.json is damaged" "$work/err"
