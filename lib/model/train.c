@@ -330,13 +330,21 @@ static xlstm_status compute_loss(xlstm_trainer *tr, const xl_ops *op, mode how, 
     return memory->get(memory, sum, tr->sum, sizeof *sum);
 }
 
+/* Where a device fails in a backward pass, gradients may be added in part: no update may use them. */
+static xlstm_status half_done(xlstm_trainer *tr, int backward, xlstm_status status) {
+    tr->bad_loss |= backward;
+    return status;
+}
+
 static xlstm_status with_loss(xlstm_trainer *tr, const xlstm_batch *b, xlstm_loss *loss, mode how) {
     xlstm_batch own = {0};
     XL_TRY(take_xlstm_batch(&own, b));
     XL_TRY(take_batch(tr, &own, tr ? tr->loss : NULL));
     double count = tr->count, sum = 0;
     const xl_ops *op = xl_place_enter(&tr->place);
-    XL_TRY(xl_place_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss)));
+    xlstm_status status = xl_place_leave(&tr->place, compute_loss(tr, op, how, &sum, own.token_loss));
+    if (status != XLSTM_OK)
+        return half_done(tr, how == TRAIN, status);
     if (loss)
         *loss = (xlstm_loss){.mean = count > 0 ? sum / count : 0, .sum = sum, .count = count};
     if (how == TRAIN && !isfinite(sum))
@@ -394,7 +402,8 @@ xlstm_status xlstm_trainer_backward_from(xlstm_trainer *tr, const xlstm_real *d_
         return xl_fail(XLSTM_E_ARGUMENT, "tokens have no gradient; give d_inputs NULL");
     tr->has_tape = 0;
     tr->call.op = xl_place_enter(&tr->place);
-    return xl_place_leave(&tr->place, run_backward_from(tr, &tr->call, d_outputs, d_inputs));
+    xlstm_status status = xl_place_leave(&tr->place, run_backward_from(tr, &tr->call, d_outputs, d_inputs));
+    return half_done(tr, status != XLSTM_OK, status);
 }
 
 xlstm_status xlstm_trainer_zero_gradients(xlstm_trainer *tr) {

@@ -16,7 +16,8 @@ struct xlstm_trainer {
     int threads;    /* that memory is planned for */
     uint64_t calls; /* training calls so far: each has its own dropout masks */
     real *grad;     /* [params.size]; NULL without gradients */
-    int bad_loss;   /* a loss in them was not finite; until they are zeroed no update may use them */
+    int bad_loss; /* a loss in them was not finite, or the device failed; until they are zeroed no update may
+                     use them */
     real *state[2]; /* [B, state_size]: before and after a call; NULL without carried state. Without gradients
                        one */
     int current;    /* which of them the next call starts from */

@@ -171,9 +171,11 @@ static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op
     if (tr->bad_loss) {
         XL_TRY(xl_trainer_sumsq(tr, op, 0, o->m->params.size, &sum));
         *norm = sqrt(sum);
-        return xl_fail(XLSTM_E_NUMERIC,
-                       "the loss was not finite at update %lld; weights and moments are unchanged",
-                       (long long)o->steps);
+        return xl_fail(
+            XLSTM_E_NUMERIC,
+            "the loss was not finite, or the device failed, before update %lld; weights and moments are "
+            "unchanged",
+            (long long)o->steps);
     }
     memory->put(memory, o->now, &now, sizeof now);
     update(op, o, tr->grad);
