@@ -455,12 +455,12 @@ static xlstm_status restore(const opened *f, const tensor_list *l, xlstm_trainer
         XL_TRY(read_number(f, bad_loss, 1, &bad));
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
+    tr->has_tape = 0; /* of weights that go now */
     XL_TRY(xlstm_trainer_zero_gradients(tr));
     XL_TRY(put_tensors(f, l, tr));
     tr->calls = calls;
     tr->config.seed = seed;
     tr->bad_loss = (int)bad;
-    tr->has_tape = 0;
     if (o)
         o->steps = (int64_t)steps;
     if (user)

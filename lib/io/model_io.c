@@ -588,7 +588,7 @@ static xlstm_status save_from(const xlstm_module *m, const char *path) {
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
     if (!m || !path)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights needs a module and a path");
-    if (m->config.weights == XLSTM_WEIGHTS_INT8)
+    if (xl_number_types[m->packed.type].group != XL_NO_SCALE)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save_weights: no file format here has this module's 8-bit "
                        "matrices; save the module that it was made from");

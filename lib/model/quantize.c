@@ -7,9 +7,10 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
     XL_TRY(xl_check_out(out, "xlstm_module_quantize"));
     *out = NULL;
     XL_TRY(xl_module_needs_reals(from, "xlstm_module_quantize"));
-    if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights > XLSTM_WEIGHTS_INT8)
-        return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_quantize needs a whole model, and weights "
-                                         "XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8");
+    if (!from->is_model || weights < XLSTM_WEIGHTS_BF16 || weights >= XLSTM_WEIGHTS_KINDS)
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_module_quantize needs a whole model, and weights of a smaller "
+                       "type: XLSTM_WEIGHTS_BF16 or one of those behind it");
     xlstm_config config = from->config;
     config.weights = weights;
     XL_TRY(xl_module_declare(out, &config, from->memory));

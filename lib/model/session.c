@@ -96,10 +96,12 @@ static xlstm_status plan(xlstm_session *s) {
     return xl_plan_end("a session");
 }
 
-static xlstm_status allocate(xlstm_session *s) {
+/* kernels: those of the session that is copied; NULL: what is chosen now. */
+static xlstm_status allocate(xlstm_session *s, const xl_ops *kernels) {
     const xlstm_module *m = s->m;
     xl_memory *memory = m->memory;
     XL_TRY(xl_place_open(&s->place, memory, XL_PRODUCTS_REAL, "a session"));
+    s->place.op = kernels ? kernels : s->place.op;
     XL_TRY(xl_stack_tape_create(&s->tape, m));
     XL_TRY(xl_feed_create(&s->feed, m, s->B, s->max, 0));
     XL_TRY(plan(s));
@@ -117,6 +119,23 @@ static xlstm_status allocate(xlstm_session *s) {
     return XLSTM_OK;
 }
 
+static xlstm_status make(xlstm_session **out, const xlstm_module *module, int streams, int max_tokens,
+                         const xl_ops *kernels) {
+    xlstm_session *s = xl_alloc(sizeof *s);
+    if (!s)
+        return xl_no_memory(sizeof *s, "a session");
+    s->m = module;
+    s->B = streams;
+    s->max = max_tokens;
+    s->threads = xl_threads_now();
+    xlstm_status status = allocate(s, kernels);
+    if (status != XLSTM_OK)
+        xlstm_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
 xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *module, int streams,
                                   int max_tokens) {
     XL_TRY(xl_check_out(out, "xlstm_session_create"));
@@ -129,19 +148,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "streams of %d tokens at once",
                        streams, max_tokens);
     XL_TRY(xl_module_check_streams(module, streams));
-    xlstm_session *s = xl_alloc(sizeof *s);
-    if (!s)
-        return xl_no_memory(sizeof *s, "a session");
-    s->m = module;
-    s->B = streams;
-    s->max = max_tokens;
-    s->threads = xl_threads_now();
-    xlstm_status status = allocate(s);
-    if (status != XLSTM_OK)
-        xlstm_session_free(s);
-    else
-        *out = s;
-    return status;
+    return make(out, module, streams, max_tokens, NULL);
 }
 
 void xlstm_session_free(xlstm_session *s) {
@@ -257,31 +264,25 @@ static real *stream_state(const xlstm_session *s, int stream) {
     return s->state + stream * s->m->state_size;
 }
 
-/* The states of `count` streams, from `from` or from the host, or zero. */
-typedef enum { CLEAR, COPY, PUT, GET } move;
-
-static xlstm_status move_state(const xlstm_session *s, move how, int stream, int count, void *other) {
-    xl_memory *memory = s->m->memory;
-    size_t bytes = count * s->m->state_size * sizeof(real);
-    real *state = stream_state(s, stream);
-    xlstm_status status = XLSTM_OK;
-    xl_place_enter(&s->place);
-    if (how == CLEAR)
-        memory->clear(memory, state, bytes);
-    else if (how == COPY)
-        memory->copy(memory, state, other, bytes);
-    else if (how == PUT)
-        memory->put(memory, state, other, bytes);
-    else
-        status = memory->get(memory, other, state, bytes);
-    return xl_place_leave(&s->place, status);
+static size_t state_bytes(const xlstm_session *s, int streams) {
+    return (size_t)streams * s->m->state_size * sizeof(real);
 }
 
 xlstm_status xlstm_session_reset(xlstm_session *s, int stream) {
-    if (s && stream == -1)
-        return move_state(s, CLEAR, 0, s->B, NULL);
-    XL_TRY(check_stream(s, stream));
-    return move_state(s, CLEAR, stream, 1, NULL);
+    int all = s && stream == -1;
+    if (!all)
+        XL_TRY(check_stream(s, stream));
+    xl_memory *memory = s->m->memory;
+    xl_place_enter(&s->place);
+    memory->clear(memory, stream_state(s, all ? 0 : stream), state_bytes(s, all ? s->B : 1));
+    return xl_place_leave(&s->place, XLSTM_OK);
+}
+
+static xlstm_status copy_states(xlstm_session *to, const xlstm_session *from) {
+    xl_memory *memory = to->m->memory;
+    xl_place_enter(&to->place);
+    memory->copy(memory, to->state, from->state, state_bytes(from, from->B));
+    return xl_place_leave(&to->place, XLSTM_OK);
 }
 
 xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *s) {
@@ -289,8 +290,8 @@ xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_session *s) {
         *out = NULL;
     if (!out || !s)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_session_fork needs an address for the copy and a session");
-    XL_TRY(xlstm_session_create(out, s->m, s->B, s->max));
-    xlstm_status status = move_state(*out, COPY, 0, s->B, s->state);
+    XL_TRY(make(out, s->m, s->B, s->max, s->place.op));
+    xlstm_status status = copy_states(*out, s);
     if (status != XLSTM_OK) {
         xlstm_session_free(*out);
         *out = NULL;
@@ -306,12 +307,17 @@ xlstm_status xlstm_session_get_state(const xlstm_session *s, int stream, xlstm_r
     XL_TRY(check_stream(s, stream));
     if (!state)
         return xl_fail(XLSTM_E_ARGUMENT, "state is NULL; give room for xlstm_session_state_size() numbers");
-    return move_state(s, GET, stream, 1, state);
+    xl_memory *memory = s->m->memory;
+    xl_place_enter(&s->place);
+    return xl_place_leave(&s->place, memory->get(memory, state, stream_state(s, stream), state_bytes(s, 1)));
 }
 
 xlstm_status xlstm_session_set_state(xlstm_session *s, int stream, const xlstm_real *state) {
     XL_TRY(check_stream(s, stream));
     if (!state)
         return xl_fail(XLSTM_E_ARGUMENT, "state is NULL; give what xlstm_session_get_state() returned");
-    return move_state(s, PUT, stream, 1, (real *)(uintptr_t)state);
+    xl_memory *memory = s->m->memory;
+    xl_place_enter(&s->place);
+    memory->put(memory, stream_state(s, stream), state, state_bytes(s, 1));
+    return xl_place_leave(&s->place, XLSTM_OK);
 }

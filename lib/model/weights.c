@@ -9,7 +9,9 @@
 
 /* The types of weights are the first types of numbers. */
 static xl_number number_of(xlstm_weights weights) {
-    _Static_assert((int)XLSTM_WEIGHTS_BF16 == XL_BFLOAT16 && (int)XLSTM_WEIGHTS_INT8 == XL_INT8, "one order");
+    _Static_assert((int)XLSTM_WEIGHTS_BF16 == XL_BFLOAT16 && (int)XLSTM_WEIGHTS_INT8 == XL_INT8 &&
+                       (int)XLSTM_WEIGHTS_KINDS <= XL_NUMBERS,
+                   "one order");
     return (xl_number)weights;
 }
 

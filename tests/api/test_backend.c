@@ -126,9 +126,14 @@ static void test_objects_keep_their_kernels(void **state) {
             for (int k = 0; (other = xlstm_backend_name(k)); k++) {
                 if (xlstm_set_backend(other) != XLSTM_OK)
                     continue;
+                xlstm_session *copy;
+                assert_int_equal(xlstm_session_fork(&copy, s), XLSTM_OK);
                 tokens(s, got);
                 step(t, o, &after, &norm_after);
                 assert_memory_equal(got, want, sizeof got);
+                tokens(copy, got);
+                assert_memory_equal(got, want, sizeof got);
+                xlstm_session_free(copy);
                 assert_true(after.sum == before.sum && norm_after == norm_before);
             }
             xlstm_optimizer_free(o);
