@@ -173,7 +173,7 @@ static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op
         *norm = sqrt(sum);
         return xl_fail(
             XLSTM_E_NUMERIC,
-            "the loss was not finite, or the device failed, before update %lld; weights and moments are "
+            "the loss was not finite at update %lld, or the device failed; weights and moments are "
             "unchanged",
             (long long)o->steps);
     }
