@@ -82,6 +82,7 @@ XLSTM_API xlstm_status xlstm_session_run(xlstm_session *session, const xlstm_inp
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a stream that does not exist */
 XLSTM_API xlstm_status xlstm_session_reset(xlstm_session *session, int stream);
 /** A second session over the same module with a copy of the state, to try several continuations of one text.
+ * It computes with the kernels of the first.
  *  @param out receives the copy: yours, NULL on failure; free it with xlstm_session_free()
  *  @param session is only read
  *  @return XLSTM_OK, XLSTM_E_ARGUMENT, XLSTM_E_MEMORY */
