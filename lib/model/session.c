@@ -38,31 +38,15 @@ static xl_call make_call(xlstm_session *s, const xl_ops *op, xl_seq seq) {
 
 /* ---- pieces ---- */
 
-/* The head over some rows, to the caller's array: as many rows at a time as a device has room for. */
-static xlstm_status write_rows(xlstm_session *s, const xl_call *c, real *out, xl_view x) {
-    int V = s->m->out, most = xl_edge_rows(s->m, x.rows);
-    for (int from = 0, rows; from < x.rows; from += rows) {
-        rows = x.rows - from < most ? x.rows - from : most;
-        size_t mark = xl_arena_mark(c->temp);
-        real *to = out ? out + (size_t)from * V : NULL;
-        xl_view y = xl_edge_out(s->m, c->temp, to, rows, V);
-        xl_stack_head_forward(s->m, c, y, xl_some_rows(x, from, rows));
-        if (out)
-            XL_TRY(xl_edge_deliver(s->m, to, y));
-        xl_arena_release(c->temp, mark);
-    }
-    return XLSTM_OK;
-}
-
 /* The piece's outputs into rows b*time + from + t of `out`. */
 static xlstm_status write_outputs(xlstm_session *s, const xl_call *c, const xl_given *in, real *out,
                                   int from) {
     int T = c->seq.T;
     if (T == in->time)
-        return write_rows(s, c, out, s->tape.out);
+        return xl_edge_head(s->m, c, out, s->tape.out, 0);
     for (int b = 0; b < s->B; b++) {
         real *to = out + ((size_t)b * in->time + from) * s->m->out;
-        XL_TRY(write_rows(s, c, to, xl_some_rows(s->tape.out, b * T, T)));
+        XL_TRY(xl_edge_head(s->m, c, to, xl_some_rows(s->tape.out, b * T, T), 0));
     }
     return XLSTM_OK;
 }
@@ -89,10 +73,10 @@ static xl_call last_call(xlstm_session *s, const xl_ops *op) {
 static xlstm_status plan(xlstm_session *s) {
     const xl_ops *op = xl_plan_begin(s->place.op);
     xl_call c = run_piece(s, op);
-    write_rows(s, &c, NULL, s->tape.out);
+    xl_edge_head(s->m, &c, NULL, s->tape.out, 0);
     keep_last(s, &c);
     c = last_call(s, op);
-    write_rows(s, &c, NULL, xl_rows(s->last, s->B, s->m->width));
+    xl_edge_head(s->m, &c, NULL, xl_rows(s->last, s->B, s->m->width), 0);
     return xl_plan_end("a session");
 }
 
@@ -185,7 +169,7 @@ static void zero_padding(const xlstm_session *s, const xl_given *in, real *out) 
 static xlstm_status write_last(xlstm_session *s, const xl_ops *op, const xl_given *in, real *last) {
     size_t V = s->m->out;
     xl_call c = last_call(s, op);
-    XL_TRY(write_rows(s, &c, last, xl_rows(s->last, s->B, s->m->width)));
+    XL_TRY(xl_edge_head(s->m, &c, last, xl_rows(s->last, s->B, s->m->width), 0));
     for (int b = 0; b < s->B; b++)
         if (!xl_feed_length(in, b))
             memset(last + b * V, 0, V * sizeof *last);

@@ -105,23 +105,6 @@ static void run(xlstm_trainer *tr, const xl_call *c, mode how) {
         xl_stack_backward(tr->m, c, &tr->tape, xl_feed_input(&tr->feed), dx, (xl_view){0});
 }
 
-/* The outputs of a forward pass to the caller's array, zeros in the padding. */
-static xlstm_status write_outputs(xlstm_trainer *tr, const xl_call *c, real *outputs) {
-    int N = xl_tokens(c), V = tr->m->out, most = xl_edge_rows(tr->m, N);
-    for (int from = 0, rows; from < N; from += rows) {
-        rows = N - from < most ? N - from : most;
-        size_t mark = xl_arena_mark(c->temp);
-        real *to = outputs ? outputs + (size_t)from * V : NULL;
-        xl_view y = xl_edge_out(tr->m, c->temp, to, rows, V);
-        xl_stack_head_forward(tr->m, c, y, xl_some_rows(tr->tape.out, from, rows));
-        c->op->clear_padding(y, from, c->seq);
-        if (outputs)
-            XL_TRY(xl_edge_deliver(tr->m, to, y));
-        xl_arena_release(c->temp, mark);
-    }
-    return XLSTM_OK;
-}
-
 /* Backward from the caller's gradients of the outputs; the head's outputs are computed again where a soft cap
  * needs them. */
 static xlstm_status run_backward_from(xlstm_trainer *tr, const xl_call *c, const real *d_outputs,
@@ -158,7 +141,7 @@ static xlstm_status plan(xlstm_trainer *tr) {
         c = make_call(tr, op, FORWARD);
         c.dw = nothing;
         run(tr, &c, FORWARD);
-        write_outputs(tr, &c, NULL);
+        xl_edge_head(tr->m, &c, NULL, tr->tape.out, 1);
         run_backward_from(tr, &c, NULL, NULL);
         op->fill(nothing, 1, 0);
         op->sumsq(tr->sum, nothing, 1);
@@ -374,7 +357,7 @@ static xlstm_status forward(xlstm_trainer *tr, const xl_ops *op, real *outputs) 
     xl_feed_put(&tr->feed);
     tr->call = make_call(tr, op, FORWARD);
     run(tr, &tr->call, FORWARD);
-    return outputs ? write_outputs(tr, &tr->call, outputs) : XLSTM_OK;
+    return outputs ? xl_edge_head(tr->m, &tr->call, outputs, tr->tape.out, 1) : XLSTM_OK;
 }
 
 xlstm_status xlstm_trainer_forward(xlstm_trainer *tr, const xlstm_batch *batch, xlstm_real *outputs) {
