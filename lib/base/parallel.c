@@ -1,19 +1,37 @@
 /* Which thread gets a task is OpenMP's choice, so no result may depend on it. Where the caller is in a
- * parallel region of its own, its thread does all of the work. */
+ * parallel region of its own, its thread does all of the work.
+ *
+ * OpenMP's threads belong to the thread that called for them and live as long as it does, which has three
+ * sides. gcc's library ends the process where the system gives no thread, so a thread that calls asks once
+ * whether they are to be had, and goes on with fewer. After fork() they are not there, and gcc's would be
+ * waited for for ever: so a child computes alone. And what floating-point mode they are in is that of the
+ * moment at which they began: so they take over the caller's with every team. */
+#define _DEFAULT_SOURCE /* syscall() */
 #include "base/parallel.h"
 #include "base/error.h"
 #include "base/log.h"
-#include <stdatomic.h>
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#elif !defined(__aarch64__)
+#include <fenv.h>
+#endif
 #endif
 
 static atomic_int threads;       /* 0: not chosen yet */
 static _Thread_local int in_use; /* 0: nothing was called yet */
+static int alone;                /* 1: a child of fork(), whose parent had teams */
 
 static int wanted(void) {
-    int n = atomic_load(&threads);
+    int n = alone ? 1 : atomic_load(&threads);
     if (n > 0)
         return n;
 #ifdef _OPENMP
@@ -27,8 +45,217 @@ static int wanted(void) {
     return atomic_load(&threads);
 }
 
+/* ---- a team ---- */
+
+static _Thread_local xl_team own;     /* of the calls of this thread */
+static _Thread_local xl_team *joined; /* this thread works for a call of another; NULL: it does not */
+static _Thread_local int member;      /* of that team; 0 is who called */
+
+xl_team *xl_team_here(void) {
+    return joined ? joined : &own;
+}
+
+void *xl_room(void) {
+    const xl_team *team = xl_team_here();
+    return team->rooms + member * team->room;
+}
+
+#ifdef _OPENMP
+
+/* ---- floating-point mode: flushing to zero, rounding, traps ---- */
+
+#ifdef __SSE2__
+typedef unsigned fp_mode;
+static fp_mode mode_now(void) {
+    return _mm_getcsr();
+}
+static void set_mode(const fp_mode *mode) {
+    _mm_setcsr(*mode);
+}
+#elif defined(__aarch64__)
+typedef uint64_t fp_mode;
+static fp_mode mode_now(void) {
+    fp_mode mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+static void set_mode(const fp_mode *mode) {
+    __asm__ volatile("msr fpcr, %0" ::"r"(*mode));
+}
+#else
+typedef fenv_t fp_mode;
+static fp_mode mode_now(void) {
+    fp_mode mode;
+    fegetenv(&mode);
+    return mode;
+}
+static void set_mode(const fp_mode *mode) {
+    fesetenv(mode);
+}
+#endif
+
+/* ---- joining it ---- */
+
+/* What the members of a team need to know of who called. */
+typedef struct {
+    xl_team *team;
+    fp_mode mode;
+} caller;
+
+static caller who_calls(void) {
+    return (caller){xl_team_here(), mode_now()};
+}
+
+/* Returns this thread's own mode, for leave(): OpenMP's threads may serve the program too. */
+static fp_mode join(const caller *c) {
+    fp_mode mode = mode_now();
+    member = omp_get_thread_num();
+    if (member > 0) { /* (0 is the caller itself) */
+        joined = c->team;
+        set_mode(&c->mode);
+    }
+    return mode;
+}
+
+static void leave(const fp_mode *mode) {
+    if (member > 0)
+        set_mode(mode);
+    joined = NULL;
+    member = 0;
+}
+
+/* ---- whether there are threads to be had ---- */
+
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER; /* for what follows, and until a team is made */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t tried[XLSTM_MAX_THREADS];
+static long ids[XLSTM_MAX_THREADS];
+static int handles_fork;
+static _Thread_local int asked_for, to_have; /* the last question and its answer */
+
+static void *stand(void *id) {
+    *(long *)id = syscall(SYS_gettid);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    return NULL;
+}
+
+/* OpenMP's threads have stacks of the size that these say, in KiB where there is no unit; without them, those
+ * that threads have by default. */
+static size_t openmp_stack(void) {
+    static const char *const names[] = {"OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"};
+    static const char units[] = "bBkKmMgGtT";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        char *end = NULL;
+        unsigned long long n = text ? strtoull(text, &end, 10) : 0;
+        while (n && *end == ' ')
+            end++;
+        int shift = 10;
+        for (int k = 0; n && *end && units[k]; k++)
+            shift = units[k] == *end ? k / 2 * 10 : shift;
+        if (n)
+            return n > SIZE_MAX >> shift ? SIZE_MAX : (size_t)n << shift;
+    }
+    return 0;
+}
+
+/* A thread that was joined counts against the system's limits until it is gone from its tables, a moment
+ * later; a bound, since a program that traces this one may keep it there. */
+static void wait_until_gone(long id) {
+    for (int i = 0; i < 10000 && syscall(SYS_tgkill, (long)getpid(), id, 0L) == 0; i++)
+        sched_yield();
+}
+
+/* How many of so many threads there are, all at once. They are the program's in no way: no signal handler of
+ * its runs on them. */
+static int try_threads(int count) {
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int made = 0;
+    size_t stack = openmp_stack();
+    if (pthread_attr_init(&attributes))
+        return 0;
+    if (stack) /* (a size that cannot be is refused there too, and OpenMP takes the usual one) */
+        (void)pthread_attr_setstacksize(&attributes, stack);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&gate);
+    while (made < count && pthread_create(&tried[made], &attributes, stand, &ids[made]) == 0)
+        made++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < made; i++)
+        pthread_join(tried[i], NULL);
+    for (int i = 0; i < made; i++)
+        wait_until_gone(ids[i]);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return made;
+}
+
+static void before_fork(void) {
+    pthread_mutex_lock(&asking);
+}
+
+static void after_fork(void) {
+    pthread_mutex_unlock(&asking);
+}
+
+static void in_child(void) {
+    alone = 1;
+    pthread_mutex_unlock(&asking);
+}
+
+/* The team is made as soon as it is found that it can be, before another thread is told the same. */
+static int make_team(int count) {
+    int there = 0, others = try_threads(count - 1);
+    if (others < count - 1)
+        others /= 2; /* who is at the limit leaves something to others */
+    if (!handles_fork)
+        handles_fork = pthread_atfork(before_fork, after_fork, in_child) == 0;
+    if (!handles_fork)
+        return 1;
+#pragma omp parallel num_threads(others + 1) reduction(+ : there)
+    there++;
+    return others + 1;
+}
+
+/* Once for each thread that calls, and again where more are wanted. */
+static void ask(int count) {
+    if (count <= asked_for || alone || omp_in_parallel())
+        return;
+    asked_for = count;
+    pthread_mutex_lock(&asking);
+    to_have = make_team(count);
+    pthread_mutex_unlock(&asking);
+    if (to_have < count)
+        xl_log(
+            XLSTM_LOG_WARNING,
+            "the system gives no %d threads; calls of this thread go on with %d (see the limits of processes "
+            "and threads, and OMP_STACKSIZE)",
+            count, to_have);
+}
+
+/* Threads of the next team: always the same number, since gcc's library ends those that a smaller team leaves
+ * out, and makes them again for the next. */
+static int team_size(void) {
+    int n = xl_threads();
+    if (alone || n < 2 || omp_in_parallel())
+        return 1;
+    ask(n);
+    return n < to_have ? n : to_have;
+}
+#endif
+
+/* ---- what calls use ---- */
+
 int xl_threads_now(void) {
-    return in_use = wanted();
+    in_use = wanted();
+#ifdef _OPENMP
+    if (in_use > 1)
+        ask(in_use);
+#endif
+    return in_use;
 }
 
 int xl_threads(void) {
@@ -41,7 +268,11 @@ xlstm_status xlstm_set_threads(int count) {
                        XLSTM_MAX_THREADS);
     atomic_store(&threads, in_use = count); /* (this thread is in no call, or it would not be here) */
 #ifdef _OPENMP
-    if (count > omp_get_num_procs())
+    if (to_have < asked_for) /* there may be more by now */
+        asked_for = 0;
+    if (alone && count > 1)
+        xl_log(XLSTM_LOG_WARNING, "a child of fork() computes on one thread: %d threads will be one", count);
+    else if (count > omp_get_num_procs())
         xl_log(XLSTM_LOG_WARNING, "%d threads on %d processors will wait for each other", count,
                omp_get_num_procs());
 #else
@@ -78,27 +309,38 @@ xlstm_status xl_threads_planned(int planned) {
 
 void xl_parallel(int count, xl_task *task, void *context) {
 #ifdef _OPENMP
-    int n = xl_threads();
-    if (n > 1 && count > 1 && !omp_in_parallel()) {
-#pragma omp parallel for schedule(dynamic) num_threads(n)
-        for (int i = 0; i < count; i++)
-            task(context, i, omp_get_thread_num());
+    int n = count > 1 ? team_size() : 1;
+    if (n > 1) {
+        const caller c = who_calls();
+#pragma omp parallel num_threads(n)
+        {
+            fp_mode mode = join(&c);
+#pragma omp for schedule(dynamic) nowait
+            for (int i = 0; i < count; i++)
+                task(context, i, member);
+            leave(&mode);
+        }
         return;
     }
 #endif
     for (int i = 0; i < count; i++)
-        task(context, i, 0);
+        task(context, i, member);
 }
 
 void xl_parallel_steps(int count, int steps, xl_step *task, void *context) {
 #ifdef _OPENMP
-    int n = xl_threads() < count ? xl_threads() : count;
-    if (n > 1 && !omp_in_parallel()) {
+    int n = count > 1 ? team_size() : 1;
+    if (n > 1) {
+        const caller c = who_calls();
 #pragma omp parallel num_threads(n)
-        for (int s = 0; s < steps; s++)
+        {
+            fp_mode mode = join(&c);
+            for (int s = 0; s < steps; s++)
 #pragma omp for schedule(static)
-            for (int i = 0; i < count; i++)
-                task(context, i, s);
+                for (int i = 0; i < count; i++)
+                    task(context, i, s);
+            leave(&mode);
+        }
         return;
     }
 #endif

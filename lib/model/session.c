@@ -86,6 +86,8 @@ static xlstm_status allocate(xlstm_session *s, const xl_ops *kernels) {
     xl_memory *memory = m->memory;
     XL_TRY(xl_place_open(&s->place, memory, XL_PRODUCTS_REAL, "a session"));
     s->place.op = kernels ? kernels : s->place.op;
+    if (m->params.pack)
+        XL_TRY(xl_place_rooms(&s->place, "a session"));
     XL_TRY(xl_stack_tape_create(&s->tape, m));
     XL_TRY(xl_feed_create(&s->feed, m, s->B, s->max, 0));
     XL_TRY(plan(s));
@@ -99,7 +101,8 @@ static xlstm_status allocate(xlstm_session *s, const xl_ops *kernels) {
     xl_log(XLSTM_LOG_INFO,
            "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
            "threads %d",
-           s->B, s->max, xl_mib(state), xl_mib(work), s->place.op->name, xl_threads());
+           s->B, s->max, xl_mib(state), xl_mib(work + s->place.room * xl_threads()), s->place.op->name,
+           xl_threads());
     return XLSTM_OK;
 }
 

@@ -156,6 +156,8 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     const xlstm_module *m = tr->m;
     xl_memory *memory = m->memory;
     XL_TRY(xl_place_open(&tr->place, memory, (xl_products)tr->config.products, "a trainer"));
+    if (m->params.pack || tr->config.products != XLSTM_PRODUCTS_REAL)
+        XL_TRY(xl_place_rooms(&tr->place, "a trainer"));
     XL_TRY(xl_stack_tape_create(&tr->tape, m));
     XL_TRY(
         xl_feed_create(&tr->feed, m, tr->config.batch, tr->config.time, 1)); /* the plan takes places in it */
@@ -177,7 +179,8 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     xl_log(XLSTM_LOG_INFO,
            "trainer: %d x %d tokens, %.1f MiB tape, %.1f MiB temporary, %.1f MiB gradients, %.1f MiB state; "
            "kernels %s, threads %d",
-           tr->config.batch, tr->config.time, xl_mib(keep), xl_mib(temp), xl_mib(grad),
+           tr->config.batch, tr->config.time, xl_mib(keep),
+           xl_mib(temp + tr->place.room * (uint64_t)xl_threads()), xl_mib(grad),
            xl_mib(tr->state[1] ? 2 * state : state), tr->place.op->name, xl_threads());
     return XLSTM_OK;
 }

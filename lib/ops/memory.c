@@ -2,6 +2,7 @@
 #include "ops/memory.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "ops/trace.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -109,7 +110,14 @@ xlstm_status xl_place_open(xl_place *place, xl_memory *memory, xl_products produ
     return XLSTM_OK;
 }
 
+xlstm_status xl_place_rooms(xl_place *place, const char *what) {
+    place->room = place->op->linear_room() * sizeof(real);
+    place->rooms = xl_alloc((uint64_t)xl_threads() * place->room);
+    return place->rooms ? XLSTM_OK : xl_no_memory((uint64_t)xl_threads() * place->room, what);
+}
+
 void xl_place_close(xl_place *place) {
+    xl_free(place->rooms);
     if (place->memory)
         place->memory->close(place->memory, place->stream);
     *place = (xl_place){0};
@@ -117,6 +125,9 @@ void xl_place_close(xl_place *place) {
 
 const xl_ops *xl_place_enter(const xl_place *place) {
     place->memory->enter(place->memory, place->stream);
+    xl_team *team = xl_team_here();
+    team->rooms = place->rooms;
+    team->room = place->room;
     return xl_traced(place->op, place->memory);
 }
 
@@ -124,6 +135,7 @@ const xl_ops *xl_place_enter(const xl_place *place) {
 xlstm_status xl_place_leave(const xl_place *place, xlstm_status status) {
     xlstm_status device = place->memory->wait(place->memory);
     place->memory->leave(place->memory);
+    xl_ops_call_over();
     return status != XLSTM_OK ? status : device;
 }
 

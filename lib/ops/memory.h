@@ -52,10 +52,15 @@ typedef struct {
     xl_memory *memory;
     xl_stream *stream;
     const xl_ops *op;
+    char *rooms; /* [threads, room bytes], on the host; NULL: its kernels need none */
+    size_t room;
 } xl_place;
 
 /* XLSTM_E_CONFIG where the memory has no such products; `what` the object is. */
 xlstm_status xl_place_open(xl_place *place, xl_memory *memory, xl_products products, const char *what);
+/* For smaller matrices, and smaller numbers in products: memory of each thread's own, in which kernels keep
+ * tiles that are too large for a stack. */
+xlstm_status xl_place_rooms(xl_place *place, const char *what);
 void xl_place_close(xl_place *place);
 /* The first and last thing of a public call. xl_place_enter() gives the kernels, traced while a profile is
  * taken; xl_place_leave() passes on `status`, or if that is XLSTM_OK and the call has not asked yet, what

@@ -85,3 +85,9 @@ const xl_ops *xl_ops_best_bf16(void) {
     return xl_cpu_bf16(in_use());
 #endif
 }
+
+void xl_ops_call_over(void) {
+#ifndef XLSTM_DOUBLE
+    xl_blas_call_over();
+#endif
+}

@@ -192,6 +192,7 @@ const xl_ops *xl_ops_best(void); /* of the host: by xlstm_set_backend(), else th
 /* The same with products in bfloat16; NULL where it has none. */
 const xl_ops *xl_ops_best_bf16(void);
 xlstm_status xl_ops_ready(void); /* creators of what runs ask first: fails when XLSTM_BACKEND names none */
+void xl_ops_call_over(void);     /* kernels put back what they have set for the whole program */
 
 /* The two numbers in front of attention's keys and values in a state: tokens seen, and how many of them the
  * next may see. A state may come from outside (xlstm_session_set_state()), so no number in it leads out of

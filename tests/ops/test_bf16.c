@@ -5,6 +5,7 @@
 #include "base/half.h"
 #include "base/rng.h"
 #include "support/random.h"
+#include "support/rooms.h"
 #include "xlstm.h"
 #include <math.h>
 #include <setjmp.h>
@@ -362,5 +363,6 @@ int main(void) {
     const struct CMUnitTest all[] = {
         cmocka_unit_test(tiles),  cmocka_unit_test(products),           cmocka_unit_test(heads),
         cmocka_unit_test(pieces), cmocka_unit_test(reference_has_none), cmocka_unit_test(training)};
+    take_rooms(xl_bf16_room(), 3);
     return cmocka_run_group_tests(all, NULL, NULL);
 }

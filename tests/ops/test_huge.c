@@ -8,6 +8,7 @@
 #include "support/kinds.h"
 #include "support/nowhere.h"
 #include "support/random.h"
+#include "support/rooms.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -242,6 +243,7 @@ static void test_rows_far_apart(void **state) {
     static bench near, far;
     const xl_ops *const backends[] = {&xl_ops_ref, xl_ops_best()};
     (void)state;
+    take_rooms(xl_ops_best()->linear_room(), xlstm_get_threads());
     need_addresses(VIEWS * N * (uint64_t)FAR * sizeof(real));
     for (size_t o = 0; o < 2; o++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -8,6 +8,7 @@
 #include "ops/cpu/cpu.h"
 #include "ops/trace.h"
 #include "support/random.h"
+#include "support/rooms.h"
 #include "xlstm/profile.h"
 #include <float.h>
 #include <math.h>
@@ -560,6 +561,7 @@ static void compare(const bench *a, const bench *b, const char *name, double tol
 static bench run_case(int c, uint64_t seed, const xl_ops *op, int threads) {
     bench b = {.op = op, .seed = seed};
     xlstm_set_threads(threads);
+    take_rooms(op->linear_room(), 3);
     cases[c].run(&b);
     return b;
 }

@@ -125,7 +125,7 @@ typedef struct {
 static void block(void *context, int index, int thread) {
     const job *j = context;
     const xl_bf16_product *p = j->p;
-    _Alignas(64) uint16_t left[ROWS * DEPTH], right[WIDE * DEPTH];
+    uint16_t *left = xl_room(), *right = left + ROWS * DEPTH; /* [ROWS, DEPTH], [WIDE, DEPTH] */
     xl_bf16_operand A = {p->A, p->lda, p->tA, 0}, B = {p->B, p->ldb, !p->tB, 1};
     int m0 = index / j->across * j->rows, n0 = index % j->across * j->cols;
     int m1 = least(m0 + j->rows, p->M), n1 = least(n0 + j->cols, p->N);
@@ -144,6 +144,10 @@ static void block(void *context, int index, int thread) {
     }
     if (j->kernel->end)
         j->kernel->end();
+}
+
+uint64_t xl_bf16_room(void) {
+    return (ROWS + WIDE) * DEPTH * sizeof(uint16_t) / sizeof(float);
 }
 
 void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p) {

@@ -1,17 +1,125 @@
-/* blas.c - one matrix product on one thread by CBLAS. */
+/* blas.c - one matrix product on one thread by CBLAS. How many threads OpenBLAS has is the program's own and
+ * holds for all of it: what is set here for a call is put back when that is over. And fork() copies its locks
+ * as they are, so none is taken while a product is under way. */
 #include "ops/cpu/cpu.h"
 #include <cblas.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
 
 /* OpenBLAS only; another CBLAS does not have them and is asked to be sequential in the docs. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
+extern int openblas_get_num_threads(void) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak));
 
 /* OpenBLAS built on OpenMP has no number of its own: it takes OpenMP's at every call outside a parallel
- * region, and setting it would set OpenMP's for the whole program. So there each call is held at one thread
- * by itself. */
+ * region, and setting it would set OpenMP's for the whole program. So there each product is held at one
+ * thread by itself. */
 enum { BUILT_ON_OPENMP = 2 };
-static int limit_each_call;
+static int limit_each, hold_each_call, handles_fork;
+
+/* ---- the number of OpenBLAS' threads ---- */
+
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER; /* for the next two, and what calls hold */
+static int holders;                                          /* calls that need it to be 1 */
+static int before;                                           /* what it was; 1: nothing is to be put back */
+
+static void hold(void) {
+    int now = openblas_get_num_threads();
+    if (holders++ == 0)
+        before = 1;
+    if (now != 1) { /* also where the program has set it meanwhile */
+        before = now;
+        openblas_set_num_threads(1);
+    }
+}
+
+static void give_back(void) {
+    if (--holders == 0 && before != 1 && openblas_get_num_threads() == 1)
+        openblas_set_num_threads(before);
+}
+
+/* The first product of a call holds, on whichever of its threads that is. */
+static void hold_for_call(xl_team *team) {
+    pthread_mutex_lock(&counting);
+    if (!atomic_load(&team->blas))
+        hold();
+    atomic_store(&team->blas, 1);
+    pthread_mutex_unlock(&counting);
+}
+
+void xl_blas_call_over(void) {
+    xl_team *team = xl_team_here();
+    if (!atomic_load(&team->blas))
+        return;
+    pthread_mutex_lock(&counting);
+    atomic_store(&team->blas, 0);
+    give_back();
+    pthread_mutex_unlock(&counting);
+}
+
+/* ---- fork() ---- */
+
+/* Threads count themselves in and out, each on a line of its own; who forks waits until all are out. */
+enum { SEATS = 64 };
+static struct { _Alignas(64) atomic_int inside; } seats[SEATS];
+static atomic_int forking, seats_taken;
+static pthread_mutex_t fork_under_way = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local int seat, inside; /* seat: from 1 on */
+
+static void go_in(void) {
+    if (!seat)
+        seat = 1 + atomic_fetch_add(&seats_taken, 1) % SEATS;
+    inside = 1;
+    atomic_fetch_add(&seats[seat - 1].inside, 1);
+    while (atomic_load(&forking)) {
+        atomic_fetch_sub(&seats[seat - 1].inside, 1);
+        pthread_mutex_lock(&fork_under_way);
+        pthread_mutex_unlock(&fork_under_way);
+        atomic_fetch_add(&seats[seat - 1].inside, 1);
+    }
+}
+
+static void go_out(void) {
+    atomic_fetch_sub(&seats[seat - 1].inside, 1);
+    inside = 0;
+}
+
+/* (A handler of a signal may fork in the middle of this thread's own product: that is not waited for.) */
+static void before_fork(void) {
+    pthread_mutex_lock(&fork_under_way);
+    atomic_store(&forking, 1);
+    for (int i = 0; i < SEATS; i++)
+        while (atomic_load(&seats[i].inside) > (inside && i == seat - 1))
+            sched_yield();
+    pthread_mutex_lock(&counting);
+    if (hold_each_call)
+        hold();
+}
+
+static void open_again(void) {
+    pthread_mutex_unlock(&counting);
+    atomic_store(&forking, 0);
+    pthread_mutex_unlock(&fork_under_way);
+}
+
+static void in_parent(void) {
+    if (hold_each_call)
+        give_back();
+    open_again();
+}
+
+/* OpenBLAS' threads are gone, and setting another number than 1 would start new ones: so a child keeps 1,
+ * until the program sets something else there. */
+static void in_child(void) {
+    holders = atomic_load(&xl_team_here()->blas);
+    before = 1;
+    for (int i = 0; i < SEATS; i++)
+        atomic_store(&seats[i].inside, inside && i == seat - 1);
+    open_again();
+}
+
+/* ---- products ---- */
 
 /* BLAS counts in int. A stride can be longer: the sLSTM's gates of one token lie T*4*D numbers apart. */
 static int fits(ptrdiff_t ld) {
@@ -20,22 +128,29 @@ static int fits(ptrdiff_t ld) {
 
 void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda, const float *B,
              ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
-    int own = limit_each_call ? xl_openmp_limit(1) : 0;
-    if (fits(lda) && fits(ldb) && fits(ldc))
-        cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K,
-                    alpha, A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
-    else
+    if (!fits(lda) || !fits(ldb) || !fits(ldc)) {
         xl_plain_gemm(tA, tB, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+        return;
+    }
+    xl_team *team = xl_team_here();
+    if (hold_each_call && !atomic_load(&team->blas))
+        hold_for_call(team);
+    int own = limit_each ? xl_openmp_limit(1) : 0;
+    go_in();
+    cblas_sgemm(CblasRowMajor, tA ? CblasTrans : CblasNoTrans, tB ? CblasTrans : CblasNoTrans, M, N, K, alpha,
+                A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
+    go_out();
     if (own)
         xl_openmp_limit(own);
 }
 
-void xl_blas_one_thread(void) {
+void xl_blas_prepare(void) {
     int on_openmp = openblas_get_parallel && openblas_get_parallel() == BUILT_ON_OPENMP,
         own = xl_openmp_limit(1);
-    limit_each_call = on_openmp && own;
-    if (openblas_set_num_threads && !limit_each_call)
-        openblas_set_num_threads(1);
+    limit_each = on_openmp && own;
+    hold_each_call = openblas_set_num_threads && openblas_get_num_threads && !limit_each;
     if (own)
         xl_openmp_limit(own);
+    if (!handles_fork) /* (in a child that was forked in the middle of this, it is done again) */
+        handles_fork = pthread_atfork(before_fork, in_parent, in_child) == 0;
 }

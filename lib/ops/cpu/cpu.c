@@ -28,7 +28,7 @@ FILL(avx512)
 static tables sets[XL_ISAS]; /* as xl_isa_names; a name of NULL: this machine does not have it */
 
 static void fill_all(void) {
-    xl_blas_one_thread();
+    xl_blas_prepare();
 #ifdef XL_X86
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))

@@ -52,7 +52,9 @@ void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, p
              ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
 void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
                    const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
-void xl_blas_one_thread(void);
+void xl_blas_prepare(void); /* before the first product */
+/* What the products of this thread's call have set for the whole program goes back. */
+void xl_blas_call_over(void);
 
 /* With so few rows, reading the matrix is all the time there is, and BLAS reads it at half the speed of
  * memory: there linear has kernels of its own. */

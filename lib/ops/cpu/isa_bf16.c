@@ -72,6 +72,11 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
         xl_column_sums(db, dy);
 }
 
+static uint64_t linear_room(void) {
+    uint64_t tiles = xl_bf16_room(), floats = floats_of->linear_room();
+    return tiles > floats ? tiles : floats;
+}
+
 /* ---- a head with its loss ---- */
 
 enum { PANEL = BF16_BLOCK, TILE = PANEL * PANEL, ROWS = XL_XENT_ROWS, TASKS = XL_XENT_TASKS };
@@ -385,6 +390,7 @@ void XL_ISA_NAME(xl_install_bf16)(xl_ops *table, const xl_ops *floats) {
     floats_of = floats;
     kernel = xl_bf16_kernel_at(0);
     table->linear = linear;
+    table->linear_room = linear_room;
     table->linear_dx = linear_dx;
     table->linear_dw = linear_dw;
     table->xent_linear = xent_linear;

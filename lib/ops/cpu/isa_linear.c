@@ -190,11 +190,11 @@ static void few_task(void *context, int index, int thread) {
 
 /* ---- many rows ---- */
 
-/* All rows of x with some rows of the matrix, in pieces of its columns that fit a stack. */
+/* All rows of x with some rows of the matrix, in pieces of its columns that fit a thread's room. */
 static void many_task(void *context, int index, int thread) {
     const product *p = context;
     int from = index * TASK_ROWS, rows = least(TASK_ROWS, p->W.rows - from);
-    float tile[TASK_ROWS * TILE_COLS], scales[TASK_ROWS];
+    float *tile = xl_room(), scales[TASK_ROWS]; /* [TASK_ROWS, TILE_COLS] */
     (void)thread;
     scales_of(scales, &p->W, from, rows);
     for (int c = 0; c < p->W.cols; c += TILE_COLS) {
@@ -242,6 +242,10 @@ static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
         xl_parallel(tasks, task, &p);
 }
 
+static uint64_t linear_room(void) {
+    return TASK_ROWS * TILE_COLS;
+}
+
 static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const float *W, int classes,
                         const int32_t *targets, const float *scale, float *scratch) {
     xl_xent_linear_by_rows(own, each, dx, dW, x, W, classes, targets, scale, scratch);
@@ -250,6 +254,7 @@ static void xent_linear(float *each, xl_view dx, float *dW, xl_view x, const flo
 void XL_ISA_NAME(xl_install_linear)(xl_ops *table) {
     own = table;
     table->linear = linear;
+    table->linear_room = linear_room;
     table->linear_dx = xl_gemm_linear_dx;
     table->linear_dw = xl_gemm_linear_dw;
     table->xent_linear = xent_linear;

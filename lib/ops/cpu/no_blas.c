@@ -6,4 +6,6 @@ void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, p
     xl_plain_gemm(tA, tB, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
-void xl_blas_one_thread(void) {}
+void xl_blas_prepare(void) {}
+
+void xl_blas_call_over(void) {}
