@@ -11,6 +11,9 @@
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern int openblas_get_num_threads(void) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak));
+/* The number itself. Where fork() has ended OpenBLAS' threads, its function would start them all again to set
+ * it, and interrupt the process where there are none to be had. */
+extern int blas_cpu_number __attribute__((weak));
 
 /* OpenBLAS built on OpenMP has no number of its own: it takes OpenMP's at every call outside a parallel
  * region, and setting it would set OpenMP's for the whole program. So there each product is held at one
@@ -24,19 +27,29 @@ static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER; /* for the next two
 static int holders;                                          /* calls that need it to be 1 */
 static int before;                                           /* what it was; 1: nothing is to be put back */
 
+static void set_count(int count) {
+    if (&blas_cpu_number)
+        blas_cpu_number = count;
+    else
+        openblas_set_num_threads(count);
+}
+
 static void hold(void) {
     int now = openblas_get_num_threads();
     if (holders++ == 0)
         before = 1;
     if (now != 1) { /* also where the program has set it meanwhile */
         before = now;
-        openblas_set_num_threads(1);
+        set_count(1);
     }
 }
 
 static void give_back(void) {
-    if (--holders == 0 && before != 1 && openblas_get_num_threads() == 1)
-        openblas_set_num_threads(before);
+    if (holders == 0 && before > 1) {
+        if (openblas_get_num_threads() == 1)
+            set_count(before);
+        before = 1;
+    }
 }
 
 /* The first product of a call holds, on whichever of its threads that is. */
@@ -54,6 +67,7 @@ void xl_blas_call_over(void) {
         return;
     pthread_mutex_lock(&counting);
     atomic_store(&team->blas, 0);
+    holders--;
     give_back();
     pthread_mutex_unlock(&counting);
 }
@@ -93,8 +107,6 @@ static void before_fork(void) {
         while (atomic_load(&seats[i].inside) > (inside && i == seat - 1))
             sched_yield();
     pthread_mutex_lock(&counting);
-    if (hold_each_call)
-        hold();
 }
 
 static void open_again(void) {
@@ -103,17 +115,11 @@ static void open_again(void) {
     pthread_mutex_unlock(&fork_under_way);
 }
 
-static void in_parent(void) {
-    if (hold_each_call)
-        give_back();
-    open_again();
-}
-
-/* OpenBLAS' threads are gone, and setting another number than 1 would start new ones: so a child keeps 1,
- * until the program sets something else there. */
+/* Of all calls that were under way, only one of this thread goes on. */
 static void in_child(void) {
     holders = atomic_load(&xl_team_here()->blas);
-    before = 1;
+    if (hold_each_call)
+        give_back();
     for (int i = 0; i < SEATS; i++)
         atomic_store(&seats[i].inside, inside && i == seat - 1);
     open_again();
@@ -152,5 +158,5 @@ void xl_blas_prepare(void) {
     if (own)
         xl_openmp_limit(own);
     if (!handles_fork) /* (in a child that was forked in the middle of this, it is done again) */
-        handles_fork = pthread_atfork(before_fork, in_parent, in_child) == 0;
+        handles_fork = pthread_atfork(before_fork, open_again, in_child) == 0;
 }

@@ -1,0 +1,450 @@
+/* The process around the library: children of fork(), whatever the parent was doing; a system that gives no
+ * more threads; the number of threads that OpenBLAS has for the program; and the caller's floating-point
+ * mode. What a child computes is compared with its parent, bit for bit; an alarm ends one that hangs. */
+#define _DEFAULT_SOURCE /* setgroups(), RLIMIT_NPROC */
+#include "base/parallel.h"
+#include "ops/ops.h"
+#include "support/kinds.h"
+#include "support/random.h"
+#include <fenv.h>
+#include <grp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
+
+extern int openblas_get_num_threads(void) __attribute__((weak));
+extern void openblas_set_num_threads(int) __attribute__((weak));
+extern int openblas_get_parallel(void) __attribute__((weak));
+
+enum { THREADS = 3, STREAMS = 2, TIME = 40, VOCAB = 50, LOGITS = STREAMS * TIME * VOCAB, SECONDS = 120 };
+
+typedef struct {
+    xlstm_real logits[LOGITS], after[LOGITS];
+    double loss;
+} numbers;
+
+static int32_t tokens[STREAMS * TIME];
+static xlstm_module *shared; /* made before any fork */
+
+/* ---- what a process does with the library ---- */
+
+static xlstm_status use(const xlstm_module *m, xlstm_real *logits) {
+    xlstm_session *s = NULL;
+    xlstm_status status = xlstm_session_create(&s, m, STREAMS, TIME);
+    if (status == XLSTM_OK)
+        status = xlstm_session_tokens(s, tokens, TIME, logits);
+    xlstm_session_free(s);
+    return status;
+}
+
+static xlstm_status train(xlstm_module *m, double *loss) {
+    xlstm_trainer_config c;
+    xlstm_optimizer_config rule;
+    xlstm_trainer *t = NULL;
+    xlstm_optimizer *o = NULL;
+    const xlstm_batch batch = {.struct_size = sizeof batch, .tokens = tokens, .targets = tokens};
+    xlstm_trainer_config_init(&c);
+    c.batch = STREAMS;
+    c.time = TIME;
+    xlstm_optimizer_config_init(&rule, XLSTM_ADAMW);
+    xlstm_status status = xlstm_trainer_create(&t, m, &c);
+    if (status == XLSTM_OK)
+        status = xlstm_optimizer_create(&o, m, &rule);
+    for (int step = 0; status == XLSTM_OK && step < 2; step++) {
+        xlstm_loss of_batch;
+        status = xlstm_trainer_backward(t, &batch, &of_batch);
+        *loss = of_batch.sum;
+        if (status == XLSTM_OK)
+            status = xlstm_optimizer_step(o, t, 0.01f, NULL);
+    }
+    xlstm_optimizer_free(o);
+    xlstm_trainer_free(t);
+    return status;
+}
+
+static xlstm_status make(xlstm_module **m) {
+    xlstm_config c = small_config(XLSTM_MLSTM);
+    c.vocab_size = VOCAB;
+    c.embedding_dim = 128; /* so that products are BLAS', by several threads */
+    return xlstm_model_create(m, &c, 3);
+}
+
+/* A model of its own, trained; and a session over what was there before. */
+static int work(numbers *n) {
+    xlstm_module *m = NULL;
+    int failed = make(&m) || train(m, &n->loss) || use(m, n->after) || use(shared, n->logits);
+    xlstm_module_free(m);
+    return failed;
+}
+
+/* Some as large as a product that OpenBLAS would spread over its threads. */
+static int set_up(void **state) {
+    (void)state;
+    for (int i = 0; i < STREAMS * TIME; i++)
+        tokens[i] = i * 7 % VOCAB;
+    return 0;
+}
+
+/* ---- children ---- */
+
+static int ended_well(pid_t child) {
+    int how = -1;
+    if (child <= 0 || waitpid(child, &how, 0) != child)
+        return 0;
+    if (WIFSIGNALED(how))
+        print_error("a child was ended by signal %d%s\n", WTERMSIG(how),
+                    WTERMSIG(how) == SIGALRM ? ": it hung" : "");
+    else if (WEXITSTATUS(how))
+        print_error("a child ended with %d\n", WEXITSTATUS(how));
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
+}
+
+static int compute_in_child(const numbers *want, int more_generations);
+
+static int as_child(const numbers *want, int more_generations) {
+    static numbers got;
+    alarm(SECONDS);
+    if (work(&got)) {
+        print_error("%s\n", xlstm_last_error());
+        return 1;
+    }
+    if (memcmp(&got, want, sizeof got) != 0)
+        return 2;
+    if (xlstm_set_threads(THREADS) || use(shared, got.logits) || xlstm_get_threads() < 1)
+        return 3;
+    if (memcmp(got.logits, want->logits, sizeof got.logits) != 0)
+        return 4;
+    return more_generations && !compute_in_child(want, more_generations - 1) ? 5 : 0;
+}
+
+static int compute_in_child(const numbers *want, int more_generations) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(as_child(want, more_generations));
+    return ended_well(child);
+}
+
+/* What it should be: computed by a child of a process that has not used the library yet. */
+static numbers *expected(void) {
+    static numbers n;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(SECONDS);
+        int failed = xlstm_set_threads(1) || make(&shared) || work(&n);
+        const char *from = (const char *)&n;
+        for (size_t at = 0; !failed && at < sizeof n;) {
+            ssize_t some = write(ends[1], from + at, sizeof n - at);
+            failed = some <= 0;
+            at += failed ? 0 : (size_t)some;
+        }
+        _exit(failed);
+    }
+    close(ends[1]);
+    char *to = (char *)&n;
+    size_t at = 0;
+    for (ssize_t some; at < sizeof n && (some = read(ends[0], to + at, sizeof n - at)) > 0;)
+        at += (size_t)some;
+    close(ends[0]);
+    assert_true(ended_well(child));
+    assert_int_equal(at, sizeof n);
+    return &n;
+}
+
+static atomic_int stop;
+
+/* Calls without an end, on a thread of its own. */
+static void *be_busy(void *trouble) {
+    static xlstm_real logits[LOGITS];
+    while (!atomic_load(&stop) && !*(int *)trouble)
+        *(int *)trouble = use(shared, logits) != XLSTM_OK;
+    return NULL;
+}
+
+static void test_children_compute(void **state) {
+    static numbers own;
+    (void)state;
+    const numbers *want = expected();
+    assert_int_equal(xlstm_set_threads(THREADS), XLSTM_OK);
+    assert_int_equal(make(&shared), XLSTM_OK); /* the parent only made a model */
+    assert_true(compute_in_child(want, 1));
+    assert_int_equal(use(shared, own.logits), XLSTM_OK); /* used it */
+    assert_true(compute_in_child(want, 0));
+    assert_int_equal(work(&own), 0); /* trained one */
+    assert_memory_equal(&own, want, sizeof own);
+    assert_true(compute_in_child(want, 1));
+    assert_int_equal(work(&own), 0); /* and goes on */
+    assert_memory_equal(&own, want, sizeof own);
+}
+
+static void test_children_of_a_busy_parent(void **state) {
+    enum { CHILDREN = 40 };
+    static numbers want;
+    pthread_t other;
+    int trouble = 0;
+    (void)state;
+    assert_int_equal(work(&want), 0);
+    atomic_store(&stop, 0);
+    assert_int_equal(pthread_create(&other, NULL, be_busy, &trouble), 0);
+    int good = 0;
+    for (int i = 0; i < CHILDREN; i++)
+        good += compute_in_child(&want, 0);
+    atomic_store(&stop, 1);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(trouble, 0);
+    assert_int_equal(good, CHILDREN);
+}
+
+/* ---- no more threads ---- */
+
+static int warnings;
+
+static void count_warnings(void *context, xlstm_log_level level, const char *sentence) {
+    (void)context;
+    warnings += level == XLSTM_LOG_WARNING && strstr(sentence, "gives no");
+}
+
+/* A user of whom nobody else is, and so many processes and threads of it at most. 77: that cannot be tried
+ * here. */
+static int with_limit(int most, int warned) {
+    static numbers n;
+    const struct rlimit limit = {(rlim_t)most, (rlim_t)most};
+    alarm(SECONDS);
+    if (geteuid() == 0 && (setgroups(0, NULL) || setgid(64321) || setuid(64321)))
+        return 77;
+    if (setrlimit(RLIMIT_NPROC, &limit))
+        return 77;
+    xlstm_set_log(count_warnings, NULL);
+    xlstm_set_threads(8);
+    if (make(&shared) || work(&n))
+        return 1;
+    return (warnings > 0) == warned && xlstm_get_threads() == 8 ? 0 : 2;
+}
+
+/* The first of all tests: in a child of a process that has computed no limit would be met. */
+static void test_no_more_threads(void **state) {
+    static const struct { int most, warned; } cases[] = {{1, 1}, {4, 1}, {8, 0}};
+    (void)state;
+#ifndef WITH_OPENMP
+    skip();
+#endif
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (geteuid() && cases[i].most > 1)
+            continue; /* other processes of this user count too */
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(with_limit(cases[i].most, cases[i].warned));
+        int how = -1;
+        assert_int_equal(waitpid(child, &how, 0), child);
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
+            skip();
+        if (!WIFEXITED(how) || WEXITSTATUS(how))
+            fail_msg("a limit of %d: ended by signal %d or with %d", cases[i].most,
+                     WIFSIGNALED(how) ? WTERMSIG(how) : 0, WIFEXITED(how) ? WEXITSTATUS(how) : 0);
+    }
+}
+
+/* Sizes of stacks that no thread can have. */
+static int with_stacks(const char *size) {
+    alarm(SECONDS);
+    setenv("OMP_STACKSIZE", size, 1);
+    char *const again[] = {"test_process", "--work", NULL};
+    execv("/proc/self/exe", again);
+    return 77;
+}
+
+static void test_stacks_too_large(void **state) {
+    static const char *const sizes[] = {"100000G", " 100000g ", "90000000000", "nonsense", "64M"};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(with_stacks(sizes[i]));
+        int how = -1;
+        assert_int_equal(waitpid(child, &how, 0), child);
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
+            skip();
+        if (!WIFEXITED(how) || WEXITSTATUS(how))
+            fail_msg("OMP_STACKSIZE=%s ends a program that uses the library", sizes[i]);
+    }
+}
+
+/* ---- OpenBLAS' own number of threads ---- */
+
+static void holds(int count, const char *after) {
+    if (openblas_get_num_threads() != count)
+        fail_msg("OpenBLAS has %d threads after %s; it had %d", openblas_get_num_threads(), after, count);
+}
+
+static void products_hold(int count) {
+    static float a[64 * 64], b[64 * 64], c[64 * 64];
+    xl_view x = xl_rows(a, 64, 64), y = xl_rows(c, 64, 64);
+    xl_ops_best()->linear(y, x, xl_real_matrix(b, 64, 64), NULL);
+    holds(1, "a product in the middle of a call");
+    xl_ops_call_over();
+    holds(count, "the call");
+}
+
+static void calls_give_back(int count) {
+    static numbers n;
+    xlstm_session *s = NULL;
+    assert_int_equal(xlstm_session_create(&s, shared, STREAMS, TIME), XLSTM_OK);
+    holds(count, "creating a session");
+    assert_int_equal(xlstm_session_tokens(s, tokens, TIME, n.logits), XLSTM_OK);
+    holds(count, "a long call");
+    assert_int_equal(xlstm_session_tokens(s, tokens, 1, n.logits), XLSTM_OK);
+    holds(count, "a step");
+    assert_int_equal(xlstm_session_prompt(s, tokens, TIME, n.logits), XLSTM_OK);
+    holds(count, "a prompt");
+    xlstm_session_free(s);
+    assert_int_equal(work(&n), 0);
+    holds(count, "training");
+    products_hold(count);
+}
+
+static void test_openblas_keeps_its_number(void **state) {
+    static numbers want;
+    pthread_t other;
+    int trouble = 0;
+    (void)state;
+    if (!openblas_get_num_threads || !openblas_set_num_threads || openblas_get_parallel() != 1)
+        skip(); /* another BLAS, or one without a number of its own */
+    assert_int_equal(work(&want), 0);
+    for (int count = 3; count > 0; count--) { /* (1 must stay 1 too) */
+        openblas_set_num_threads(count);
+        calls_give_back(count);
+    }
+    openblas_set_num_threads(3);
+    assert_true(compute_in_child(&want, 1));
+    holds(3, "a fork");
+    atomic_store(&stop, 0);
+    assert_int_equal(pthread_create(&other, NULL, be_busy, &trouble), 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(use(shared, want.logits), XLSTM_OK);
+    atomic_store(&stop, 1);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(trouble, 0);
+    holds(3, "calls of two threads");
+}
+
+/* ---- the caller's floating-point mode ---- */
+
+enum { TASKS = 64 };
+
+/* By what sums do, since a processor may have more than one such mode. */
+static int rounding(void) {
+    volatile float one = 1, tiny = 1e-20f;
+    return one + tiny > 1 ? FE_UPWARD : one - tiny < 1 ? FE_DOWNWARD : FE_TONEAREST;
+}
+
+static void note_rounding(void *context, int index, int thread) {
+    (void)thread;
+    ((int *)context)[index] = rounding();
+}
+
+static void test_rounding_is_the_callers(void **state) {
+    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TONEAREST};
+    (void)state;
+    assert_int_equal(xlstm_set_threads(THREADS), XLSTM_OK);
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        int seen[TASKS];
+        assert_int_equal(fesetround(modes[i]), 0);
+        xl_parallel(TASKS, note_rounding, seen);
+        int after = rounding();
+        fesetround(FE_TONEAREST);
+        assert_int_equal(after, modes[i]);
+        for (int k = 0; k < TASKS; k++)
+            assert_int_equal(seen[k], modes[i]);
+    }
+}
+
+#ifdef __SSE2__
+enum { FLUSH = 0x8040 }; /* results to zero, and operands */
+
+static void run_with(unsigned mode, int threads, xlstm_real *out) {
+    unsigned before = _mm_getcsr();
+    xlstm_set_threads(threads);
+    _mm_setcsr(before | mode);
+    xlstm_status status = use(shared, out);
+    _mm_setcsr(before);
+    assert_int_equal(status, XLSTM_OK);
+}
+
+/* On a thread of its own, whose team begins in the mode that is given. */
+static void *first_with(void *mode) {
+    static xlstm_real logits[LOGITS];
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | *(unsigned *)mode);
+    use(shared, logits);
+    _mm_setcsr(before);
+    run_with(0, THREADS, logits);
+    xlstm_real *all = calloc(4 * LOGITS, sizeof *all);
+    for (int i = 0; all && i < 4; i++)
+        run_with(i / 2 ? FLUSH : 0, i % 2 ? THREADS : 1, all + i * LOGITS);
+    return all;
+}
+
+static void test_flushing_is_the_callers(void **state) {
+    xlstm_module *kept = shared;
+    (void)state;
+    assert_int_equal(make(&shared), XLSTM_OK);
+    for (int i = 0; i < xlstm_module_parameter_count(shared); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(shared, i, &p);
+        xlstm_real *weights = copy_parameter(shared, i);
+        for (size_t k = 0; k < p.count; k++)
+            weights[k] *= (xlstm_real)1e-19; /* logits become products of two such */
+        assert_int_equal(xlstm_module_write(shared, i, weights), XLSTM_OK);
+        free(weights);
+    }
+    for (unsigned mode = 0; mode <= FLUSH; mode += FLUSH) {
+        pthread_t thread;
+        void *result = NULL;
+        assert_int_equal(pthread_create(&thread, NULL, first_with, &mode), 0);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        const xlstm_real *of = result;
+        assert_non_null(of);
+        assert_memory_equal(of, of + LOGITS, LOGITS * sizeof *of);
+        assert_memory_equal(of + 2 * LOGITS, of + 3 * LOGITS, LOGITS * sizeof *of);
+        assert_memory_not_equal(of, of + 2 * LOGITS, LOGITS * sizeof *of);
+        free(result);
+    }
+    xlstm_module_free(shared);
+    shared = kept;
+}
+#endif
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_more_threads),           cmocka_unit_test(test_stacks_too_large),
+        cmocka_unit_test(test_children_compute),          cmocka_unit_test(test_children_of_a_busy_parent),
+        cmocka_unit_test(test_openblas_keeps_its_number), cmocka_unit_test(test_rounding_is_the_callers),
+#ifdef __SSE2__
+        cmocka_unit_test(test_flushing_is_the_callers),
+#endif
+    };
+    if (argc > 1 && !strcmp(argv[1], "--work")) {
+        static numbers n;
+        set_up(NULL);
+        xlstm_set_threads(THREADS);
+        return make(&shared) || work(&n);
+    }
+    int failed = cmocka_run_group_tests(tests, set_up, NULL);
+    xlstm_module_free(shared);
+    return failed;
+}
