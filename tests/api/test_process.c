@@ -174,6 +174,15 @@ static void *be_busy(void *trouble) {
     return NULL;
 }
 
+/* Nothing but small products: they take the locks of a BLAS as often as can be. */
+static void *multiply(void *unused) {
+    static xlstm_real a[8 * 8], b[8 * 8], c[8 * 8];
+    while (!atomic_load(&stop))
+        xl_ops_best()->linear(xl_rows(c, 8, 8), xl_rows(a, 8, 8), xl_real_matrix(b, 8, 8), NULL);
+    xl_ops_call_over();
+    return unused;
+}
+
 static void test_children_compute(void **state) {
     static numbers own;
     (void)state;
@@ -190,22 +199,27 @@ static void test_children_compute(void **state) {
     assert_memory_equal(&own, want, sizeof own);
 }
 
-static void test_children_of_a_busy_parent(void **state) {
-    enum { CHILDREN = 40 };
-    static numbers want;
+static int good_children(int count, const numbers *want, void *(*meanwhile)(void *), void *argument) {
     pthread_t other;
+    int good = 0;
+    atomic_store(&stop, 0);
+    assert_int_equal(pthread_create(&other, NULL, meanwhile, argument), 0);
+    for (int i = 0; i < count && good == i; i++)
+        good += compute_in_child(want, 0);
+    atomic_store(&stop, 1);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    return good;
+}
+
+static void test_children_of_a_busy_parent(void **state) {
+    enum { CHILDREN = 20, MANY = 150 };
+    static numbers want;
     int trouble = 0;
     (void)state;
     assert_int_equal(work(&want), 0);
-    atomic_store(&stop, 0);
-    assert_int_equal(pthread_create(&other, NULL, be_busy, &trouble), 0);
-    int good = 0;
-    for (int i = 0; i < CHILDREN; i++)
-        good += compute_in_child(&want, 0);
-    atomic_store(&stop, 1);
-    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(good_children(CHILDREN, &want, be_busy, &trouble), CHILDREN);
     assert_int_equal(trouble, 0);
-    assert_int_equal(good, CHILDREN);
+    assert_int_equal(good_children(MANY, &want, multiply, NULL), MANY);
 }
 
 /* ---- no more threads ---- */
@@ -234,28 +248,32 @@ static int with_limit(int most, int warned) {
     return (warnings > 0) == warned && xlstm_get_threads() == 8 ? 0 : 2;
 }
 
+static void fits_limit(int most, int warned) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(with_limit(most, warned));
+    int how = -1;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
+        skip();
+    if (!WIFEXITED(how) || WEXITSTATUS(how))
+        fail_msg("a limit of %d: ended by signal %d or with %d", most, WIFSIGNALED(how) ? WTERMSIG(how) : 0,
+                 WIFEXITED(how) ? WEXITSTATUS(how) : 0);
+}
+
 /* The first of all tests: in a child of a process that has computed no limit would be met. */
 static void test_no_more_threads(void **state) {
-    static const struct { int most, warned; } cases[] = {{1, 1}, {4, 1}, {8, 0}};
     (void)state;
 #ifndef WITH_OPENMP
     skip();
 #endif
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (geteuid() && cases[i].most > 1)
-            continue; /* other processes of this user count too */
-        fflush(NULL);
-        pid_t child = fork();
-        if (child == 0)
-            _exit(with_limit(cases[i].most, cases[i].warned));
-        int how = -1;
-        assert_int_equal(waitpid(child, &how, 0), child);
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
-            skip();
-        if (!WIFEXITED(how) || WEXITSTATUS(how))
-            fail_msg("a limit of %d: ended by signal %d or with %d", cases[i].most,
-                     WIFSIGNALED(how) ? WTERMSIG(how) : 0, WIFEXITED(how) ? WEXITSTATUS(how) : 0);
-    }
+    fits_limit(1, 1);
+    if (geteuid()) /* other processes of this user count too */
+        return;
+    fits_limit(4, 1);
+    for (int i = 0; i < 10; i++)
+        fits_limit(8, 0); /* just enough, if those that were tried are gone */
 }
 
 /* Sizes of stacks that no thread can have. */
@@ -376,56 +394,74 @@ static void test_rounding_is_the_callers(void **state) {
 #ifdef __SSE2__
 enum { FLUSH = 0x8040 }; /* results to zero, and operands */
 
-static void run_with(unsigned mode, int threads, xlstm_real *out) {
+enum { INPUTS = 64, HIDDEN = 256, OUTPUTS = STREAMS * TIME * HIDDEN, RUNS = 4 };
+
+/* Inputs whose products with weights are below the smallest normal number. */
+static void run_cell(const xlstm_module *cell, unsigned mode, int threads, xlstm_real *out) {
+    static xlstm_real inputs[STREAMS * TIME * INPUTS];
+    xlstm_session *s = NULL;
     unsigned before = _mm_getcsr();
+    for (int i = 0; i < STREAMS * TIME * INPUTS; i++)
+        inputs[i] = (xlstm_real)1e-37 * (xlstm_real)(i % 7);
     xlstm_set_threads(threads);
     _mm_setcsr(before | mode);
-    xlstm_status status = use(shared, out);
+    xlstm_status status = xlstm_session_create(&s, cell, STREAMS, TIME);
+    if (status == XLSTM_OK)
+        status = xlstm_session_vectors(s, inputs, TIME, out);
     _mm_setcsr(before);
+    xlstm_session_free(s);
     assert_int_equal(status, XLSTM_OK);
 }
 
-/* On a thread of its own, whose team begins in the mode that is given. */
-static void *first_with(void *mode) {
-    static xlstm_real logits[LOGITS];
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | *(unsigned *)mode);
-    use(shared, logits);
-    _mm_setcsr(before);
-    run_with(0, THREADS, logits);
-    xlstm_real *all = calloc(4 * LOGITS, sizeof *all);
-    for (int i = 0; all && i < 4; i++)
-        run_with(i / 2 ? FLUSH : 0, i % 2 ? THREADS : 1, all + i * LOGITS);
-    return all;
+typedef struct {
+    const xlstm_module *cell;
+    unsigned first;  /* the mode in which this thread's team begins */
+    xlstm_real *out; /* [RUNS, OUTPUTS]: alone, by all; and both again with flushing */
+} flushing;
+
+static void *run_modes(void *argument) {
+    const flushing *f = argument;
+    run_cell(f->cell, f->first, THREADS, f->out);
+    for (int i = 0; i < RUNS; i++)
+        run_cell(f->cell, i / 2 ? FLUSH : 0, i % 2 ? THREADS : 1, f->out + i * OUTPUTS);
+    return NULL;
+}
+
+static void clear_biases(xlstm_module *m) {
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(m, i, &p);
+        xlstm_real *zeros = calloc(p.count, sizeof *zeros);
+        assert_non_null(zeros);
+        if (strstr(p.name, "bias"))
+            assert_int_equal(xlstm_module_write(m, i, zeros), XLSTM_OK);
+        free(zeros);
+    }
 }
 
 static void test_flushing_is_the_callers(void **state) {
-    xlstm_module *kept = shared;
+    xlstm_cell_config c;
+    xlstm_module *cell = NULL;
     (void)state;
-    assert_int_equal(make(&shared), XLSTM_OK);
-    for (int i = 0; i < xlstm_module_parameter_count(shared); i++) {
-        xlstm_parameter p;
-        xlstm_module_parameter(shared, i, &p);
-        xlstm_real *weights = copy_parameter(shared, i);
-        for (size_t k = 0; k < p.count; k++)
-            weights[k] *= (xlstm_real)1e-19; /* logits become products of two such */
-        assert_int_equal(xlstm_module_write(shared, i, weights), XLSTM_OK);
-        free(weights);
-    }
-    for (unsigned mode = 0; mode <= FLUSH; mode += FLUSH) {
+    xlstm_cell_config_init(&c, XLSTM_CELL_LSTM);
+    c.input_size = INPUTS;
+    c.hidden_size = HIDDEN;
+    c.num_heads = 1;
+    assert_int_equal(xlstm_cell_create(&cell, &c, 5), XLSTM_OK);
+    clear_biases(cell);
+    for (int i = 0; i < 2; i++) {
         pthread_t thread;
-        void *result = NULL;
-        assert_int_equal(pthread_create(&thread, NULL, first_with, &mode), 0);
-        assert_int_equal(pthread_join(thread, &result), 0);
-        const xlstm_real *of = result;
-        assert_non_null(of);
-        assert_memory_equal(of, of + LOGITS, LOGITS * sizeof *of);
-        assert_memory_equal(of + 2 * LOGITS, of + 3 * LOGITS, LOGITS * sizeof *of);
-        assert_memory_not_equal(of, of + 2 * LOGITS, LOGITS * sizeof *of);
-        free(result);
+        flushing f = {cell, i ? FLUSH : 0, calloc(RUNS * OUTPUTS, sizeof(xlstm_real))};
+        assert_non_null(f.out);
+        assert_int_equal(pthread_create(&thread, NULL, run_modes, &f), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        size_t bytes = OUTPUTS * sizeof *f.out;
+        assert_memory_equal(f.out, f.out + OUTPUTS, bytes);
+        assert_memory_equal(f.out + 2 * OUTPUTS, f.out + 3 * OUTPUTS, bytes);
+        assert_memory_not_equal(f.out, f.out + 2 * OUTPUTS, bytes);
+        free(f.out);
     }
-    xlstm_module_free(shared);
-    shared = kept;
+    xlstm_module_free(cell);
 }
 #endif
 
