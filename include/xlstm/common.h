@@ -108,12 +108,14 @@ enum {
 /** Threads that every later call may use. Set it before creating sessions and trainers, which plan their
  * memory for it and refuse calls while there are more threads than that. Any thread may set it at any time:
  * a call that is running goes on with what it began with. Default: what OpenMP would use (OMP_NUM_THREADS).
- * Results do not depend on it, bit for bit.
+ * Results do not depend on it, bit for bit. Where the system gives no more threads, calls go on with fewer,
+ * and the log is told. A child of fork(), whose parent has computed, does so on one thread, whatever is set.
+ * All threads compute in the floating-point mode of the thread that calls (flushing to zero, rounding).
  *  @param count 1 to XLSTM_MAX_THREADS; 1 where one thread serves one session each
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT for a count out of range */
 XLSTM_API xlstm_status xlstm_set_threads(int count);
 /** The number of threads in force.
- *  @return 1 to XLSTM_MAX_THREADS */
+ *  @return 1 to XLSTM_MAX_THREADS; 1 in a child of fork(), whose parent has computed */
 XLSTM_API int xlstm_get_threads(void);
 
 /** Names of the backends, whether or not this machine has them: "avx512", "avx2", "base" (kernels compiled

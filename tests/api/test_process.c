@@ -26,7 +26,7 @@ extern int openblas_get_num_threads(void) __attribute__((weak));
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak));
 
-enum { THREADS = 3, STREAMS = 2, TIME = 40, VOCAB = 50, LOGITS = STREAMS * TIME * VOCAB, SECONDS = 120 };
+enum { THREADS = 3, STREAMS = 2, TIME = 40, VOCAB = 50, LOGITS = STREAMS * TIME * VOCAB, SECONDS = 240 };
 
 typedef struct {
     xlstm_real logits[LOGITS], after[LOGITS];
@@ -212,7 +212,7 @@ static int good_children(int count, const numbers *want, void *(*meanwhile)(void
 }
 
 static void test_children_of_a_busy_parent(void **state) {
-    enum { CHILDREN = 20, MANY = 150 };
+    enum { CHILDREN = 10, MANY = 60 };
     static numbers want;
     int trouble = 0;
     (void)state;
