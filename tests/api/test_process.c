@@ -276,29 +276,37 @@ static void test_no_more_threads(void **state) {
         fits_limit(8, 0); /* just enough, if those that were tried are gone */
 }
 
-/* Sizes of stacks that no thread can have. */
-static int with_stacks(const char *size) {
-    alarm(SECONDS);
-    setenv("OMP_STACKSIZE", size, 1);
+/* This program again, with a variable of OpenMP's. 77: it cannot be started. */
+static int with_variable(const char *name, const char *value) {
     char *const again[] = {"test_process", "--work", NULL};
+    alarm(SECONDS);
+    setenv(name, value, 1);
     execv("/proc/self/exe", again);
     return 77;
 }
 
-static void test_stacks_too_large(void **state) {
-    static const char *const sizes[] = {"100000G", " 100000g ", "90000000000", "nonsense", "64M"};
+/* Stacks that no thread can have, and wishes that are none. */
+static void test_variables_of_openmp(void **state) {
+    static const struct {
+        const char *name, *value;
+    } cases[] = {
+        {"OMP_STACKSIZE", "100000G"},   {"OMP_STACKSIZE", " 100000g "}, {"OMP_STACKSIZE", "90000000000"},
+        {"OMP_STACKSIZE", "nonsense"},  {"OMP_STACKSIZE", "64M"},       {"OMP_NUM_THREADS", "0"},
+        {"OMP_NUM_THREADS", "-3"},      {"OMP_NUM_THREADS", "several"}, {"OMP_NUM_THREADS", "99999999999"},
+        {"OMP_THREAD_LIMIT", "1"},      {"OMP_THREAD_LIMIT", "2"},      {"OMP_DYNAMIC", "true"},
+        {"OMP_MAX_ACTIVE_LEVELS", "0"}, {"OMP_WAIT_POLICY", "passive"}};
     (void)state;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fflush(NULL);
         pid_t child = fork();
         if (child == 0)
-            _exit(with_stacks(sizes[i]));
+            _exit(with_variable(cases[i].name, cases[i].value));
         int how = -1;
         assert_int_equal(waitpid(child, &how, 0), child);
         if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
             skip();
         if (!WIFEXITED(how) || WEXITSTATUS(how))
-            fail_msg("OMP_STACKSIZE=%s ends a program that uses the library", sizes[i]);
+            fail_msg("%s=%s ends a program that uses the library", cases[i].name, cases[i].value);
     }
 }
 
@@ -467,7 +475,7 @@ static void test_flushing_is_the_callers(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_more_threads),           cmocka_unit_test(test_stacks_too_large),
+        cmocka_unit_test(test_no_more_threads),           cmocka_unit_test(test_variables_of_openmp),
         cmocka_unit_test(test_children_compute),          cmocka_unit_test(test_children_of_a_busy_parent),
         cmocka_unit_test(test_openblas_keeps_its_number), cmocka_unit_test(test_rounding_is_the_callers),
 #ifdef __SSE2__
@@ -477,7 +485,8 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--work")) {
         static numbers n;
         set_up(NULL);
-        xlstm_set_threads(THREADS);
+        if (!getenv("OMP_NUM_THREADS")) /* else: what OpenMP makes of that */
+            xlstm_set_threads(THREADS);
         return make(&shared) || work(&n);
     }
     int failed = cmocka_run_group_tests(tests, set_up, NULL);
