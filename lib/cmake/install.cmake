@@ -37,7 +37,7 @@ endif()
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
 configure_package_config_file(lib/cmake/xlstmConfig.cmake.in ${PROJECT_BINARY_DIR}/xlstmConfig.cmake
                               INSTALL_DESTINATION ${cmake_dir})
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake COMPATIBILITY ${XLSTM_COMPATIBILITY})
 install(EXPORT xlstmTargets NAMESPACE xlstm:: DESTINATION ${cmake_dir} COMPONENT xlstm_development)
 install(FILES ${PROJECT_BINARY_DIR}/xlstmConfig.cmake ${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake
         DESTINATION ${cmake_dir} COMPONENT xlstm_development)

@@ -43,12 +43,20 @@ by_pkg_config() { # prefix, C or CXX, then options of pkg-config
     LD_LIBRARY_PATH="$(pkg-config --variable=libdir xlstm)" "$work/use"
 }
 
-refuses_other_version() {
-    mkdir -p "$work/version" &&
-        printf 'cmake_minimum_required(VERSION 3.21)\nproject(p LANGUAGES C)\nfind_package(xlstm %s REQUIRED)\n' 99.0 \
-            >"$work/version/CMakeLists.txt" &&
-        ! cmake -S "$work/version" -B "$work/version/b" -DCMAKE_PREFIX_PATH="$work/after/shared" &&
-        grep -q 'considered but not accepted' "$work/log"
+refuses_other_versions() { # a later one and, since names go between minor versions while the major one is 0, an earlier one
+    for version in 99.0 0.1; do
+        mkdir -p "$work/version-$version" &&
+            printf 'cmake_minimum_required(VERSION 3.21)\nproject(p LANGUAGES C)\nfind_package(xlstm %s REQUIRED)\n' $version \
+                >"$work/version-$version/CMakeLists.txt" &&
+            ! cmake -S "$work/version-$version" -B "$work/version-$version/b" -DCMAKE_PREFIX_PATH="$work/after/shared" \
+                >"$work/refused" 2>&1 &&
+            grep -q 'considered but not accepted' "$work/refused" || return 1
+    done
+}
+
+asks_for_its_version() { # a program that was just linked: while the major version is 0, the name that it loads has the minor one
+    abi=$(pkg-config --modversion xlstm | sed 's/^\(0[.][0-9]*\)[.].*/\1/; t; s/[.].*//')
+    readelf -d "$work/use" | grep -F "NEEDED" | grep -F "[libxlstm.so.$abi]"
 }
 
 examples() { # all are built; the quick ones run here, all of them among the tests of the build
@@ -71,7 +79,8 @@ for language in C CXX; do
         -DCMAKE_PREFIX_PATH="$shared" -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON
     step "pkg-config, $language" by_pkg_config "$shared" $language ""
 done
-step "find_package refuses another version" refuses_other_version
+step "a program asks for its minor version" asks_for_its_version
+step "find_package refuses other versions" refuses_other_versions
 step "the examples, against the package" examples
 
 # One static build serves two ends: as a part of the user's project, and installed from there.

@@ -50,7 +50,7 @@ quiet_in_root() {
 }
 
 quiet_in_root 'apt-get update -q'
-quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm0_*.deb ./xlstm-tools_*.deb'
+quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm[0-9]*_*.deb ./xlstm-tools_*.deb'
 echo "programs, without anything to compile by:"
 in_root '! command -v gcc && xlstm-nns --preset smoke --models lstm | tail -1'
 quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm-dev_*.deb gcc g++ pkg-config cmake make'
@@ -62,7 +62,7 @@ in_root 'cd /var/tmp && [ ! -e /usr/include/jansson.h ] &&
         cmake --build $language >/dev/null
         $language/use
     done'
-quiet_in_root 'apt-get purge -q -y libxlstm0 && ! find / -xdev -path /var/tmp -prune -o -name "*xlstm*" -print | grep .'
+quiet_in_root 'apt-get purge -q -y $(dpkg-deb -f /var/tmp/libxlstm[0-9]*_*.deb Package) && ! find / -xdev -path /var/tmp -prune -o -name "*xlstm*" -print | grep .'
 echo "installed, used and removed on Debian $(cat "$root/etc/debian_version")"
 if [ $# -gt 0 ]; then
     mkdir -p "$1"
