@@ -1,5 +1,5 @@
-/* A program with plugins: opens one, calls its xlstm_use(), which computes on several threads, closes it; three times.
- * usage: host PLUGIN.so, which is use.c with that name for main */
+/* A program with plugins: opens one, calls its xlstm_use(), which computes on several threads, closes it;
+ * three times. usage: host PLUGIN.so, which is use.c with that name for main */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* What every kind of model comes to, to the last bit, by the kernels and by the plain loops; what a NaN in the data is
- * called; and whether small numbers are still numbers once the library is loaded. consumers.sh compares two builds by it.
+/* What every kind of model comes to, to the last bit, by the kernels and by the plain loops; what a NaN in
+ * the data is called; and whether small numbers are still numbers once the library is loaded. consumers.sh
+ * compares two builds by it.
  */
 #include <float.h>
 #include <math.h>
@@ -36,7 +37,8 @@ static int trained(const xlstm_config *config, xlstm_real *logits, double *loss)
         xlstm_optimizer_create(&optimizer, model, &adamw) || xlstm_session_create(&session, model, B, T))
         return fail("creating");
     for (int step = 0; step < 3; step++)
-        if (xlstm_trainer_backward(trainer, &batch, &now) || xlstm_optimizer_step(optimizer, trainer, 1e-2f, NULL))
+        if (xlstm_trainer_backward(trainer, &batch, &now) ||
+            xlstm_optimizer_step(optimizer, trainer, 1e-2f, NULL))
             return fail("a step");
     if (xlstm_session_tokens(session, tokens, T, logits))
         return fail("a session");
@@ -63,8 +65,8 @@ static int all_kinds(const char *backend) {
             weighed += (double)logits[i] * (i % 101 + 1);
         if (!isfinite(loss) || !isfinite(weighed))
             return fprintf(stderr, "%s: not finite\n", xlstm_block_kind_name((xlstm_block_kind)kind)), 2;
-        printf("%s, %s: loss %.17g, logits %.17g\n", backend, xlstm_block_kind_name((xlstm_block_kind)kind), loss,
-               weighed);
+        printf("%s, %s: loss %.17g, logits %.17g\n", backend, xlstm_block_kind_name((xlstm_block_kind)kind),
+               loss, weighed);
     }
     return 0;
 }
