@@ -2,19 +2,23 @@
 # Both commands of the README in a clone of this tree on a Debian 12 that has nothing else: a root file system by debootstrap in a
 # temporary folder, for root without sudo and in another one for a user with sudo. docs/testing.md has the last result.
 # Needs root, the network of apt, and the packages debootstrap and git. Takes long, so not in CI.
-# usage: bare.sh [root | user]   (default: one after the other)
+# usage: bare.sh [root | user [COMMAND...]]   (default: one after the other; the README's commands as they stand there)
 set -eu
 case "${1:-}" in
 "")
     sh "$0" root
     exec sh "$0" user
     ;;
-root | user) who=$1 ;;
+root | user)
+    who=$1
+    shift
+    ;;
 *)
     sed -n 's/^# usage: /usage: /p' "$0" >&2
     exit 2
     ;;
 esac
+[ $# -gt 0 ] || set -- tests/run.sh bench/run.sh
 . "$(dirname "$0")/root.sh"
 sh "$source/tests/deps.sh" debootstrap git
 make_root
@@ -27,7 +31,7 @@ fi
 git clone -q --no-hardlinks "$source" "$root$home/libxlstm"
 in_root "! command -v cc && chown -R $who: $home"
 echo "Debian $(cat "$root/etc/debian_version"), $who, commit $(git -C "$source" rev-parse --short=12 HEAD), $(date -u +%F):"
-for command in tests/run.sh bench/run.sh; do
+for command; do
     begin=$(date +%s)
     status=0
     in_root "su $who -c 'cd && cd libxlstm && $command'" >"$work/log" 2>&1 </dev/null || status=$?
