@@ -13,7 +13,11 @@ if ! command -v apt-get >/dev/null; then
 fi
 as_root=""
 [ "$(id -u)" = 0 ] || as_root="sudo"
+if [ -n "$as_root" ] && ! command -v sudo >/dev/null; then
+    echo "tests/deps.sh: you are not root and there is no sudo; as root: apt-get install$missing" >&2
+    exit 2
+fi
 echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get update -qq
-$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get" # sudo hands on no variable of this shell
+$apt update -qq
+$apt install -y -qq --no-install-recommends $missing >/dev/null

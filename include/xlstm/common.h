@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 /** Version of these headers, "major.minor.patch"; xlstm_version() is that of the linked library. */
-#define XLSTM_VERSION_STRING "0.1.0"
+#define XLSTM_VERSION_STRING "0.2.0"
 
 /** The number type of weights, activations and gradients: float, or double in the build that checks
  * gradients. */

@@ -9,6 +9,14 @@
 #include <tgmath.h>
 #undef I /* <tgmath.h> brings <complex.h>; here I is an input or inner width */
 
+/* lib/cmake/inherited.cmake takes such flags back; here it shows where another build system has them, or an
+ * option that comes behind ours. */
+#if defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ > 0 || defined(__ASSOCIATIVE_MATH__) ||                   \
+    defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
+#error                                                                                                       \
+    "libxlstm needs IEEE numbers: leave out -ffast-math, -Ofast, -funsafe-math-optimizations and their parts"
+#endif
+
 typedef xlstm_real real;
 
 #endif

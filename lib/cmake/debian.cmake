@@ -1,4 +1,4 @@
-# Debian packages by `cpack`: libxlstm0, libxlstm-dev and xlstm-tools. tests/install/deb.sh makes and tries them.
+# Debian packages by `cpack`: libxlstm with the number in its SONAME, libxlstm-dev and xlstm-tools. tests/install/deb.sh makes and tries them.
 # Configure with -DXLSTM_DEB=ON -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_SKIP_INSTALL_RPATH=ON.
 set(XLSTM_DEB_MAINTAINER "libxlstm maintainers <maintainers@libxlstm.org>" CACHE STRING "Maintainer field of the packages")
 set(debian_version ${PROJECT_VERSION}-1)
@@ -33,7 +33,7 @@ function(debian_package component name section depends)
           DESTINATION share/doc/${name} COMPONENT ${component})
 endfunction()
 
-set(runtime libxlstm${PROJECT_VERSION_MAJOR})
+set(runtime libxlstm${XLSTM_ABI})
 debian_package(xlstm_runtime ${runtime} libs ""
   "libxlstm trains and runs xLSTM networks (sLSTM and mLSTM), LSTMs and small"
   "Transformers on the CPU, and reads the official package's checkpoints."

@@ -37,20 +37,30 @@ endif()
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xlstm)
 configure_package_config_file(lib/cmake/xlstmConfig.cmake.in ${PROJECT_BINARY_DIR}/xlstmConfig.cmake
                               INSTALL_DESTINATION ${cmake_dir})
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake COMPATIBILITY ${XLSTM_COMPATIBILITY})
 install(EXPORT xlstmTargets NAMESPACE xlstm:: DESTINATION ${cmake_dir} COMPONENT xlstm_development)
 install(FILES ${PROJECT_BINARY_DIR}/xlstmConfig.cmake ${PROJECT_BINARY_DIR}/xlstmConfigVersion.cmake
         DESTINATION ${cmake_dir} COMPONENT xlstm_development)
 
-# For pkg-config. A shared library brings what it needs; with a static one `pkg-config --static` adds it.
+# For pkg-config. A shared library brings what it needs; with a static one `pkg-config --static` adds it: all of it shared. OpenBLAS
+# stands there as it was found and not by its name, since `--static` would then ask for what its own archive needs, a Fortran
+# runtime, which none has who does not write Fortran.
 file(RELATIVE_PATH pc_to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 string(REGEX REPLACE "/$" "" pc_to_prefix "${pc_to_prefix}")
 file(RELATIVE_PATH pc_libdir ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
 file(RELATIVE_PATH pc_includedir ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+string(TOUPPER "${CMAKE_BUILD_TYPE}" config)
+set(pc_name xlstm${CMAKE_${config}_POSTFIX})
 set(pc_private "")
 if(NOT BUILD_SHARED_LIBS)
-  list(JOIN XLSTM_REQUIRES ", " requires)
-  set(pc_private "Requires.private: ${requires}\nLibs.private: ${OpenMP_C_FLAGS} -lm\n")
+  set(requires ${XLSTM_REQUIRES})
+  set(blas "")
+  if(XLSTM_BLAS)
+    list(REMOVE_ITEM requires openblas)
+    list(JOIN OPENBLAS_LDFLAGS " " blas)
+  endif()
+  list(JOIN requires ", " requires)
+  set(pc_private "Requires.private: ${requires}\nLibs.private: -Wl,-z,nodelete ${blas} ${OpenMP_C_FLAGS} -lm\n")
 endif()
 configure_file(lib/cmake/xlstm.pc.in ${PROJECT_BINARY_DIR}/xlstm.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/xlstm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT xlstm_development)

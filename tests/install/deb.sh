@@ -4,20 +4,7 @@
 # Needs root, the network of apt, and the packages debootstrap, dpkg-dev, help2man and doxygen. Takes a few minutes; not in CI.
 # usage: deb.sh [FOLDER_FOR_THE_PACKAGES]
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-source=$(cd "$here/../.." && pwd)
-work=$(mktemp -d)
-root=$work/root
-finish() {
-    umount "$root/proc" 2>/dev/null || true
-    rm -rf --one-file-system "$work"
-}
-trap finish EXIT
-if [ "$(id -u)" != 0 ]; then
-    echo "deb.sh: debootstrap and chroot need root" >&2
-    exit 2
-fi
-mirror=$(sh "$source/tests/mirror.sh")
+. "$(dirname "$0")/root.sh"
 sh "$source/tests/deps.sh" debootstrap dpkg-dev help2man doxygen
 
 cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DXLSTM_DEB=ON -DCMAKE_INSTALL_PREFIX=/usr \
@@ -28,29 +15,12 @@ if command -v lintian >/dev/null; then
     lintian --fail-on error "$work/build/"*.deb
 fi
 
-debootstrap --variant=minbase bookworm "$root" "$mirror" >"$work/log" 2>&1 || {
-    tail "$work/log" >&2
-    exit 1
-}
-cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
-find /etc/apt/apt.conf.d -iname '*proxy*' -exec cp {} "$root/etc/apt/apt.conf.d/" \;
-mount -t proc proc "$root/proc" 2>/dev/null || true
+make_root
 cp "$work/build/"*.deb "$root/var/tmp/"
 cp -r "$here/consumer" "$root/var/tmp/consumer"
 
-in_root() {
-    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C \
-        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} sh -euc "$1"
-}
-quiet_in_root() {
-    in_root "$1" >"$work/log" 2>&1 || {
-        tail -20 "$work/log" >&2
-        exit 1
-    }
-}
-
 quiet_in_root 'apt-get update -q'
-quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm0_*.deb ./xlstm-tools_*.deb'
+quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm[0-9]*_*.deb ./xlstm-tools_*.deb'
 echo "programs, without anything to compile by:"
 in_root '! command -v gcc && xlstm-nns --preset smoke --models lstm | tail -1'
 quiet_in_root 'cd /var/tmp && apt-get install -q -y --no-install-recommends ./libxlstm-dev_*.deb gcc g++ pkg-config cmake make'
@@ -62,7 +32,7 @@ in_root 'cd /var/tmp && [ ! -e /usr/include/jansson.h ] &&
         cmake --build $language >/dev/null
         $language/use
     done'
-quiet_in_root 'apt-get purge -q -y libxlstm0 && ! find / -xdev -path /var/tmp -prune -o -name "*xlstm*" -print | grep .'
+quiet_in_root 'apt-get purge -q -y $(dpkg-deb -f /var/tmp/libxlstm[0-9]*_*.deb Package) && ! find / -xdev -path /var/tmp -prune -o -name "*xlstm*" -print | grep .'
 echo "installed, used and removed on Debian $(cat "$root/etc/debian_version")"
 if [ $# -gt 0 ]; then
     mkdir -p "$1"

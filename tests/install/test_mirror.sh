@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/mirror.sh finds the mirror in both ways of writing apt's sources, and exits 2 where there is none.
+# tests/mirror.sh finds the mirror in every way of writing apt's sources, and exits 2 where there is none.
 set -eu
 mirror=$(cd "$(dirname "$0")/.." && pwd)/mirror.sh
 apt=$(mktemp -d)
@@ -20,6 +20,12 @@ if [ $status != 2 ] || [ -s "$apt/out" ] || ! grep -q 'names a mirror of Debian'
 fi
 printf 'Types: deb\n# comment\nURIs: http://one.example/debian/\nSuites: bookworm\n' >"$apt/sources.list.d/debian.sources"
 finds http://one.example/debian
+echo "URIs: mirror+file://$apt/list" >"$apt/sources.list.d/debian.sources"
+printf '# comment\nhttp://three.example/debian-security/\nhttp://three.example/debian/\tpriority:1\n' >"$apt/list"
+finds http://three.example/debian
+printf 'URIs:\thttp://four.example/other http://five.example/debian\n' >"$apt/sources.list.d/debian.sources"
+echo 'deb http://off.example/debian bookworm main' >"$apt/sources.list.d/debian.list.disabled"
+finds http://five.example/debian
 echo 'deb [signed-by=/key] https://two.example/mirror/debian bookworm main' >"$apt/sources.list"
 finds https://two.example/mirror/debian
 echo "mirrors found"

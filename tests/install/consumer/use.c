@@ -62,7 +62,7 @@ int main(void) {
     config.embedding_dim = 32;
     how.batch = B;
     how.time = T;
-    if (xlstm_config_mix(&config, "1:1") || xlstm_model_create(&model, &config, 1) ||
+    if (xlstm_set_threads(4) || xlstm_config_mix(&config, "1:1") || xlstm_model_create(&model, &config, 1) ||
         xlstm_trainer_create(&trainer, model, &how) || xlstm_optimizer_create(&optimizer, model, &adamw))
         return fail("creating");
     double loss = train(trainer, optimizer), worst = difference(model);

@@ -1,0 +1,20 @@
+# What a parent project may set for its own sources, and which the library has to live with.
+set(CMAKE_UNITY_BUILD ON)
+set(CMAKE_C_STANDARD 90)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET internal)
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+set(CMAKE_COMPILE_WARNING_AS_ERROR ON)
+set(CMAKE_LINK_WHAT_YOU_USE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/out)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/out)
+set(CMAKE_DEBUG_POSTFIX d)
+set(CMAKE_RELEASE_POSTFIX r)
+foreach(check CLANG_TIDY CPPCHECK CPPLINT INCLUDE_WHAT_YOU_USE)
+  set(CMAKE_C_${check} false) # the program that always fails
+endforeach()
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Werror -fvisibility=hidden -fno-strict-aliasing -fno-finite-math-only
+                    -ffinite-math-only -Ofast)
+add_compile_definitions(_GNU_SOURCE)
+add_link_options(-ffast-math)
