@@ -469,32 +469,28 @@ static xlstm_status put_tensors(xl_file_replace *file, const xlstm_tensor *tenso
     return XLSTM_OK;
 }
 
-xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                            int count, const xl_source *source) {
-    xl_file_replace file;
-    XL_TRY(xl_file_replace_open(&file, path));
-    xl_file_replace_put(&file, head, bytes);
-    xlstm_status status = put_tensors(&file, tensors, count, source);
-    if (status == XLSTM_OK)
-        return xl_file_replace_commit(&file);
-    xl_file_replace_drop(&file);
-    return status;
+xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t bytes,
+                            const xlstm_tensor *tensors, int count, const xl_source *source) {
+    xl_file_replace_put(file, head, bytes);
+    return put_tensors(file, tensors, count, source);
 }
 
-xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int count,
-                              const xl_source *source) {
-    char *head = NULL;
-    size_t bytes = 0;
-    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
-    if (status == XLSTM_OK)
-        status = xl_tensors_put(path, head, bytes, tensors, count, source);
-    xl_free(head);
-    return status;
+static xlstm_status write_file(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
+                               int count) {
+    xl_file_replace file;
+    XL_TRY(xl_file_replace_open(&file, path, XL_FILE_ANY));
+    return xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
 }
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
     if (!path || count < 0 || (count && !tensors))
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
-    return xl_tensors_write(path, tensors, count, NULL);
+    char *head = NULL;
+    size_t bytes = 0;
+    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
+    if (status == XLSTM_OK)
+        status = write_file(path, head, bytes, tensors, count);
+    xl_free(head);
+    return status;
 }

@@ -210,7 +210,8 @@ static xlstm_status save(const xlstm_config *c, const char *path) {
     XL_TRY(xl_config_to_json(c, &object));
     char *text = xl_json_exact(object, JSON_INDENT(1));
     json_decref(object);
-    xlstm_status status = text ? xl_file_replace_open(&file, path) : xl_no_memory(0, "a configuration");
+    xlstm_status status =
+        text ? xl_file_replace_open(&file, path, XL_FILE_ANY) : xl_no_memory(0, "a configuration");
     if (status == XLSTM_OK) {
         xl_file_replace_put(&file, text, strlen(text));
         xl_file_replace_put(&file, "\n", 1);

@@ -570,7 +570,18 @@ static xlstm_status save_tensors(saving *w, const char *path) {
     XL_TRY(xl_fetch_open(&w->fetch, w->m->memory));
     XL_TRY(check_absent(w));
     XL_TRY(list_tensors(w));
-    return xl_tensors_write(path, w->t, w->count, &(xl_source){read_tensor, w});
+    char *head = NULL;
+    size_t bytes = 0;
+    xl_file_replace file;
+    xlstm_status status = xl_tensors_head(&head, &bytes, w->t, w->count, NULL);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_open(&file, path, XL_FILE_ANY);
+    if (status == XLSTM_OK) {
+        status = xl_tensors_put(&file, head, bytes, w->t, w->count, &(xl_source){read_tensor, w});
+        status = xl_file_replace_end(&file, status);
+    }
+    xl_free(head);
+    return status;
 }
 
 static xlstm_status save_from(const xlstm_module *m, const char *path) {
