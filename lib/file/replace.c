@@ -188,10 +188,17 @@ static xlstm_status check_allowed(const xl_file_replace *r) {
 
 /* ---- beside ---- */
 
+/* A long name is cut, so that there is room for the end; others that are cut to the same take turns. */
+static void name_beside(const xl_file_replace *r, char name[XL_NAME_ROOM], const char *end) {
+    size_t length = strlen(r->name);
+    int kept = (int)xl_utf8_sound(r->name, length < LONGEST_BESIDE ? length : LONGEST_BESIDE);
+    snprintf(name, XL_NAME_ROOM, "%.*s.xlstm-%s.tmp", kept, r->name, end);
+}
+
 /* Whether the open file still has this name. */
-static int has_name(const xl_file_replace *r, int fd) {
+static int has_name(const xl_file_replace *r, int fd, const char *name) {
     struct stat open_file, named;
-    return !fstat(fd, &open_file) && !fstatat(r->folder, r->beside, &named, AT_SYMLINK_NOFOLLOW) &&
+    return !fstat(fd, &open_file) && !fstatat(r->folder, name, &named, AT_SYMLINK_NOFOLLOW) &&
            open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
 }
 
@@ -207,14 +214,14 @@ static int is_ours(const xl_file_replace *r, int fd) {
 }
 
 /* Removes what a killed process of ours left beside. */
-static int remove_leftover(const xl_file_replace *r) {
+static int remove_leftover(const xl_file_replace *r, const char *name) {
     struct stat st;
-    if (fstatat(r->folder, r->beside, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+    if (fstatat(r->folder, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
         return 0;
-    int fd = openat(r->folder, r->beside, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = openat(r->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return 0;
-    int removed = is_ours(r, fd) && lock(fd) && has_name(r, fd) && !unlinkat(r->folder, r->beside, 0);
+    int removed = is_ours(r, fd) && lock(fd) && has_name(r, fd, name) && !unlinkat(r->folder, name, 0);
     close(fd);
     return removed;
 }
@@ -224,9 +231,9 @@ static int create(const xl_file_replace *r) {
     for (int tries = 0; tries < 3; tries++) {
         int fd = openat(r->folder, r->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                         r->was.st_mode ? 0600 : 0666);
-        if (fd < 0 && (errno != EEXIST || !remove_leftover(r)))
+        if (fd < 0 && (errno != EEXIST || !remove_leftover(r, r->beside)))
             return -1;
-        if (fd >= 0 && lock(fd) && has_name(r, fd))
+        if (fd >= 0 && lock(fd) && has_name(r, fd, r->beside))
             return fd;
         if (fd >= 0)
             close(fd); /* another writer took it for a leftover before it was locked */
@@ -235,12 +242,11 @@ static int create(const xl_file_replace *r) {
     return -1;
 }
 
-/* A long name is cut, so that there is room for the end; others that are cut to the same take turns. */
 static xlstm_status open_beside(xl_file_replace *r) {
-    size_t length = strlen(r->name);
-    int kept = (int)xl_utf8_sound(r->name, length < LONGEST_BESIDE ? length : LONGEST_BESIDE);
+    char number[16];
     for (int slot = 0; slot < SLOTS; slot++) {
-        snprintf(r->beside, sizeof r->beside, "%.*s.xlstm-%d.tmp", kept, r->name, slot);
+        snprintf(number, sizeof number, "%d", slot);
+        name_beside(r, r->beside, number);
         r->fd = create(r);
         if (r->fd >= 0)
             return XLSTM_OK;
@@ -323,7 +329,7 @@ void xl_file_replace_put(xl_file_replace *r, const void *bytes, size_t count) {
 
 /* Removed before the lock goes with closing: later the name may be another writer's. */
 void xl_file_replace_drop(xl_file_replace *r) {
-    if (r->fd >= 0 && !is_straight(r) && has_name(r, r->fd))
+    if (r->fd >= 0 && !is_straight(r) && has_name(r, r->fd, r->beside))
         unlinkat(r->folder, r->beside, 0);
     if (r->fd >= 0)
         close(r->fd);
@@ -352,7 +358,7 @@ static int take_over(const xl_file_replace *r) {
 /* Somebody may have been here meanwhile. */
 static int check_still(const xl_file_replace *r) {
     struct stat st;
-    if (!has_name(r, r->fd))
+    if (!has_name(r, r->fd, r->beside))
         return ENOENT;
     if (fstatat(r->folder, r->name, &st, AT_SYMLINK_NOFOLLOW))
         return errno == ENOENT ? 0 : errno;
@@ -382,11 +388,10 @@ static void close_straight(xl_file_replace *r) {
     r->fd = -1;
 }
 
-xlstm_status xl_file_replace_end(xl_file_replace *r, xlstm_status status) {
-    if (status == XLSTM_OK)
-        return xl_file_replace_commit(r);
-    xl_file_replace_drop(r);
-    return status;
+static xlstm_status report(const xl_file_replace *r, int changed) {
+    return r->error ? xl_fail(XLSTM_E_IO, "%s: cannot write it: %s%s", r->path, strerror(r->error),
+                              changed ? "" : "; what was there is unchanged")
+                    : XLSTM_OK;
 }
 
 xlstm_status xl_file_replace_commit(xl_file_replace *r) {
@@ -396,13 +401,60 @@ xlstm_status xl_file_replace_commit(xl_file_replace *r) {
         close_straight(r);
     else
         put_in_place(r);
-    xlstm_status status = XLSTM_OK;
-    if (r->error)
-        status = xl_fail(XLSTM_E_IO, "%s: cannot write it: %s%s", r->path, strerror(r->error),
-                         straight ? "" : "; what was there is unchanged");
-    else if (!straight)
+    if (!straight && !r->error)
         fsync(r->folder); /* the rename too; where folders cannot be synced that is no failure */
+    xlstm_status status = report(r, straight);
     xl_file_replace_drop(r);
+    return status;
+}
+
+xlstm_status xl_file_replace_end(xl_file_replace *r, xlstm_status status) {
+    if (status == XLSTM_OK)
+        return xl_file_replace_commit(r);
+    xl_file_replace_drop(r);
+    return status;
+}
+
+/* A second name for what is going to be replaced, by which it can be put back; where there can be none, it
+ * is done without. */
+static int keep(const xl_file_replace *r, char name[XL_NAME_ROOM]) {
+    name_beside(r, name, "old");
+    remove_leftover(r, name);
+    return r->was.st_mode && !linkat(r->folder, r->name, r->folder, name, 0);
+}
+
+/* Returns whether the folder is as it was. */
+static int put_back(const xl_file_replace *r, const char *kept) {
+    if (!r->was.st_mode)
+        return !unlinkat(r->folder, r->name, 0);
+    return kept && !renameat(r->folder, kept, r->folder, r->name);
+}
+
+/* Nothing but two renames, so that little time is between them. */
+static xlstm_status put_both_in_place(xl_file_replace *first, xl_file_replace *second) {
+    char old[XL_NAME_ROOM];
+    int kept = keep(first, old), changed = 0;
+    put_in_place(first);
+    if (!first->error) {
+        put_in_place(second);
+        changed = second->error && !put_back(first, kept ? old : NULL);
+    }
+    if (kept && !second->error) /* else it is in its place again, or all that is left */
+        unlinkat(first->folder, old, 0);
+    fsync(first->folder);
+    return report(first->error ? first : second, changed);
+}
+
+xlstm_status xl_file_replace_end_both(xl_file_replace *first, xl_file_replace *second, xlstm_status status) {
+    if (status == XLSTM_OK) {
+        finish(first);
+        finish(second);
+        status = report(first->error ? first : second, 0);
+    }
+    if (status == XLSTM_OK)
+        status = put_both_in_place(first, second);
+    xl_file_replace_drop(second);
+    xl_file_replace_drop(first);
     return status;
 }
 
