@@ -8,10 +8,15 @@
 typedef struct {
     const char *data; /* NULL if the file is empty */
     size_t size;
+    struct stat was;
 } xl_file_map;
 
 xlstm_status xl_file_map_open(xl_file_map *map, const char *path);
 void xl_file_map_close(xl_file_map *map);
+/* Is what is mapped still what was opened? Reading pages that a file has lost ends the process, and pages
+ * that were written since are not what was checked. One that was replaced by another file, or removed, is as
+ * it was. A look at the path, no more. */
+xlstm_status xl_file_map_check(const xl_file_map *map, const char *path);
 
 /* A file that is being written. One rule set for all writers:
  *

@@ -260,6 +260,10 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
 }
 
+xlstm_status xl_tensors_check(const xlstm_tensors *t) {
+    return xl_file_map_check(&t->map, t->path);
+}
+
 const char *xl_tensors_path(const xlstm_tensors *t) {
     return t->path;
 }
