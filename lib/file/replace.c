@@ -226,19 +226,24 @@ static int remove_leftover(const xl_file_replace *r, const char *name) {
     return removed;
 }
 
-/* Locked and empty; -1 with errno. Of a private file nobody else may read what is still beside. */
+/* -1 with errno. Of a private file nobody else may read what is still beside. */
 static int create(const xl_file_replace *r) {
-    for (int tries = 0; tries < 3; tries++) {
-        int fd = openat(r->folder, r->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                        r->was.st_mode ? 0600 : 0666);
-        if (fd < 0 && (errno != EEXIST || !remove_leftover(r, r->beside)))
-            return -1;
-        if (fd >= 0 && lock(fd) && has_name(r, fd, r->beside))
-            return fd;
-        if (fd >= 0)
-            close(fd); /* another writer took it for a leftover before it was locked */
+    return openat(r->folder, r->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                  r->was.st_mode ? 0600 : 0666);
+}
+
+/* Locked and empty; -1 with errno, EEXIST where the name is taken. */
+static int create_locked(const xl_file_replace *r) {
+    int fd = create(r);
+    if (fd < 0 && errno == EEXIST) {
+        int removed = remove_leftover(r, r->beside);
         errno = EEXIST;
+        fd = removed ? create(r) : -1;
     }
+    if (fd < 0 || (lock(fd) && has_name(r, fd, r->beside)))
+        return fd;
+    close(fd); /* another writer took it for a leftover before it was locked, and removes it */
+    errno = EEXIST;
     return -1;
 }
 
@@ -247,7 +252,7 @@ static xlstm_status open_beside(xl_file_replace *r) {
     for (int slot = 0; slot < SLOTS; slot++) {
         snprintf(number, sizeof number, "%d", slot);
         name_beside(r, r->beside, number);
-        r->fd = create(r);
+        r->fd = create_locked(r);
         if (r->fd >= 0)
             return XLSTM_OK;
         if (errno != EEXIST)
