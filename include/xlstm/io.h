@@ -24,9 +24,10 @@
  *   are the library's own; no other file is touched.
  * - Symbolic links stay: the file that they lead to is replaced, or made. Another name of the same file (a
  *   hard link) keeps the old contents.
- * - A file that is replaced passes on its mode, and where the process may, its group and owner (0600 stays
- *   0600, also beside it); access lists and other attributes are those of a new file. A new file is as the
- *   umask says. A file that may not be written is not replaced.
+ * - A file that is replaced passes on its mode and access list, and where the process may, its group and
+ * owner (0600 stays 0600, also beside it; a group that cannot be kept leaves its rights to no other); other
+ *   attributes are those of a new file. A new file is as the umask says. A file that may not be written is
+ * not replaced.
  * - A character device, a pipe that somebody reads, and an open descriptor (`/dev/stdout`, `/dev/fd/3`) are
  *   written straight into, and so may get a part when the call fails; xlstm_checkpoint_save() and
  *   xlstm_module_save() refuse them. A pipe without a reader is refused, never waited for; so are

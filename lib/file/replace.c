@@ -15,6 +15,9 @@
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 
 enum {
     ROOM = 1 << 16,
@@ -349,13 +352,35 @@ void xl_file_replace_drop(xl_file_replace *r) {
 
 /* ---- the end ---- */
 
+/* Whether the access list of what is replaced is kept, or there is none. Without its list, the middle bits of
+ * a mode would be rights of the group, which may have had fewer. */
+static int keep_access_list(const xl_file_replace *r) {
+#ifdef __linux__
+    static const char list[] = "system.posix_acl_access";
+    int was = openat(r->folder, r->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t bytes = was < 0 ? -1 : fgetxattr(was, list, r->room, ROOM);
+    int kept = was >= 0 && (bytes < 0 ? errno == ENODATA || errno == EOPNOTSUPP
+                                      : !fsetxattr(r->fd, list, r->room, (size_t)bytes, 0));
+    if (was >= 0)
+        close(was);
+    return kept;
+#else
+    (void)r;
+    return 1;
+#endif
+}
+
+static int keep_group(const xl_file_replace *r) {
+    return !fchown(r->fd, r->was.st_uid, r->was.st_gid) || !fchown(r->fd, (uid_t)-1, r->was.st_gid);
+}
+
 /* Mode and owner of what is replaced; only root may give files away, others go on with their own. Where the
- * group cannot be kept either, its rights are not another group's. */
+ * group or the list cannot be kept either, others get no right by it. */
 static int take_over(const xl_file_replace *r) {
     mode_t mode = r->was.st_mode & PERMISSIONS;
     if (!r->was.st_mode)
         return 0;
-    if (fchown(r->fd, r->was.st_uid, r->was.st_gid) && fchown(r->fd, (uid_t)-1, r->was.st_gid))
+    if (!keep_group(r) || !keep_access_list(r))
         mode &= ~(mode_t)070 | (mode & 07) << 3;
     return fchmod(r->fd, mode) ? errno : 0;
 }

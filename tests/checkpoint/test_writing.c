@@ -13,6 +13,7 @@
 #ifdef __linux__
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/xattr.h>
 #endif
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -384,6 +385,35 @@ static void test_private_beside(void **state) {
     assert_int_equal(mode_of(in("file.xlstm-0.tmp")) & 0777, 0600);
     ok(xl_file_replace_commit(&r));
     assert_true(holds(in("file"), "new"));
+}
+
+/* Of a file that one more user may read, the group may not afterwards. */
+static void test_access_lists(void **state) {
+    (void)state;
+#ifdef __linux__
+    static const char name[] = "system.posix_acl_access";
+    const struct {
+        uint32_t version;
+        struct {
+            uint16_t who, rights;
+            uint32_t id;
+        } entry[5];
+    } list = {
+        2, {{1, 6, UINT32_MAX}, {2, 6, 12345}, {4, 0, UINT32_MAX}, {16, 6, UINT32_MAX}, {32, 0, UINT32_MAX}}};
+    char after[sizeof list];
+    put(in("file"), "old");
+    if (setxattr(in("file"), name, &list, sizeof list, 0))
+        skip(); /* the file system has none */
+    assert_int_equal(mode_of(in("file")) & 0777, 0660);
+    for (int w = 0; w < CHECKPOINT; w++) {
+        ok(writers[w](in("file")));
+        assert_int_equal(getxattr(in("file"), name, after, sizeof after), sizeof list);
+        assert_memory_equal(after, &list, sizeof list);
+        assert_int_equal(mode_of(in("file")) & 0777, 0660);
+    }
+#else
+    skip();
+#endif
 }
 
 /* Of a group that nobody is not in, its rights do not become those of nobody's group. */
@@ -873,6 +903,7 @@ int main(void) {
         cmocka_unit_test_setup(test_hard_links, each_setup),
         cmocka_unit_test_setup(test_modes, each_setup),
         cmocka_unit_test_setup(test_private_beside, each_setup),
+        cmocka_unit_test_setup(test_access_lists, each_setup),
         cmocka_unit_test_setup(test_owners, each_setup),
         cmocka_unit_test_setup(test_foreign_beside, each_setup),
         cmocka_unit_test_setup(test_foreign_files_stay, each_setup),
