@@ -3,6 +3,7 @@
  * as well. */
 #define _DEFAULT_SOURCE /* mknod, setgroups */
 #include "file/file.h"
+#include "file/utf8.h"
 #include "support/copies.h"
 #include "support/training_run.h"
 #include <dirent.h>
@@ -92,6 +93,8 @@ static void put(const char *path, const char *text) {
 
 static int holds(const char *path, const char *text) {
     size_t size;
+    if (access(path, R_OK))
+        return 0;
     char *bytes = read_file(path, &size);
     int same = size == strlen(text) && !memcmp(bytes, text, size);
     free(bytes);
@@ -547,8 +550,11 @@ static void test_long_names(void **state) {
     for (int at = 60; at < 130; at++) { /* characters of several bytes are not cut */
         snprintf(name, sizeof name, "%.*s%s", at, other,
                  "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xf0\x9f\x98\x80");
-        ok(write_bytes(in(name)));
-        unlink(in(name));
+        xl_file_replace r;
+        ok(xl_file_replace_open(&r, in(name), XL_FILE_REGULAR));
+        assert_int_equal(xl_utf8_sound(r.beside, strlen(r.beside)), strlen(r.beside));
+        assert_string_equal(r.beside + strlen(r.beside) - 12, ".xlstm-0.tmp");
+        xl_file_replace_drop(&r);
     }
     memset(name, 'n', sizeof name);
     name[256] = 0;
@@ -604,6 +610,8 @@ static void test_limited_files(void **state) {
     assert_int_equal(entries(), 0);
 }
 
+static int as_root; /* some of what lies there is another's */
+
 /* Places where nothing may be written: the question and the attempt say the same, and change nothing. */
 static int try_forbidden_places(void) {
     static const struct {
@@ -621,6 +629,8 @@ static int try_forbidden_places(void) {
     CHECK(geteuid());
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *path = in(places[i].name);
+        if (!as_root && (!strcmp(places[i].name, "sticky/theirs") || !strcmp(places[i].name, "unseen/file")))
+            continue;
         CHECK(xlstm_file_writable(path) == XLSTM_E_IO && strstr(xlstm_last_error(), places[i].why));
         for (int w = 0; w < WRITERS; w++) {
             if (w == 2 && !strncmp(places[i].name, "folder", 6))
@@ -643,8 +653,7 @@ static void test_forbidden_places(void **state) {
     put(in("closed/file"), "theirs");
     put(in("sticky/theirs"), "theirs");
     put(in("unseen/file"), "theirs");
-    if (geteuid())
-        skip(); /* sticky/theirs must be another's */
+    as_root = !geteuid();
     assert_int_equal(chmod(in("read_only"), 0444) || chmod(in("closed/file"), 0666) ||
                          chmod(in("closed"), 0555) || chmod(in("sticky/theirs"), 0666) ||
                          chmod(in("sticky"), 01777) || chmod(in("unseen"), 0700) ||
