@@ -53,7 +53,7 @@ xlstm_status xl_file_replace_commit(xl_file_replace *r);
 void xl_file_replace_drop(xl_file_replace *r);
 /* Commits what was put well; drops what was not, and passes the status on. */
 xlstm_status xl_file_replace_end(xl_file_replace *r, xlstm_status status);
-/* Two regular files of one folder: both are on the disk before the first is renamed, and the second follows
+/* Two regular files: both are on the disk before the first is renamed, and the second follows
  * at once. Where it cannot, the first is put back. */
 xlstm_status xl_file_replace_end_both(xl_file_replace *first, xl_file_replace *second, xlstm_status status);
 

@@ -472,6 +472,7 @@ static xlstm_status put_both_in_place(xl_file_replace *first, xl_file_replace *s
     if (kept && !second->error) /* else it is in its place again, or all that is left */
         unlinkat(first->folder, old, 0);
     fsync(first->folder);
+    fsync(second->folder); /* links may lead to two */
     return report(first->error ? first : second, changed);
 }
 

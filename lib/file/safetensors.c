@@ -479,22 +479,22 @@ xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t byte
     return put_tensors(file, tensors, count, source);
 }
 
-static xlstm_status write_file(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                               int count) {
+static xlstm_status write_with(const char *path, const xlstm_tensor *tensors, int count, json_t *metadata) {
+    char *head = NULL;
+    size_t bytes = 0;
     xl_file_replace file;
-    XL_TRY(xl_file_replace_open(&file, path, XL_FILE_ANY));
-    return xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
+    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, metadata);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_open(&file, path, XL_FILE_ANY);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
+    xl_free(head);
+    return status;
 }
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
     if (!path || count < 0 || (count && !tensors))
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
-    char *head = NULL;
-    size_t bytes = 0;
-    xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, NULL);
-    if (status == XLSTM_OK)
-        status = write_file(path, head, bytes, tensors, count);
-    xl_free(head);
-    return status;
+    return write_with(path, tensors, count, NULL);
 }
