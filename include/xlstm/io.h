@@ -19,15 +19,15 @@
  * Writing files. All of the library's writers follow one rule set:
  * - A regular file, or one that is not there yet, is written beside, brought to the disk and renamed: until
  *   then, and whenever the call fails, what was there is unchanged, and nothing is left beside it. Killing
- * the program or the machine leaves the old file or the new one, whole; what is left beside then
- *   (`NAME.xlstm-0.tmp`, or another number) is removed by the next save to the same path. Names of that form
- *   are the library's own; no other file is touched.
+ *   the program or the machine leaves the old file or the new one, whole. What is left beside then
+ *   (`NAME.xlstm-0.tmp`, or another number) is removed by the next save to the same path. Names of that
+ *   form are the library's own; no other file is touched.
  * - Symbolic links stay: the file that they lead to is replaced, or made. Another name of the same file (a
  *   hard link) keeps the old contents.
  * - A file that is replaced passes on its mode and access list, and where the process may, its group and
- * owner (0600 stays 0600, also beside it; a group that cannot be kept leaves its rights to no other); other
- *   attributes are those of a new file. A new file is as the umask says. A file that may not be written is
- * not replaced.
+ *   its owner. 0600 stays 0600, also beside it; a group that cannot be kept leaves its rights to no other.
+ *   Other attributes are those of a new file. A new file is as the umask says. A file that may not be
+ *   written is not replaced.
  * - A character device, a pipe that somebody reads, and an open descriptor (`/dev/stdout`, `/dev/fd/3`) are
  *   written straight into, and so may get a part when the call fails; xlstm_checkpoint_save() and
  *   xlstm_module_save() refuse them. A pipe without a reader is refused, never waited for; so are

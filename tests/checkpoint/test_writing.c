@@ -2,7 +2,9 @@
  * whoever owns it, and wherever the writing is cut short. As root, what root may always do is tried as nobody
  * as well. */
 #define _DEFAULT_SOURCE /* mknod, setgroups */
+#include "base/mem.h"
 #include "file/file.h"
+#include "file/safetensors.h"
 #include "file/utf8.h"
 #include "support/copies.h"
 #include "support/training_run.h"
@@ -755,6 +757,48 @@ static void test_mixtures(void **state) {
     xlstm_module_free(m);
 }
 
+/* A mark that is no configuration is refused like a config.json that is none. */
+static void test_forged_marks(void **state) {
+    (void)state;
+    char *longest = calloc(1, (1 << 20) + 2);
+    memset(longest, ' ', (1 << 20) + 1);
+    const char *const marks[] = {
+        "",
+        "[1",
+        "{}",
+        "null",
+        "{\"model_type\":\"libxlstm\",\"blocks\":[]}",
+        "{\"model_type\":\"libxlstm\",\"blocks\":[\"transformer\"],\"num_heads\":-5}",
+        "{\"model_type\":\"libxlstm\",\"blocks\":[\"transformer\"],\"later\":1}",
+        longest};
+    xlstm_tensors *file;
+    xlstm_tensor t[64];
+    ok(xlstm_module_save(models[0], in("m")));
+    ok(xlstm_tensors_open(&file, in("m/model.safetensors")));
+    int count = xlstm_tensors_count(file);
+    for (int i = 0; i < count; i++)
+        ok(xlstm_tensors_get(file, i, &t[i]));
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        json_t *texts = json_pack("{s:s}", "libxlstm.config", marks[i]);
+        char *head;
+        size_t bytes;
+        xl_file_replace to;
+        xlstm_module *m;
+        ok(xl_tensors_head(&head, &bytes, t, count, texts));
+        ok(xl_file_replace_open(&to, in("m/model.safetensors"), XL_FILE_REGULAR));
+        ok(xl_file_replace_end(&to, xl_tensors_put(&to, head, bytes, t, count, NULL)));
+        xlstm_status status = xlstm_module_load(&m, in("m"));
+        if ((status != XLSTM_E_FORMAT && status != XLSTM_E_CONFIG) ||
+            !strstr(xlstm_last_error(), in("m/model.safetensors")))
+            fail_msg("mark %zu: %d, %s", i, status, xlstm_last_error());
+        assert_null(m);
+        xl_free(head);
+        json_decref(texts);
+    }
+    xlstm_tensors_close(file);
+    free(longest);
+}
+
 /* Every kind of model is what its own mark says, in whatever format its config.json is. */
 static void test_marks_of_all_kinds(void **state) {
     (void)state;
@@ -925,6 +969,7 @@ int main(void) {
         cmocka_unit_test_setup(test_forbidden_places, each_setup),
         cmocka_unit_test_setup(test_writable_changes_nothing, each_setup),
         cmocka_unit_test_setup(test_mixtures, each_setup),
+        cmocka_unit_test_setup(test_forged_marks, each_setup),
         cmocka_unit_test_setup(test_marks_of_all_kinds, each_setup),
         cmocka_unit_test_setup(test_second_file, each_setup),
         cmocka_unit_test_setup(test_killed, each_setup),
