@@ -452,6 +452,9 @@ static void test_module(void **state) {
     assert_int_equal(xlstm_module_layout_size(NULL), 0);
     assert_null(xlstm_module_config(NULL));
     assert_null(xlstm_module_config(cell));
+    uint64_t print = 1;
+    REFUSED(xlstm_module_fingerprint(NULL, &print));
+    REFUSED(xlstm_module_fingerprint(cell, NULL));
     REFUSED(xlstm_module_init(NULL, 1));
     REFUSED(xlstm_module_init(small, 1));
     REFUSED(xlstm_module_quantize(NULL, model, XLSTM_WEIGHTS_INT8));
