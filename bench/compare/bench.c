@@ -97,7 +97,7 @@ static void print_heading(const task *t, const options *o) {
         printf(" %9s", t->kind->columns[i].heading);
     printf(" %8s %7s %6s%s %8s %8s/s %9s\n", "core M", "off", "width", o->seeds > 1 ? " seed" : "", "rate",
            t->kind->counted, "seconds");
-    fflush(stdout);
+    flush_output();
 }
 
 /* A perplexity can have hundreds of digits. */
@@ -202,7 +202,5 @@ int bench_main(int argc, char **argv, const program *about) {
     free(rows);
     about->close(t);
     free(o.command);
-    if (fflush(stdout) || ferror(stdout))
-        die("standard output cannot be written (%s)", strerror(errno));
     return 0;
 }

@@ -38,18 +38,21 @@ typedef struct {
 static volatile sig_atomic_t signalled;
 
 /* Asked twice: at once. A terminal's SIGINT and the SIGTERM of the script that it stopped, too, are one
- * request.
- */
+ * request; so are the SIGHUPs of a terminal that is closed and of the shell in it. */
 static void on_signal(int number) {
-    if (signalled == number)
+    if (signalled == number && number != SIGHUP)
         _exit(130);
     signalled = number;
 }
 
+/* Under nohup the end of a terminal is none of the run: SIGHUP stays ignored. */
 static void listen_to_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal}, before = {0};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, NULL, &before);
+    if (before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 static int must_stop(const run *r) {

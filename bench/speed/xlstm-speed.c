@@ -2,7 +2,6 @@
  * Each measurement has a process of its own, so that its peak memory is its own; those that are compared take
  * turns. */
 #include "speed.h"
-#include <signal.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -265,7 +264,7 @@ static void print_row(const report *r, const row *rows, int i) {
     cell(8, 0, c->planned / 1e6, "");
     cell(7, 2, f.ratio, "x");
     putchar('\n');
-    fflush(stdout);
+    flush_output();
 }
 
 static int by_share(const void *a, const void *b) {
@@ -464,9 +463,9 @@ int main(int argc, char **argv) {
     if (s.csv)
         r.csv = open_beside(s.csv, &unfinished);
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
-    signal(SIGPIPE, SIG_IGN);              /* a child that is gone is noticed when it does not answer */
     measure_machine(&r);
     print_machine(&r);
+    flush_output();
     for (int i = 0; i < s.shapes.count; i++)
         measure_shape(&r, !strcmp(s.shapes.of[i], "d256") ? &shapes[0] : &shapes[1]);
     if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))

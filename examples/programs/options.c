@@ -211,9 +211,15 @@ static const char *usage(const option_table *t) {
     return end == text ? NULL : text;
 }
 
+static void print_version(FILE *to, struct argp_state *state) {
+    (void)state;
+    fprintf(to, "%s %s\n", program_invocation_short_name, xlstm_version());
+}
+
 void read_options(void *into, const option_table *t, int argc, char **argv) {
     reading r = {.table = t, .into = into, .argc = argc};
     int count = 0, group = 1;
+    program_begin();
     while (!is_end(&t->rows[count]))
         count++;
     struct argp_option *rows = keep((size_t)(count + 1) * sizeof *rows);
@@ -226,5 +232,6 @@ void read_options(void *into, const option_table *t, int argc, char **argv) {
     }
     const struct argp argp = {rows, take, usage(t), t->doc, NULL, NULL, NULL};
     argp_err_exit_status = 2;
+    argp_program_version_hook = print_version;
     argp_parse(&argp, argc, argv, 0, NULL, &r);
 }

@@ -150,7 +150,7 @@ static int show(void *user, int32_t token) {
         show_piece(l, token);
     else
         printf("%s%d", l->count > 1 ? "," : "", (int)token);
-    fflush(stdout);
+    flush_output();
     return 0;
 }
 

@@ -94,6 +94,7 @@ int main(int argc, char **argv) {
         check(xlstm_set_threads(o.threads));
     int32_t *tokens = read_tokens(&o, &count);
     printf("%-8s %12s %10s %10s %9s\n", "weights", "perplexity", "change", "MB", "targets");
+    flush_output();
     for (int i = 0; i < o.weights.count; i++) {
         xlstm_module *m;
         const char *type = o.weights.of[i];
@@ -103,7 +104,7 @@ int main(int argc, char **argv) {
         first = first > 0 ? first : perplexity;
         printf("%-8s %12.3f %+9.3f%% %10.2f %9.0f\n", type, perplexity, 100 * (perplexity / first - 1),
                (double)xlstm_module_bytes(m) / 1e6, seen);
-        fflush(stdout);
+        flush_output();
         xlstm_module_free(m);
     }
     free(tokens);

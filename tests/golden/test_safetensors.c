@@ -342,16 +342,11 @@ static void test_half(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_headers),
-        cmocka_unit_test(test_hostile_lengths),
-        cmocka_unit_test(test_deep_json),
-        cmocka_unit_test(test_cut_and_flipped),
-        cmocka_unit_test(test_brackets_in_names),
-        cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_hostile_headers),   cmocka_unit_test(test_hostile_lengths),
+        cmocka_unit_test(test_deep_json),         cmocka_unit_test(test_cut_and_flipped),
+        cmocka_unit_test(test_brackets_in_names), cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_writer_refuses),    cmocka_unit_test(test_half),
     };
     return cmocka_run_group_tests_name("safetensors", tests, setup, teardown);
 }
