@@ -16,6 +16,24 @@
  * A field that would change the mathematics is honoured or is an error that names it; so is a field that
  * nobody knows. What only chooses kernels, number types or generation is ignored.
  *
+ * Writing files. All of the library's writers follow one rule set:
+ * - A regular file, or one that is not there yet, is written beside, brought to the disk and renamed: until
+ *   then, and whenever the call fails, what was there is unchanged, and nothing is left beside it. Killing
+ * the program or the machine leaves the old file or the new one, whole; what is left beside then
+ *   (`NAME.xlstm-0.tmp`, or another number) is removed by the next save to the same path. Names of that form
+ *   are the library's own; no other file is touched.
+ * - Symbolic links stay: the file that they lead to is replaced, or made. Another name of the same file (a
+ *   hard link) keeps the old contents.
+ * - A file that is replaced passes on its mode, and where the process may, its group and owner (0600 stays
+ *   0600, also beside it); access lists and other attributes are those of a new file. A new file is as the
+ *   umask says. A file that may not be written is not replaced.
+ * - A character device, a pipe that somebody reads, and an open descriptor (`/dev/stdout`, `/dev/fd/3`) are
+ *   written straight into, and so may get a part when the call fails; xlstm_checkpoint_save() and
+ *   xlstm_module_save() refuse them. A pipe without a reader is refused, never waited for; so are
+ *   directories, sockets and disks.
+ * - A limit on the size of files (RLIMIT_FSIZE) and a reader that goes away are failures of the call; their
+ *   signals, SIGXFSZ and SIGPIPE, do not reach the program.
+ *
  * The sLSTM's gradient_recurrent_cut and clip values are what the package (2.0.6) makes of them. Its vanilla
  * backend disregards them all. Its CUDA backend honours the cut, and compiles gradient_recurrent_clipval in
  * the place of both clip values: it holds the cell's output and the gradient through the recurrent product,
@@ -111,6 +129,19 @@ XLSTM_API xlstm_status xlstm_module_save(const xlstm_module *module, const char 
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for 8-bit matrices, or for a parameter that the module's spelling has
  * no place for; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, const char *path);
+
+/** Writes one file as all writers here do (see "Writing files" at the top of this page): whole or not at all.
+ *  @param path where to
+ *  @param bytes [count]; may be NULL if count is 0
+ *  @param count how many
+ *  @return XLSTM_OK; XLSTM_E_IO when it cannot be written; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT for NULL */
+XLSTM_API xlstm_status xlstm_file_write(const char *path, const void *bytes, size_t count);
+/** Whether a file could be written there now, for who wants to know before the work. Nothing is opened or
+ *  changed, so a full disk, or a pipe that nobody reads, is found only when it is written.
+ *  @param path as of xlstm_file_write()
+ *  @return XLSTM_OK; XLSTM_E_IO with the reason: no such folder, a directory, not allowed, a name that is too
+ * long; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT for NULL */
+XLSTM_API xlstm_status xlstm_file_writable(const char *path);
 
 /** What tensor `like` of a weights file holds when the parameters hold `values`, for instance the gradients
  *  that xlstm_trainer_read_gradients() copied out of a trainer: gathers fused rows and turns layouts.

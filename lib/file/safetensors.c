@@ -473,39 +473,34 @@ static xlstm_status put_tensors(xl_file_replace *file, const xlstm_tensor *tenso
     return XLSTM_OK;
 }
 
-xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                            int count, const xl_source *source) {
-    xl_file_replace file;
-    XL_TRY(xl_file_replace_open(&file, path));
-    xl_file_replace_put(&file, head, bytes);
-    xlstm_status status = put_tensors(&file, tensors, count, source);
-    if (status == XLSTM_OK)
-        return xl_file_replace_commit(&file);
-    xl_file_replace_drop(&file);
-    return status;
+xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t bytes,
+                            const xlstm_tensor *tensors, int count, const xl_source *source) {
+    xl_file_replace_put(file, head, bytes);
+    return put_tensors(file, tensors, count, source);
 }
 
-static xlstm_status write_with(const char *path, const xlstm_tensor *tensors, int count, json_t *metadata,
-                               const xl_source *source) {
+static xlstm_status write_file(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
+                               int count) {
+    xl_file_replace file;
+    XL_TRY(xl_file_replace_open(&file, path, XL_FILE_ANY));
+    return xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
+}
+
+static xlstm_status write_with(const char *path, const xlstm_tensor *tensors, int count, json_t *metadata) {
     char *head = NULL;
     size_t bytes = 0;
     xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, metadata);
     if (status == XLSTM_OK)
-        status = xl_tensors_put(path, head, bytes, tensors, count, source);
+        status = write_file(path, head, bytes, tensors, count);
     xl_free(head);
     return status;
-}
-
-xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int count,
-                              const xl_source *source) {
-    return write_with(path, tensors, count, NULL, source);
 }
 
 xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count) {
     if (!path || count < 0 || (count && !tensors))
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
-    return xl_tensors_write(path, tensors, count, NULL);
+    return write_with(path, tensors, count, NULL);
 }
 
 static xlstm_status take_text(json_t *texts, const xlstm_metadata *m) {
@@ -530,7 +525,7 @@ xlstm_status xlstm_tensors_write_with(const char *path, const xlstm_tensor *tens
     for (int i = 0; i < texts && status == XLSTM_OK; i++)
         status = take_text(object, &metadata[i]);
     if (status == XLSTM_OK)
-        status = write_with(path, tensors, count, object, NULL);
+        status = write_with(path, tensors, count, object);
     json_decref(object);
     return status;
 }

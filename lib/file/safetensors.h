@@ -2,6 +2,7 @@
 #ifndef XL_SAFETENSORS_H
 #define XL_SAFETENSORS_H
 
+#include "file/file.h"
 #include "file/json.h"
 #include "xlstm/tensors.h"
 
@@ -19,14 +20,12 @@ typedef struct {
 
 /* Writing in two steps, so that data may depend on the header. *head (xl_free() it) is all that goes before
  * the data: length, JSON, blanks. It does not depend on what the tensors hold. metadata: texts, or NULL;
- * borrowed. source: NULL, the data lie on the host; where it fails, no file is written. */
+ * borrowed. source: NULL, the data lie on the host. The file is open, and is to be ended with what this
+ * returns. */
 xlstm_status xl_tensors_head(char **head, size_t *bytes, const xlstm_tensor *tensors, int count,
                              json_t *metadata);
-xlstm_status xl_tensors_put(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                            int count, const xl_source *source);
-/* Both. */
-xlstm_status xl_tensors_write(const char *path, const xlstm_tensor *tensors, int count,
-                              const xl_source *source);
+xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t bytes,
+                            const xlstm_tensor *tensors, int count, const xl_source *source);
 
 /* The same of an open file; NULL metadata where there is none. */
 const char *xl_tensors_head_of(const xlstm_tensors *file, size_t *bytes);

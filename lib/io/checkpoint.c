@@ -195,12 +195,16 @@ static xlstm_status write_listed(const char *path, tensor_list *l, json_t *about
     uint32_t crc_of_head = 0;
     char *head = NULL;
     size_t bytes = 0;
+    xl_file_replace file;
     list_add(l, "", header_sum,
              (xlstm_tensor){.dtype = XLSTM_U32, .ndim = 1, .shape = {1}, .data = &crc_of_head});
     xlstm_status status = xl_tensors_head(&head, &bytes, l->t, l->count, about);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_open(&file, path, XL_FILE_REGULAR);
     if (status == XLSTM_OK) {
         crc_of_head = crc_of(head, bytes);
-        status = xl_tensors_put(path, head, bytes, l->t, l->count, &(xl_source){read_listed, l});
+        status = xl_tensors_put(&file, head, bytes, l->t, l->count, &(xl_source){read_listed, l});
+        status = xl_file_replace_end(&file, status);
     }
     xl_free(head);
     return status;

@@ -204,13 +204,19 @@ xlstm_status xlstm_config_load_sized(const char *path, xlstm_config *config, siz
     return status;
 }
 
-static xlstm_status save(const xlstm_config *c, const char *path) {
+xlstm_status xl_config_text(const xlstm_config *c, char **text) {
     json_t *object = NULL;
-    xl_file_replace file;
     XL_TRY(xl_config_to_json(c, &object));
-    char *text = xl_json_exact(object, JSON_INDENT(1));
+    *text = xl_json_exact(object, JSON_INDENT(1));
     json_decref(object);
-    xlstm_status status = text ? xl_file_replace_open(&file, path) : xl_no_memory(0, "a configuration");
+    return *text ? XLSTM_OK : xl_no_memory(0, "a configuration");
+}
+
+static xlstm_status save(const xlstm_config *c, const char *path) {
+    char *text = NULL;
+    xl_file_replace file;
+    XL_TRY(xl_config_text(c, &text));
+    xlstm_status status = xl_file_replace_open(&file, path, XL_FILE_ANY);
     if (status == XLSTM_OK) {
         xl_file_replace_put(&file, text, strlen(text));
         xl_file_replace_put(&file, "\n", 1);
@@ -230,5 +236,72 @@ xlstm_status xlstm_config_save(const xlstm_config *config, const char *path) {
         return xl_no_memory(0, "a file name");
     xlstm_status status = save(&c, file);
     xl_free(file);
+    return status;
+}
+
+/* ---- the mark in weights ---- */
+
+char *xl_config_mark(const xlstm_config *c) {
+    xlstm_config plain;
+    xlstm_config_init(&plain, (xlstm_block_kind)c->block_kind[0]);
+    json_t *object = xl_config_to_own_json(c), *defaults = xl_config_to_own_json(&plain), *value;
+    json_object_del(defaults, "model_type"); /* these two say what the others are about */
+    json_object_del(defaults, "blocks");
+    const char *key;
+    json_object_foreach(defaults, key, value) {
+        if (json_equal(value, json_object_get(object, key)))
+            json_object_del(object, key);
+    }
+    char *text = object && defaults ? xl_json_exact(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    json_decref(defaults);
+    return text;
+}
+
+/* What is computed with given weights. */
+static json_t *computed(xlstm_config c) {
+    xl_config_normalise(&c);
+    xl_config_forget_training(&c);
+    return xl_config_to_own_json(&c);
+}
+
+static xlstm_status check_same(const char *key, json_t *here, json_t *there, const char *where) {
+    if (json_equal(here, there))
+        return XLSTM_OK;
+    char *a = xl_json_exact(here, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *b = xl_json_exact(there, JSON_ENCODE_ANY | JSON_COMPACT);
+    xlstm_status status = xl_fail(
+        XLSTM_E_CONFIG,
+        "%s: was saved with another configuration than the config.json beside it: %.60s was %.60s and "
+        "is %.60s; was a save cut short? If the change is meant, save the model anew, made from the "
+        "configuration and xlstm_module_load_weights()",
+        where, key, b ? b : "other", a ? a : "other");
+    xl_free(a);
+    xl_free(b);
+    return status;
+}
+
+static xlstm_status read_mark(xlstm_config *c, const char *mark, const char *where) {
+    json_t *object = NULL;
+    XL_TRY(xl_json_parse(&object, mark, strlen(mark), where));
+    xlstm_status status = xl_config_from_json(c, object, where);
+    json_decref(object);
+    XL_TRY(status);
+    status = xlstm_config_check(c);
+    return status == XLSTM_OK ? status : xl_fail_in(where, status);
+}
+
+xlstm_status xl_config_check_mark(const xlstm_config *c, const char *mark, const char *where) {
+    xlstm_config saved;
+    XL_TRY(read_mark(&saved, mark, where));
+    json_t *here = computed(*c), *there = computed(saved), *value;
+    const char *key;
+    xlstm_status status = here && there ? XLSTM_OK : xl_no_memory(0, "a configuration");
+    json_object_foreach(here, key, value) {
+        if (status == XLSTM_OK)
+            status = check_same(key, value, json_object_get(there, key), where);
+    }
+    json_decref(here);
+    json_decref(there);
     return status;
 }

@@ -12,6 +12,17 @@ xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out);
 /* In the library's own format, which has every field; of a configuration that need not be a whole model's. */
 json_t *xl_config_to_own_json(const xlstm_config *c);
 
+/* The text of a config.json, to be given to xl_free(). */
+xlstm_status xl_config_text(const xlstm_config *c, char **text);
+
+/* The mark that weights carry of the configuration they were saved with, under this key of their header's
+ * texts: its own JSON without what is as by default, so that a field of a later version changes no mark of
+ * today. NULL without memory; xl_free() it. */
+#define XL_CONFIG_MARK "libxlstm.config"
+char *xl_config_mark(const xlstm_config *c);
+/* Does a model of configuration c compute what one of the mark's does? `where` is the file with the mark. */
+xlstm_status xl_config_check_mark(const xlstm_config *c, const char *mark, const char *where);
+
 /* The official formats, of certain kinds of block; _fits: whether one can say all of it. config_json.c
  * chooses. */
 xlstm_status xl_paper_from_json(xlstm_config *c, json_t *object, const char *where);

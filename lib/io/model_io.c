@@ -3,6 +3,7 @@
 #include "file/file.h"
 #include "file/json.h"
 #include "file/safetensors.h"
+#include "io/config_json.h"
 #include "io/dialect.h"
 #include "io/fetch.h"
 #include "model/module.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- the open files of one model ---- */
 
@@ -430,6 +432,16 @@ xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     return status;
 }
 
+/* Weights that xlstm_module_save() wrote say which configuration belongs to them; those of others do not. */
+static xlstm_status check_saved_together(const shards *s, const xlstm_config *c) {
+    for (int f = 0; f < s->count; f++) {
+        const json_t *mark = json_object_get(xl_tensors_metadata(s->files[f]), XL_CONFIG_MARK);
+        if (mark)
+            XL_TRY(xl_config_check_mark(c, json_string_value(mark), xl_tensors_path(s->files[f])));
+    }
+    return XLSTM_OK;
+}
+
 xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
     return xlstm_module_load_as(out, directory, XLSTM_WEIGHTS_REAL);
 }
@@ -447,6 +459,8 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     XL_TRY(xlstm_config_load(directory, &config));
     config.weights = weights;
     xlstm_status status = open_directory(&s, directory);
+    if (status == XLSTM_OK)
+        status = check_saved_together(&s, &config);
     /* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. */
     if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
         config.tie_weights = 0;
@@ -475,6 +489,8 @@ typedef struct {
     saved *s; /* as many */
     int count;
     xl_fetch fetch;
+    char *head; /* of the file */
+    size_t head_bytes;
     char *turned; /* a tensor whose numbers lie in another order in the file */
 } saving;
 
@@ -566,40 +582,81 @@ static xlstm_status read_tensor(void *context, int i, size_t at, const void **da
     return turn(w, i);
 }
 
-static xlstm_status save_tensors(saving *w, const char *path) {
+/* Other tools expect a format in the header. The mark is for xlstm_module_load(). NULL without memory. */
+static json_t *describe(const xlstm_module *m) {
+    json_t *texts = json_pack("{s:s}", "format", "pt");
+    if (m->is_model) {
+        char *mark = xl_config_mark(&m->config);
+        xl_json_put(&texts, XL_CONFIG_MARK, json_string(mark));
+        xl_free(mark);
+    }
+    return texts;
+}
+
+static xlstm_status begin_saving(saving *w) {
+    size_t most = (size_t)w->m->params.count + 2; /* a second embedding; the last call finds the end */
+    w->t = xl_alloc(most * sizeof *w->t);
+    w->s = xl_alloc(most * sizeof *w->s);
+    if (!w->t || !w->s)
+        return xl_no_memory(most * sizeof *w->s, "a list of tensors");
     XL_TRY(xl_fetch_open(&w->fetch, w->m->memory));
     XL_TRY(check_absent(w));
     XL_TRY(list_tensors(w));
-    return xl_tensors_write(path, w->t, w->count, &(xl_source){read_tensor, w});
+    json_t *texts = describe(w->m);
+    xlstm_status status = texts ? xl_tensors_head(&w->head, &w->head_bytes, w->t, w->count, texts)
+                                : xl_no_memory(0, "a header");
+    json_decref(texts);
+    return status;
 }
 
-static xlstm_status save_from(const xlstm_module *m, const char *path) {
-    size_t most = (size_t)m->params.count + 2; /* a second embedding; the last call finds the end */
-    saving w = {.m = m, .t = xl_alloc(most * sizeof *w.t), .s = xl_alloc(most * sizeof *w.s)};
-    xlstm_status status =
-        w.t && w.s ? save_tensors(&w, path) : xl_no_memory(most * sizeof *w.s, "a list of tensors");
-    xl_fetch_close(&w.fetch);
-    xl_free(w.turned);
-    xl_free(w.t);
-    xl_free(w.s);
+static void end_saving(saving *w) {
+    xl_fetch_close(&w->fetch);
+    xl_free(w->head);
+    xl_free(w->turned);
+    xl_free(w->t);
+    xl_free(w->s);
+}
+
+static xlstm_status put_weights(saving *w, xl_file_replace *file) {
+    return xl_tensors_put(file, w->head, w->head_bytes, w->t, w->count, &(xl_source){read_tensor, w});
+}
+
+static xlstm_status save_weights(const xlstm_module *m, const char *path) {
+    saving w = {.m = m};
+    xl_file_replace file;
+    xlstm_status status = begin_saving(&w);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_open(&file, path, XL_FILE_ANY);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_end(&file, put_weights(&w, &file));
+    end_saving(&w);
     return status;
+}
+
+static xlstm_status check_savable(const xlstm_module *m) {
+    if (xl_number_types[m->packed.type].group == XL_NO_SCALE)
+        return XLSTM_OK;
+    return xl_fail(
+        XLSTM_E_ARGUMENT,
+        "no file format here has this module's 8-bit matrices; save the module that it was made from");
 }
 
 xlstm_status xlstm_module_save_weights(const xlstm_module *m, const char *path) {
     if (!m || !path)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_save_weights needs a module and a path");
-    if (xl_number_types[m->packed.type].group != XL_NO_SCALE)
-        return xl_fail(XLSTM_E_ARGUMENT,
-                       "xlstm_module_save_weights: no file format here has this module's 8-bit "
-                       "matrices; save the module that it was made from");
+    XL_TRY(check_savable(m));
     xl_place place;
     XL_TRY(xl_place_visit(&place, m->memory));
-    return xl_place_end(&place, save_from(m, path));
+    return xl_place_end(&place, save_weights(m, path));
 }
 
-static xlstm_status make_directory(const char *directory) {
-    if (!xl_path_is_dir(directory) && mkdir(directory, 0777))
+static xlstm_status make_directory(const char *directory, int *made) {
+    *made = 0;
+    if (xl_path_is_dir(directory))
+        return XLSTM_OK;
+    if (mkdir(directory, 0777))
         return xl_fail(XLSTM_E_IO, "%s: cannot make this directory: %s", directory, strerror(errno));
+    *made = 1;
     return XLSTM_OK;
 }
 
@@ -618,20 +675,55 @@ static int is_paper(const xlstm_config *c) {
     return xl_recipe_of(c->block_kind[0])->family == &xl_family_paper;
 }
 
+/* What cannot be written is found before the work. */
+static xlstm_status write_both(saving *w, const char *weights, const char *config, const char *text) {
+    xl_file_replace first, second;
+    XL_TRY(xl_file_replace_open(&first, weights, XL_FILE_REGULAR));
+    xlstm_status status = xl_file_replace_open(&second, config, XL_FILE_REGULAR);
+    if (status == XLSTM_OK)
+        status = put_weights(w, &first);
+    if (status == XLSTM_OK) {
+        xl_file_replace_put(&second, text, strlen(text));
+        xl_file_replace_put(&second, "\n", 1);
+    }
+    return xl_file_replace_end_both(&first, &second, status);
+}
+
+static xlstm_status save_both(const xlstm_module *m, const char *directory, int ours) {
+    saving w = {.m = m};
+    char *text = NULL, *weights = xl_path_join(directory, sources[ours]);
+    char *config = xl_path_join(directory, "config.json");
+    xlstm_status status = weights && config ? begin_saving(&w) : xl_no_memory(0, "a file name");
+    if (status == XLSTM_OK)
+        status = xl_config_text(&m->config, &text);
+    if (status == XLSTM_OK)
+        status = write_both(&w, weights, config, text);
+    end_saving(&w);
+    xl_free(text);
+    xl_free(config);
+    xl_free(weights);
+    return status;
+}
+
+static xlstm_status save_there(const xlstm_module *m, const char *directory, int ours) {
+    xl_place place;
+    XL_TRY(check_free(directory, ours));
+    XL_TRY(xl_place_visit(&place, m->memory));
+    return xl_place_end(&place, save_both(m, directory, ours));
+}
+
 xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
     if (!m || !directory || !m->is_model)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save needs a whole model and a directory; of a cell or block "
                        "save the weights");
-    int ours = is_paper(&m->config) ? 2 : 1;
-    XL_TRY(make_directory(directory));
-    XL_TRY(check_free(directory, ours));
-    char *path = xl_path_join(directory, sources[ours]);
-    if (!path)
-        return xl_no_memory(0, "a file name");
-    xlstm_status status = xlstm_module_save_weights(m, path);
-    xl_free(path);
-    return status == XLSTM_OK ? xlstm_config_save(&m->config, directory) : status;
+    int made;
+    XL_TRY(check_savable(m));
+    XL_TRY(make_directory(directory, &made));
+    xlstm_status status = save_there(m, directory, is_paper(&m->config) ? 2 : 1);
+    if (status != XLSTM_OK && made)
+        rmdir(directory);
+    return status;
 }
 
 xlstm_status xlstm_module_gather(const xlstm_module *m, const xlstm_tensor *like, const xlstm_real *values,

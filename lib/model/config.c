@@ -215,6 +215,14 @@ void xl_config_normalise(xlstm_config *c) {
 #include "xlstm/config.def"
 }
 
+void xl_config_forget_training(xlstm_config *c) {
+    c->dropout = c->ffn_dropout = 0;
+    c->embedding_dropout = c->decay_embedding = 0;
+    c->slstm_recurrent_cut = 0;
+    c->slstm_recurrent_clip = 0;
+    c->weights = XLSTM_WEIGHTS_REAL;
+}
+
 int xl_config_says_all(const xlstm_config *c, uint64_t said) {
     xlstm_config all = *c, part = *c;
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \

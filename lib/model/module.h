@@ -99,6 +99,8 @@ xlstm_status xl_config_check_blocks(const xlstm_config *c);
  * full, what no block of the model has, and what changes speed, files or first values only, is as by default.
  */
 void xl_config_normalise(xlstm_config *c);
+/* What only training looks at, and the type of the matrices, are as by default. */
+void xl_config_forget_training(xlstm_config *c);
 /* Whether a model is still the same when all fields but these (XL_READS) are as by default. */
 int xl_config_says_all(const xlstm_config *c, uint64_t said);
 /* Names of the values of xlstm_activation and xlstm_bias_init in order, NULL after the last: all formats have

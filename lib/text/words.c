@@ -96,7 +96,7 @@ xlstm_status xlstm_tokenizer_save(const xlstm_tokenizer *t, const char *path) {
     if (!t || !path || t->bpe)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_tokenizer_save needs a word-level tokenizer and a path");
     xl_file_replace file;
-    XL_TRY(xl_file_replace_open(&file, path));
+    XL_TRY(xl_file_replace_open(&file, path, XL_FILE_ANY));
     for (int i = 0; i < t->pieces.count; i++) {
         xl_file_replace_put(&file, xl_piece(&t->pieces, i), t->pieces.length[i]);
         xl_file_replace_put(&file, "\n", 1);

@@ -544,6 +544,21 @@ static void test_files(void **state) {
             REFUSED(xlstm_module_save(model, paths[i]));
         }
     }
+    char at_its_end[64], written[64];
+    snprintf(at_its_end, sizeof at_its_end, "%s/", folder);
+    snprintf(written, sizeof written, "%s/written", folder);
+    const char *const unwritable[] = {NULL, "", missing, folder, at_its_end, "/", "."};
+    EACH(i, unwritable) {
+        REFUSED(xlstm_file_write(unwritable[i], "abc", 3));
+        REFUSED(xlstm_file_writable(unwritable[i]));
+    }
+    REFUSED(xlstm_file_write(written, NULL, 3));
+    FINE(xlstm_file_writable(written));
+    assert_int_equal(access(written, F_OK), -1);
+    FINE(xlstm_file_write(written, NULL, 0));
+    FINE(xlstm_file_write(written, "abc", 3));
+    FINE(xlstm_file_writable(written));
+    assert_int_equal(unlink(written), 0);
     REFUSED(xlstm_config_load(folder, NULL));
     REFUSED(xlstm_config_save(NULL, folder));
     REFUSED(xlstm_config_save(&none, folder));

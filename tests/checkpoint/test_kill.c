@@ -83,7 +83,7 @@ static void check_folder(void) {
     int others = 0;
     assert_non_null(d);
     for (const struct dirent *e; (e = readdir(d));)
-        others += e->d_name[0] != '.' && strcmp(e->d_name, "killed") && strcmp(e->d_name, "killed.tmp");
+        others += e->d_name[0] != '.' && strcmp(e->d_name, "killed") && strcmp(e->d_name, "killed.xlstm-0.tmp");
     closedir(d);
     assert_int_equal(others, 0);
 }
@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
         return train(argv[1], atoi(argv[2]));
     make_folder(folder, "kill");
     snprintf(killed, sizeof killed, "%s/killed", folder);
-    snprintf(beside, sizeof beside, "%s/killed.tmp", folder);
+    snprintf(beside, sizeof beside, "%s/killed.xlstm-0.tmp", folder);
     snprintf(straight, sizeof straight, "%s/straight", folder);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_kill)};
     return cmocka_run_group_tests(tests, NULL, NULL);
