@@ -31,7 +31,7 @@ typedef struct {
     const settings *s;
     double sgemm, read; /* FLOP/s and bytes/s of the machine; NAN: not measured */
     json_t *rows;
-    FILE *csv;
+    FILE *csv;  /* in memory, for what is written at the end; NULL: nothing */
     int failed; /* a row of this library was not measured */
 } report;
 
@@ -75,13 +75,15 @@ static const option rows[] = {
      .help = "samples of each measurement after the warm-up"},
     {"seconds", 0, FIELD(seconds), "X", RANGE(0, 3600), .initial = "0.25",
      .help = "a sample takes at least this long"},
-    {"peers", 0, FIELD(peers), "PYTHON",
+    {"peers", 0, FIELD(peers), "PYTHON", .path = OPTION_RUN,
      .help = "compare with the official package and PyTorch, of this interpreter's environment; "
              "bench/peers/setup.sh makes one"},
-    {"peers-script", 0, FIELD(script), "FILE",
+    {"peers-script", 0, FIELD(script), "FILE", .path = OPTION_READ,
      .help = "speed.py (default: the one that came with this program)"},
-    {"csv", 0, FIELD(csv), "FILE", .help = "write the rows as comma-separated values"},
-    {"json", 0, FIELD(json), "FILE", .help = "write everything as JSON"},
+    {"csv", 0, FIELD(csv), "FILE", .path = OPTION_WRITE, .own = "shape,model,measure,",
+     .help = "write the rows as comma-separated values"},
+    {"json", 0, FIELD(json), "FILE", .path = OPTION_WRITE, .own = "\"task\": \"speed\"",
+     .help = "write everything as JSON"},
     {"serve", 0, FIELD(serve), .help = NULL},
     {0}};
 
@@ -134,8 +136,6 @@ static settings parse(int argc, char **argv) {
     check_comparison(&s);
     if (s.peers && !s.script)
         s.script = find_script();
-    check_writable(s.csv);
-    check_writable(s.json);
     return s;
 }
 
@@ -459,18 +459,21 @@ static void measure_shape(report *r, const shape *sh) {
 int main(int argc, char **argv) {
     settings s = parse(argc, argv);
     report r = {.s = &s, .rows = json_array()};
-    char *unfinished = NULL;
-    if (s.csv)
-        r.csv = open_beside(s.csv, &unfinished);
+    char *csv = NULL;
+    size_t size;
+    if (s.csv && !(r.csv = open_memstream(&csv, &size)))
+        die("no memory for %s", s.csv);
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
     measure_machine(&r);
     print_machine(&r);
     flush_output();
     for (int i = 0; i < s.shapes.count; i++)
         measure_shape(&r, !strcmp(s.shapes.of[i], "d256") ? &shapes[0] : &shapes[1]);
-    if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))
-        die("%s cannot be written (%s)", s.csv, strerror(errno));
-    free(unfinished);
+    if (r.csv && fclose(r.csv))
+        die("no memory for %s", s.csv);
+    if (csv)
+        check(xlstm_file_write(s.csv, csv, size));
+    free(csv);
     write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", SPEED_SCHEMA, "task", "speed",
                                  "library", xlstm_version(), "threads", s.threads, "sgemm_flops",
                                  number(r.sgemm), "read_bytes_per_second", number(r.read), "rows", r.rows));

@@ -14,7 +14,7 @@ typedef struct {
 static const option rows[] = {
     {"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
      .help = "the model and its tokenizer.json or vocab.txt, as xlstm-lm --save writes them"},
-    {"FILE", OPTION_ARGUMENT, FIELD(text), .help = "the text"},
+    {"FILE", OPTION_ARGUMENT, FIELD(text), .path = OPTION_READ, .help = "the text"},
     {"weights", 0, FIELD(weights), "LIST", .choices = weights_choices, .initial = "real",
      .help =
          "types of the matrices, of real, bf16, int8, with commas between; all are compared with the first"},
