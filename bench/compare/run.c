@@ -2,6 +2,7 @@
  * and can stop and go on at any step. Everything that decides the numbers is in "setup"; two runs of one
  * setup give the same "outcome", whatever stops, threads and machines lie between. */
 #include "bench.h"
+#include "paths.h"
 #include "xlstm/checkpoint.h"
 #include <fcntl.h>
 #include <math.h>
@@ -519,9 +520,20 @@ static int goes_on(const run_plan *p) {
            (is_there(p->folder, p->name, ".json") || is_there(p->o->checkpoint, p->name, ".checkpoint"));
 }
 
+/* Where the weights will go: what lies there is this run's, or there is nothing. */
+static void check_save(const run_plan *p) {
+    char weights[MODEL_FILE_NAME], *folder = join(p->o->save, saved_name(p), "");
+    if (access(folder, F_OK) == 0)
+        check_folder(folder);
+    if (!goes_on(p) && (is_there(folder, "config", ".json") || is_there(folder, "vocab", ".txt") ||
+                        holds_weights(folder, weights)))
+        die("%s holds a model already; give another --save folder", folder);
+    free(folder);
+}
+
 void run_check(const run_plan *p) {
-    if (p->o->save && !goes_on(p) && is_there(p->o->save, saved_name(p), "/config.json"))
-        die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
+    if (p->o->save)
+        check_save(p);
     if (p->o->resume)
         return;
     if (p->folder && is_there(p->folder, p->name, ".json"))

@@ -127,6 +127,34 @@ static void check_comparison(const settings *s) {
         die("--weights is given with --lengths or --scaling, which measure real weights only; leave one out");
 }
 
+static const shape *shape_of(const char *name) {
+    return strcmp(name, shapes[0].name) ? &shapes[1] : &shapes[0];
+}
+
+/* Of a model and a measure that are still to be named. */
+static request request_of(const settings *s, const shape *sh) {
+    return (request){.weights = "real",
+                     .width = s->width ? s->width : sh->width,
+                     .blocks = s->blocks ? s->blocks : sh->blocks,
+                     .heads = s->heads,
+                     .batch = s->batch ? s->batch : sh->batch,
+                     .time = s->time ? s->time : sh->time,
+                     .vocab = s->vocab,
+                     .threads = s->threads,
+                     .seconds = s->seconds};
+}
+
+/* Sizes that make no model. */
+static void check_sizes(const settings *s) {
+    for (int i = 0; i < s->shapes.count; i++)
+        for (int m = 0; m < s->models.count; m++) {
+            request q = request_of(s, shape_of(s->shapes.of[i]));
+            q.model = s->models.of[m];
+            const xlstm_config c = model_config(&q);
+            check(xlstm_config_check(&c));
+        }
+}
+
 static settings parse(int argc, char **argv) {
     settings s = {0};
     read_options(&s, &table, argc, argv);
@@ -134,6 +162,7 @@ static settings parse(int argc, char **argv) {
         exit(serve());
     s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_comparison(&s);
+    check_sizes(&s);
     if (s.peers && !s.script)
         s.script = find_script();
     return s;
@@ -429,15 +458,7 @@ static void shape_name(const settings *s, const shape *sh, char name[64]) {
 
 static void measure_shape(report *r, const shape *sh) {
     const settings *s = r->s;
-    request q = {.weights = "real",
-                 .width = s->width ? s->width : sh->width,
-                 .blocks = s->blocks ? s->blocks : sh->blocks,
-                 .heads = s->heads,
-                 .batch = s->batch ? s->batch : sh->batch,
-                 .time = s->time ? s->time : sh->time,
-                 .vocab = s->vocab,
-                 .threads = s->threads,
-                 .seconds = s->seconds};
+    request q = request_of(s, sh);
     char name[64];
     shape_name(s, sh, name);
     print_head(&q, name, s->lengths.count > 0);
@@ -468,7 +489,7 @@ int main(int argc, char **argv) {
     print_machine(&r);
     flush_output();
     for (int i = 0; i < s.shapes.count; i++)
-        measure_shape(&r, !strcmp(s.shapes.of[i], "d256") ? &shapes[0] : &shapes[1]);
+        measure_shape(&r, shape_of(s.shapes.of[i]));
     if (r.csv && fclose(r.csv))
         die("no memory for %s", s.csv);
     if (csv)

@@ -30,22 +30,25 @@ static inline void check(xlstm_status status) {
         die("%s", xlstm_last_error());
 }
 
+/* An empty or half a file is no answer. reason: an errno, or 0 where it is long forgotten */
+__attribute__((noreturn)) static inline void lose_output(int reason) {
+    fprintf(stderr, "%s: standard output cannot be written%s%s%s\n", program_invocation_short_name,
+            reason ? " (" : "", reason ? strerror(reason) : "", reason ? ")" : "");
+    _exit(2); /* exit() would come back here */
+}
+
 /* What was printed goes out now, before work whose result nobody could see. */
 static inline void flush_output(void) {
     if (fflush(stdout))
-        die("standard output cannot be written (%s)", strerror(errno));
+        lose_output(errno);
 }
 
-/* However a program ends, --help too: what it printed last is written only then, and an empty file is no
- * answer. */
+/* However a program ends, --help too: what it printed last is written only then. */
 static inline void end_output(void) {
     int failed = ferror(stdout);
     errno = 0;
-    if (!fclose(stdout) && !failed)
-        return;
-    fprintf(stderr, "%s: standard output cannot be written%s%s%s\n", program_invocation_short_name,
-            errno ? " (" : "", errno ? strerror(errno) : "", errno ? ")" : "");
-    _exit(2);
+    if (fclose(stdout) || failed)
+        lose_output(errno);
 }
 
 /* The first thing that a program does; read_options() does it for those with options. */
