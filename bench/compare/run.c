@@ -584,16 +584,28 @@ static json_t *make_file(const run_plan *p, json_t *made, const char *path, cons
     return result;
 }
 
+/* The file of a lock goes however the program ends, by a refusal too. */
+static const char *held_lock;
+
+static void remove_lock(void) {
+    if (held_lock)
+        remove(held_lock);
+    held_lock = NULL;
+}
+
 static json_t *make_alone(const run_plan *p, json_t *made, const char *path) {
+    static int asked;
+    if (!asked++)
+        atexit(remove_lock);
     char *folder = make_folder(p->o->checkpoint, p->trial ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
     refuse_unfinished(p, checkpoint); /* here, too: no lock file is left behind */
     int fd = lock(p, locked);
+    held_lock = fd < 0 ? NULL : locked;
     json_t *result = fd < 0 ? NULL : make_file(p, made, path, checkpoint);
-    if (fd >= 0) {
-        remove(locked);
+    remove_lock();
+    if (fd >= 0)
         close(fd);
-    }
     free(locked);
     free(checkpoint);
     free(folder);

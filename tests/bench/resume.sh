@@ -113,7 +113,7 @@ code=0
 [ $code -eq 2 ]
 [ "$(wc -l <"$work/err")" -eq 1 ]
 grep -q "cannot write it" "$work/err"
-[ -z "$(find "$work/small" -type f ! -name '*.lock')" ]
+[ -z "$(ls "$work/small")" ]
 
 # A checkpoint that was left beside a finished result goes, one of another run stays.
 lm --out "$work/left" --resume --limit-seconds 0 >"$work/out" || [ $? -eq 3 ]
