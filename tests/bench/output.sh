@@ -77,6 +77,13 @@ unprinted "standard output cannot be written" "$examples/xlstm-generate" "$work/
 "$examples/xlstm-generate" "$work/model" --tokens 1,2 -n 1000000000 2>"$work/err" | head -c 1 >"$work/out"
 [ ! -s "$work/err" ]
 
+# So are runs and measurements, which wait for their own processes besides.
+unread "$bin/xlstm-nns" --preset smoke --models lstm --steps 1
+"$bin/xlstm-speed" --shapes d256 --width 8 --blocks 1 --models lstm --measure train,forward --repeats 1 --seconds 0.001 --threads 1 \
+    2>"$work/err" | head -1 >"$work/out"
+[ -s "$work/out" ]
+[ ! -s "$work/err" ]
+
 # The state would be the first file that is opened: it is no place for what is printed.
 for streams in '>&-' '<&- >&-' '<&- >&- 2>&-'; do
     rm -f "$work/state"

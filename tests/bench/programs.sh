@@ -160,6 +160,9 @@ for weights in bf16 int8; do
     generate xlstm -n 3 --state "$work/$weights.state" --weights $weights >"$work/out"
     refused "made with --weights $weights" generate xlstm --state "$work/$weights.state"
 done
+sed 's/"module":/"nodule":/' "$work/state" >"$work/nameless" # as of an older program: it goes on, and that is said
+generate xlstm -n 1 --state "$work/nameless" >"$work/out" 2>"$work/err"
+grep -q "nameless does not say of which model it is" "$work/err"
 # Nothing but a state is replaced by a state, nothing but values by values, and all that is found before the work.
 cp -R "$work/saved/xlstm" "$work/own"
 kept=$(cat "$work"/own/* | cksum)
