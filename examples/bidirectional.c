@@ -136,6 +136,7 @@ static double learn(int ways) {
 }
 
 int main(void) {
+    program_begin();
     double one = learn(1), both = learn(2);
     printf("right answers: reading from the left alone %.1f %%, from both ends %.1f %%\n", 100 * one,
            100 * both);

@@ -93,6 +93,7 @@ static int slstm_blinks(void) {
 }
 
 int main(void) {
+    program_begin();
     int remembers = mlstm_remembers(), blinks = slstm_blinks();
     return remembers && blinks ? 0 : 1;
 }

@@ -142,6 +142,7 @@ static double write_text(const run *r) {
 }
 
 int main(int argc, char **argv) {
+    program_begin();
     static run r;
     char path[4096];
     if (argc < 2 || argc > 3 || argv[1][0] == '-')

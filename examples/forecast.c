@@ -118,6 +118,7 @@ static double go_on_alone(const xlstm_module *model) {
 }
 
 int main(void) {
+    program_begin();
     xlstm_config config;
     xlstm_module *model;
     uint64_t dice = 5;

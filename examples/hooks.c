@@ -38,6 +38,7 @@ static void print_log(void *context, xlstm_log_level level, const char *sentence
 }
 
 int main(void) {
+    program_begin();
     budget memory = {.limit = 64 << 20};
     xlstm_config config;
     xlstm_module *model;

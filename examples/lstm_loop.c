@@ -116,6 +116,7 @@ static int state_travels(const net *n) {
 }
 
 int main(void) {
+    program_begin();
     static const char *const names[] = {"LSTM", "sLSTM", "mLSTM"};
     int good = 1;
     for (int kind = 0; kind < XLSTM_CELL_KINDS; kind++) {

@@ -55,6 +55,7 @@ static void print_likeliest(const xlstm_real *logits, int vocabulary, const xlst
 }
 
 int main(int argc, char **argv) {
+    program_begin();
     xlstm_module *model, *small;
     xlstm_tokenizer *words = NULL;
     if (argc != 2)

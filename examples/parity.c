@@ -64,6 +64,7 @@ static double accuracy(const xlstm_module *model, int from, int to) {
 }
 
 int main(void) {
+    program_begin();
     static const char *const mixes[] = {"0:1", "1:0"};
     int learned = 0;
     printf("%-22s %9s %14s %14s\n", "blocks", "seconds", "bits 1-24", "bits 49-96");

@@ -107,6 +107,7 @@ static int quiz(const xlstm_module *model, int show) {
 }
 
 int main(void) {
+    program_begin();
     enum { QUIZZES = 200 };
     xlstm_config config;
     xlstm_module *model;

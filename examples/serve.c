@@ -50,6 +50,7 @@ static void *serve(void *context) {
 }
 
 int main(void) {
+    program_begin();
     static client alone[CLIENTS], together[CLIENTS];
     pthread_t threads[CLIENTS];
     xlstm_config config;

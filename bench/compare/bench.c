@@ -97,7 +97,7 @@ static void print_heading(const task *t, const options *o) {
         printf(" %9s", t->kind->columns[i].heading);
     printf(" %8s %7s %6s%s %8s %8s/s %9s\n", "core M", "off", "width", o->seeds > 1 ? " seed" : "", "rate",
            t->kind->counted, "seconds");
-    fflush(stdout);
+    flush_output();
 }
 
 /* A perplexity can have hundreds of digits. */
@@ -174,17 +174,23 @@ static void compare_model(const options *o, task *t, const row_model *row, doubl
     json_decref(p.searched);
 }
 
+static void base_of(const options *o, const program *about, const task *t, xlstm_config *base) {
+    about->config(o, t, base);
+    if (o->p.recurrent_start) {
+        base->slstm_recurrent_uniform = 1;
+        base->slstm_bias_init = XLSTM_BIAS_SMALL;
+    }
+}
+
 int bench_main(int argc, char **argv, const program *about) {
     options o;
     xlstm_config base;
     parse_options(&o, argc, argv, about);
     double deadline = o.limit_seconds < 0 ? INFINITY : now() + o.limit_seconds;
+    base_of(&o, about, NULL, &base);
+    check_models(&o, &base);
     task *t = about->open(&o);
-    about->config(&o, t, &base);
-    if (o.p.recurrent_start) {
-        base.slstm_recurrent_uniform = 1;
-        base.slstm_bias_init = XLSTM_BIAS_SMALL;
-    }
+    base_of(&o, about, t, &base);
     row_model *rows = need(MAX_MODELS * sizeof *rows);
     int count = make_models(&o, &base, rows);
     for (int i = 0; i < count; i++)
@@ -202,7 +208,5 @@ int bench_main(int argc, char **argv, const program *about) {
     free(rows);
     about->close(t);
     free(o.command);
-    if (fflush(stdout) || ferror(stdout))
-        die("standard output cannot be written (%s)", strerror(errno));
     return 0;
 }

@@ -49,6 +49,8 @@ typedef struct {
     int carries;       /* recurrent: its state may go on from batch to batch */
 } row_model;
 
+/* Refuses names, mixes and sizes that make no model, before there are data. */
+void check_models(const options *o, const xlstm_config *base);
 /* Fills `rows` from the options; all are matched to the core size of an xlstm of --mix. `base` has the ends
  * (vocabulary or input and output size) set. */
 int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_MODELS]);
@@ -81,6 +83,7 @@ typedef struct {
     const char *doc, *task, *default_models, *default_mix; /* task: NULL: --task names it */
     int program;
     task *(*open)(const options *o); /* prints what it is about, too */
+    /* t: NULL before the data are read; sizes that they decide are then any. */
     void (*config)(const options *o, const task *t, xlstm_config *base);
     void (*close)(task *t);
 } program;

@@ -1,6 +1,7 @@
 /* command.c - the command line of a comparison: options replace single sizes of a preset, and the command is
  * kept as it can be called again. */
 #include "bench.h"
+#include "paths.h"
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,10 +27,10 @@ static const option rows[] = {
     {"seeds", 0, FIELD(seeds), "N", RANGE(1, 1000),
      .help = "runs of each model, with N seeds from the first on (default: 1)"},
     {.help = "Results, and runs in pieces:"},
-    {"out", 'o', FIELD(out), "DIR", .help = "write one JSON file per run into DIR"},
+    {"out", 'o', FIELD(out), "DIR", .path = OPTION_FOLDER, .help = "write one JSON file per run into DIR"},
     {"resume", 0, FIELD(resume),
      .help = "skip runs whose result is in --out; go on with those that were cut short"},
-    {"checkpoint", 0, FIELD(checkpoint), "DIR",
+    {"checkpoint", 0, FIELD(checkpoint), "DIR", .path = OPTION_FOLDER,
      .help = "keep runs that are not finished in DIR (default: with --out)"},
     {"checkpoint-every", 0, FIELD(checkpoint_every), "SECONDS", RANGE(0, 1e9), .initial = "300",
      .help = "time between checkpoints"},
@@ -37,11 +38,11 @@ static const option rows[] = {
      .help = "stop then, with a checkpoint and exit code 3; --resume goes on bit for bit"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
      .help = "threads (default: all); results do not depend on it"},
-    {"save", 0, FIELD(save), "DIR",
+    {"save", 0, FIELD(save), "DIR", .path = OPTION_FOLDER,
      .help = "keep each trained model in DIR/MODEL, with --seed or --seeds in DIR/lm-MODEL-sSEED; "
              "xlstm-generate takes it",
      .programs = FOR_LM, .refusal = "is for xlstm-lm; there is nothing to run this task's models on"},
-    {"export", 0, FIELD(export), "DIR",
+    {"export", 0, FIELD(export), "DIR", .path = OPTION_FOLDER,
      .help = "make no runs, only the search of their rates: write initial weights, data and order of each "
              "for bench/peers/train.py"},
     {.help = "In place of the preset's:"},
@@ -192,18 +193,12 @@ char *join(const char *dir, const char *name, const char *ending) {
 }
 
 char *make_folder(const char *dir, const char *name) {
-    if (!*dir)
-        die("the name of a folder is empty; give the path of a folder");
     char *path = join(dir, name, "");
     path[strlen(dir)] = 0;
     for (int deep = 0; deep < 2; deep++) {
+        check_folder(path);
         if (mkdir(path, 0777) && errno != EEXIST)
             die("the folder %s cannot be made (%s)", path, strerror(errno));
-        struct stat is;
-        if (!stat(path, &is) && !S_ISDIR(is.st_mode))
-            die("%s cannot hold files (it is no folder); give the path of a folder", path);
-        if (access(path, W_OK | X_OK))
-            die("the folder %s cannot be written to (%s)", path, strerror(errno));
         path[strlen(dir)] = '/';
     }
     return path;

@@ -92,18 +92,22 @@ static int kind_of(const char *name) {
     die("model \"%s\" is unknown; use xlstm, lstm, lstm-res or transformer, with commas between", name);
 }
 
-static void make_row(const options *o, const char *name, const xlstm_config *base, size_t target,
-                     row_model *r) {
+static void row_config(const options *o, const char *name, const xlstm_config *base, xlstm_config *c) {
     static const xlstm_block_kind kinds[MODEL_KINDS] = {XLSTM_MLSTM, XLSTM_LSTM_PLAIN, XLSTM_LSTM,
                                                         XLSTM_TRANSFORMER};
+    int kind = kind_of(name);
+    if (kind == 0)
+        xlstm_row(name[5] ? name + 6 : o->mix, base, c);
+    else
+        other_row(kinds[kind], base, c);
+}
+
+static void make_row(const options *o, const char *name, const xlstm_config *base, size_t target,
+                     row_model *r) {
     size_t all;
     r->kind = kind_of(name);
-    if (snprintf(r->name, sizeof r->name, "%s", name) >= (int)sizeof r->name)
-        die("model \"%s\" is unknown; its name is too long", name);
-    if (r->kind == 0)
-        xlstm_row(name[5] ? name + 6 : o->mix, base, &r->config);
-    else
-        other_row(kinds[r->kind], base, &r->config);
+    strcpy(r->name, name);
+    row_config(o, name, base, &r->config);
     match(&r->config, target);
     r->carries = r->config.block_kind[0] != XLSTM_TRANSFORMER;
     r->core = core_of(&r->config, &all);
@@ -111,23 +115,48 @@ static void make_row(const options *o, const char *name, const xlstm_config *bas
     r->off_target = 100 * ((double)r->core / (double)target - 1);
 }
 
-int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_MODELS]) {
-    xlstm_config first;
-    size_t all;
-    int count = 0;
+/* The names of --models, each once, in a list to be freed; *count: how many. */
+static char *names_of(const options *o, const char *names[MAX_MODELS], int *count) {
     char *list = strcpy(need(strlen(o->models) + 1), o->models), *save = NULL;
-    xlstm_row(o->mix, base, &first);
-    size_t target = core_of(&first, &all);
+    *count = 0;
     for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
-        if (count == MAX_MODELS)
+        if (*count == MAX_MODELS)
             die("--models names more than %d models", MAX_MODELS);
-        for (int i = 0; i < count; i++)
-            if (!strcmp(rows[i].name, name))
+        for (int i = 0; i < *count; i++)
+            if (!strcmp(names[i], name))
                 die("--models names %s twice", name);
-        make_row(o, name, base, target, &rows[count++]);
+        names[(*count)++] = name;
+    }
+    if (!*count)
+        die("--models is empty; give a comma list such as xlstm,lstm");
+    return list;
+}
+
+void check_models(const options *o, const xlstm_config *base) {
+    const char *names[MAX_MODELS];
+    xlstm_config c;
+    int count;
+    char *list = names_of(o, names, &count);
+    xlstm_row(o->mix, base, &c);
+    for (int i = 0; i < count; i++) {
+        if (strlen(names[i]) >= sizeof((row_model *)0)->name)
+            die("model \"%s\" is unknown; its name is too long", names[i]);
+        row_config(o, names[i], base, &c);
+        check(xlstm_config_check(&c));
     }
     free(list);
-    if (!count)
-        die("--models is empty; give a comma list such as xlstm,lstm");
+}
+
+int make_models(const options *o, const xlstm_config *base, row_model rows[MAX_MODELS]) {
+    const char *names[MAX_MODELS];
+    xlstm_config first;
+    size_t all;
+    int count;
+    char *list = names_of(o, names, &count);
+    xlstm_row(o->mix, base, &first);
+    size_t target = core_of(&first, &all);
+    for (int i = 0; i < count; i++)
+        make_row(o, names[i], base, target, &rows[i]);
+    free(list);
     return count;
 }

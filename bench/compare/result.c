@@ -3,7 +3,6 @@
 #include "result.h"
 #include "program.h"
 #include <math.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- what each task's results hold ---- */
@@ -351,43 +350,17 @@ json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-FILE *open_beside(const char *path, char **name) {
-    struct stat there;
-    if (!stat(path, &there) && S_ISDIR(there.st_mode))
-        die("%s cannot be written (it is a folder); give the path of a file", path);
-    *name = need(strlen(path) + 32);
-    sprintf(*name, "%s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(*name, "w");
-    if (!f)
-        die("%s cannot be written (%s); give a path in a folder that exists", path, strerror(errno));
-    return f;
-}
-
-static int write_all(FILE *f, const json_t *root) {
-    return !json_dumpf(root, f, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) && fputc('\n', f) != EOF &&
-           !fflush(f) && !fsync(fileno(f));
-}
-
 void write_json(const char *path, json_t *root) {
+    char *text = path ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    if (path && !text)
+        die("no memory for %s", path);
+    size_t size = path ? strlen(text) : 0;
     if (path) {
-        char *name;
-        FILE *f = open_beside(path, &name);
-        int good = write_all(f, root);
-        good &= !fclose(f);
-        if (!good || rename(name, path))
-            die("%s cannot be written (%s)", path, strerror(errno));
-        free(name);
+        text[size] = '\n'; /* in the place of its end */
+        check(xlstm_file_write(path, text, size + 1));
     }
+    free(text);
     json_decref(root);
-}
-
-void check_writable(const char *path) {
-    if (!path)
-        return;
-    char *name;
-    fclose(open_beside(path, &name));
-    remove(name);
-    free(name);
 }
 
 void result_set_aside(const char *path, const char *why) {

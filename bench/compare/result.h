@@ -53,14 +53,9 @@ int result_same(const json_t *here, const json_t *there, char says[RESULT_DIFFER
 
 /* A NaN or infinity is null in JSON. */
 json_t *number(double value);
-/* Opens a file beside `path`, to be renamed when it is whole; free *name, which no other process has. Ends
- * the program when it fails, and when `path` is a folder, which no file could replace. */
-FILE *open_beside(const char *path, char **name);
-/* Written beside, brought to the disk, renamed; NULL path: nowhere. Releases `root`; ends the program when it
+/* A whole file or none, by xlstm_file_write(); NULL path: nowhere. Releases `root`; ends the program when it
  * fails. */
 void write_json(const char *path, json_t *root);
-/* Opens the file beside for a trial, so that a bad path is found before hours of work. */
-void check_writable(const char *path);
 /* Renames a file to `path`.damaged, or .damaged.2 ... where that exists, and says so with the reason. */
 void result_set_aside(const char *path, const char *why);
 

@@ -2,6 +2,7 @@
  * and can stop and go on at any step. Everything that decides the numbers is in "setup"; two runs of one
  * setup give the same "outcome", whatever stops, threads and machines lie between. */
 #include "bench.h"
+#include "paths.h"
 #include "xlstm/checkpoint.h"
 #include <fcntl.h>
 #include <math.h>
@@ -38,18 +39,21 @@ typedef struct {
 static volatile sig_atomic_t signalled;
 
 /* Asked twice: at once. A terminal's SIGINT and the SIGTERM of the script that it stopped, too, are one
- * request.
- */
+ * request; so are the SIGHUPs of a terminal that is closed and of the shell in it. */
 static void on_signal(int number) {
-    if (signalled == number)
+    if (signalled == number && number != SIGHUP)
         _exit(130);
     signalled = number;
 }
 
+/* Under nohup the end of a terminal is none of the run: SIGHUP stays ignored. */
 static void listen_to_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal}, before = {0};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, NULL, &before);
+    if (before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 static int must_stop(const run *r) {
@@ -516,9 +520,20 @@ static int goes_on(const run_plan *p) {
            (is_there(p->folder, p->name, ".json") || is_there(p->o->checkpoint, p->name, ".checkpoint"));
 }
 
+/* Where the weights will go: what lies there is this run's, or there is nothing. */
+static void check_save(const run_plan *p) {
+    char weights[MODEL_FILE_NAME], *folder = join(p->o->save, saved_name(p), "");
+    if (access(folder, F_OK) == 0)
+        check_folder(folder);
+    if (!goes_on(p) && (is_there(folder, "config", ".json") || is_there(folder, "vocab", ".txt") ||
+                        holds_weights(folder, weights)))
+        die("%s holds a model already; give another --save folder", folder);
+    free(folder);
+}
+
 void run_check(const run_plan *p) {
-    if (p->o->save && !goes_on(p) && is_there(p->o->save, saved_name(p), "/config.json"))
-        die("%s/%s holds a model already; give another --save folder", p->o->save, saved_name(p));
+    if (p->o->save)
+        check_save(p);
     if (p->o->resume)
         return;
     if (p->folder && is_there(p->folder, p->name, ".json"))
@@ -569,16 +584,28 @@ static json_t *make_file(const run_plan *p, json_t *made, const char *path, cons
     return result;
 }
 
+/* The file of a lock goes however the program ends, by a refusal too. */
+static const char *held_lock;
+
+static void remove_lock(void) {
+    if (held_lock)
+        remove(held_lock);
+    held_lock = NULL;
+}
+
 static json_t *make_alone(const run_plan *p, json_t *made, const char *path) {
+    static int asked;
+    if (!asked++)
+        atexit(remove_lock);
     char *folder = make_folder(p->o->checkpoint, p->trial ? "search" : ".");
     char *checkpoint = join(folder, p->name, ".checkpoint"), *locked = join(folder, p->name, ".lock");
     refuse_unfinished(p, checkpoint); /* here, too: no lock file is left behind */
     int fd = lock(p, locked);
+    held_lock = fd < 0 ? NULL : locked;
     json_t *result = fd < 0 ? NULL : make_file(p, made, path, checkpoint);
-    if (fd >= 0) {
-        remove(locked);
+    remove_lock();
+    if (fd >= 0)
         close(fd);
-    }
     free(locked);
     free(checkpoint);
     free(folder);

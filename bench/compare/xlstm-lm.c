@@ -222,7 +222,7 @@ static void close_task(task *base) {
 
 static void configure(const options *o, const task *t, xlstm_config *c) {
     xlstm_config_init(c, XLSTM_MLSTM);
-    c->vocab_size = ((const lm_task *)t)->c.vocabulary;
+    c->vocab_size = t ? ((const lm_task *)t)->c.vocabulary : 3;
     c->embedding_dim = o->p.width;
     c->num_blocks = o->p.blocks;
     c->num_heads = o->p.heads;

@@ -573,8 +573,9 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch computes (default: cpu)")
     o = parser.parse_args()
     limit, stop = time.monotonic() + o.limit_seconds, []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(1))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # under nohup it stays ignored
+            signal.signal(number, lambda *_: stop.append(1))
 
     def must_stop():
         return stop or time.monotonic() > limit

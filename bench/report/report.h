@@ -3,6 +3,7 @@
 #define REPORT_H
 
 #include "bench.h"
+#include "paths.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -35,8 +36,6 @@ typedef struct {
 
 /* Every *.json of it. */
 void add_folder(report *r, const char *dir);
-/* The same file, though its names may differ, and though it may not be there yet. */
-int same_file(const char *a, const char *b);
 /* Refuses what is to be read and would be written over. */
 void check_input(const report *r, const char *path);
 /* Results into groups, in the order in which tables have them. */

@@ -2,7 +2,6 @@
  * merged with nothing. */
 #include "report.h"
 #include <dirent.h>
-#include <sys/stat.h>
 
 /* ---- reading ---- */
 
@@ -21,26 +20,6 @@ static int has_result_name(const char *path) {
         if (strlen(kind->name) == task && !strncmp(kind->name, name, task) && seed > name + task)
             return 1;
     return 0;
-}
-
-int same_file(const char *a, const char *b) {
-    char *where[2];
-    const char *const path[] = {a, b};
-    for (int i = 0; i < 2; i++) {
-        char *folder = strcpy(need(strlen(path[i]) + 2), path[i]), *slash = strrchr(folder, '/');
-        strcpy(slash ? slash + 1 : folder, ".");
-        char *real = realpath(folder, NULL);
-        where[i] = join(real ? real : folder, base_name(path[i]), "");
-        free(real);
-        free(folder);
-    }
-    int same = !strcmp(where[0], where[1]);
-    struct stat x, y;
-    same |=
-        !stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-    free(where[0]);
-    free(where[1]);
-    return same;
 }
 
 /* Nothing that is read is written over. */

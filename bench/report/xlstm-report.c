@@ -2,12 +2,16 @@
  * same tables in Markdown. */
 #include "report.h"
 
+#define TITLE "xLSTM compared"
+
 #define FIELD(field) OPTION_FIELD(report, field)
 static const option rows[] = {
     {"FOLDER", OPTION_ARGUMENT, FIELD(folders), .help = "every *.json of it is one run"},
-    {"out", 'o', FIELD(out), "FILE", .initial = "report.html", .help = "the page"},
-    {"markdown", 0, FIELD(markdown), "FILE", .help = "the tables in Markdown, too"},
-    {"speed", 0, FIELD(speed_path), "FILE", .help = "what xlstm-speed --json wrote"},
+    {"out", 'o', FIELD(out), "FILE", .path = OPTION_WRITE, .own = "<title>" TITLE "</title>",
+     .initial = "report.html", .help = "the page"},
+    {"markdown", 0, FIELD(markdown), "FILE", .path = OPTION_WRITE, .own = "# " TITLE "\n",
+     .help = "the tables in Markdown, too"},
+    {"speed", 0, FIELD(speed_path), "FILE", .path = OPTION_READ, .help = "what xlstm-speed --json wrote"},
     {0}};
 
 static const option_table table = {
@@ -52,7 +56,7 @@ static void task_section(const report *r, const result_kind *kind, writer *w) {
 static const char page_head[] =
     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<title>xLSTM compared</title>\n<style>\n"
+    "<title>" TITLE "</title>\n<style>\n"
     ":root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc; --shade: #f3f3f3 }\n"
     "@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #181818; --line: #555; --shade: "
     "#2a2a2a } }\n"
@@ -80,8 +84,8 @@ static const char page_head[] =
 
 static void write_page(const report *r, writer *w) {
     fputs(page_head, w->html);
-    fputs("<h1>xLSTM compared</h1>\n", w->html);
-    fputs("# xLSTM compared\n", w->md);
+    fputs("<h1>" TITLE "</h1>\n", w->html);
+    fputs("# " TITLE "\n", w->md);
     paragraph(w,
               "Models whose core parameters are of equal size, trained on the same data, tested once with "
               "the weights that were best in validation. What else differs between them is said under each "
@@ -103,38 +107,31 @@ static void write_page(const report *r, writer *w) {
             r->results);
 }
 
-/* ---- output: a file is written beside, and renamed when it is whole ---- */
+/* ---- output: made in memory, and written when it is whole ---- */
 
 typedef struct {
-    const char *path;
-    char *unfinished; /* NULL: nothing is to be written, or it is in its place */
+    char *text;
+    size_t size;
     FILE *f;
 } output;
-static output page, tables;
 
-static void remove_unfinished(void) {
-    if (page.unfinished)
-        remove(page.unfinished);
-    if (tables.unfinished)
-        remove(tables.unfinished);
+static void open_output(output *o) {
+    o->f = open_memstream(&o->text, &o->size);
+    if (!o->f)
+        die("no memory for the page");
 }
 
-static void open_output(output *o, const char *path) {
-    o->path = path;
-    o->f = open_beside(path, &o->unfinished);
-}
-
-static void put(output *o) {
-    if (fflush(o->f) || fclose(o->f) || rename(o->unfinished, o->path))
-        die("%s cannot be written (%s)", o->path, strerror(errno));
-    free(o->unfinished);
-    o->unfinished = NULL;
+/* path: NULL, nowhere */
+static void put(output *o, const char *path) {
+    if (fclose(o->f))
+        die("no memory for the page");
+    if (path)
+        check(xlstm_file_write(path, o->text, o->size));
+    free(o->text);
 }
 
 /* Before anything is written. */
 static void check_outputs(const report *r) {
-    if (r->markdown && same_file(r->out, r->markdown))
-        die("--out and --markdown are the same file, %s; give two", r->out);
     if (r->speed_path)
         check_input(r, r->speed_path);
 }
@@ -150,19 +147,13 @@ int main(int argc, char **argv) {
         read_speed(r);
     check_outputs(r);
     merge(r);
-    atexit(remove_unfinished);
-    open_output(&page, r->out);
-    if (r->markdown)
-        open_output(&tables, r->markdown);
-    writer w = {.html = page.f, .md = r->markdown ? tables.f : fopen("/dev/null", "w")};
-    if (!w.md)
-        die("/dev/null cannot be opened (%s)", strerror(errno));
+    output page, tables;
+    open_output(&page);
+    open_output(&tables);
+    writer w = {.html = page.f, .md = tables.f};
     write_page(r, &w);
-    put(&page);
-    if (r->markdown)
-        put(&tables);
-    else
-        fclose(w.md);
+    put(&page, r->out);
+    put(&tables, r->markdown);
     for (int i = 0; i < r->results; i++) {
         free(r->result[i].path);
         json_decref(r->result[i].j);

@@ -19,8 +19,8 @@ typedef struct {
 
 /* Answers a request from the standard input until that ends; returns the exit code. */
 int serve(void);
-/* Kind of block by its name in the options: 1 if there is one. */
-int model_kind(const char *name, xlstm_block_kind *kind);
+/* The model that a request is about. */
+xlstm_config model_config(const request *r);
 
 /* A process that measures, and what it has said. Units are tokens; of the machine: FLOP or bytes. */
 typedef struct {

@@ -2,6 +2,7 @@
  * therefore its own; what it cannot do is a row that says so, not the end of the program. */
 #include "speed.h"
 #include <math.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -48,6 +49,14 @@ static json_t *answer(child *c) {
     return NULL;
 }
 
+/* A child that is gone is noticed when it does not answer; a reader of this program's own output that is gone
+ * still ends it. */
+static void without_sigpipe(int (*send)(FILE *), FILE *to) {
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    send(to);
+    signal(SIGPIPE, before);
+}
+
 static void send_request(child *c) {
     const request *r = &c->what;
     json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:f,s:I}", "model", r->model, "measure",
@@ -56,7 +65,7 @@ static void send_request(child *c) {
                           r->threads, "seconds", r->seconds, "parameters", r->parameters);
     json_dumpf(j, c->to, 0);
     fputc('\n', c->to);
-    fflush(c->to);
+    without_sigpipe(fflush, c->to);
     json_decref(j);
 }
 
@@ -97,7 +106,7 @@ void child_sample(child *c) {
     if (c->failure || !c->to || c->samples == MAX_REPEATS)
         return;
     fputs("go\n", c->to);
-    fflush(c->to);
+    without_sigpipe(fflush, c->to);
     json_t *j = answer(c);
     double seconds = json_number_value(json_object_get(j, "seconds"));
     if (seconds > 0)
@@ -118,7 +127,7 @@ void child_end(child *c) {
     int status = 0, early = !c->samples;
     if (!c->to)
         return;
-    fclose(c->to);
+    without_sigpipe(fclose, c->to);
     c->to = NULL;
     if (c->pid > 0 && wait4(c->pid, &status, 0, &usage) == c->pid) {
         c->peak = 1024.0 * (double)usage.ru_maxrss;

@@ -22,7 +22,7 @@ struct job {
     double planned;
 };
 
-int model_kind(const char *name, xlstm_block_kind *kind) {
+static int model_kind(const char *name, xlstm_block_kind *kind) {
     static const struct {
         const char *name;
         xlstm_block_kind kind;
@@ -80,8 +80,7 @@ static void make_decoder(job *j) {
     j->work = decode;
 }
 
-static void make_model(job *j) {
-    const request *r = &j->r;
+xlstm_config model_config(const request *r) {
     xlstm_block_kind kind;
     xlstm_config c;
     if (!model_kind(r->model, &kind))
@@ -92,6 +91,12 @@ static void make_model(job *j) {
     c.num_blocks = r->blocks;
     c.num_heads = r->heads;
     c.context_length = r->time;
+    return c;
+}
+
+static void make_model(job *j) {
+    const request *r = &j->r;
+    const xlstm_config c = model_config(r);
     check(xlstm_model_create(&j->m, &c, 1));
     xlstm_weights weights = (xlstm_weights)option_choice("weights", r->weights, weights_choices);
     if (weights != XLSTM_WEIGHTS_REAL) {

@@ -2,7 +2,6 @@
  * Each measurement has a process of its own, so that its peak memory is its own; those that are compared take
  * turns. */
 #include "speed.h"
-#include <signal.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -32,7 +31,7 @@ typedef struct {
     const settings *s;
     double sgemm, read; /* FLOP/s and bytes/s of the machine; NAN: not measured */
     json_t *rows;
-    FILE *csv;
+    FILE *csv;  /* in memory, for what is written at the end; NULL: nothing */
     int failed; /* a row of this library was not measured */
 } report;
 
@@ -76,13 +75,15 @@ static const option rows[] = {
      .help = "samples of each measurement after the warm-up"},
     {"seconds", 0, FIELD(seconds), "X", RANGE(0, 3600), .initial = "0.25",
      .help = "a sample takes at least this long"},
-    {"peers", 0, FIELD(peers), "PYTHON",
+    {"peers", 0, FIELD(peers), "PYTHON", .path = OPTION_RUN,
      .help = "compare with the official package and PyTorch, of this interpreter's environment; "
              "bench/peers/setup.sh makes one"},
-    {"peers-script", 0, FIELD(script), "FILE",
+    {"peers-script", 0, FIELD(script), "FILE", .path = OPTION_READ,
      .help = "speed.py (default: the one that came with this program)"},
-    {"csv", 0, FIELD(csv), "FILE", .help = "write the rows as comma-separated values"},
-    {"json", 0, FIELD(json), "FILE", .help = "write everything as JSON"},
+    {"csv", 0, FIELD(csv), "FILE", .path = OPTION_WRITE, .own = "shape,model,measure,",
+     .help = "write the rows as comma-separated values"},
+    {"json", 0, FIELD(json), "FILE", .path = OPTION_WRITE, .own = "\"task\": \"speed\"",
+     .help = "write everything as JSON"},
     {"serve", 0, FIELD(serve), .help = NULL},
     {0}};
 
@@ -126,6 +127,34 @@ static void check_comparison(const settings *s) {
         die("--weights is given with --lengths or --scaling, which measure real weights only; leave one out");
 }
 
+static const shape *shape_of(const char *name) {
+    return strcmp(name, shapes[0].name) ? &shapes[1] : &shapes[0];
+}
+
+/* Of a model and a measure that are still to be named. */
+static request request_of(const settings *s, const shape *sh) {
+    return (request){.weights = "real",
+                     .width = s->width ? s->width : sh->width,
+                     .blocks = s->blocks ? s->blocks : sh->blocks,
+                     .heads = s->heads,
+                     .batch = s->batch ? s->batch : sh->batch,
+                     .time = s->time ? s->time : sh->time,
+                     .vocab = s->vocab,
+                     .threads = s->threads,
+                     .seconds = s->seconds};
+}
+
+/* Sizes that make no model. */
+static void check_sizes(const settings *s) {
+    for (int i = 0; i < s->shapes.count; i++)
+        for (int m = 0; m < s->models.count; m++) {
+            request q = request_of(s, shape_of(s->shapes.of[i]));
+            q.model = s->models.of[m];
+            const xlstm_config c = model_config(&q);
+            check(xlstm_config_check(&c));
+        }
+}
+
 static settings parse(int argc, char **argv) {
     settings s = {0};
     read_options(&s, &table, argc, argv);
@@ -133,10 +162,9 @@ static settings parse(int argc, char **argv) {
         exit(serve());
     s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_comparison(&s);
+    check_sizes(&s);
     if (s.peers && !s.script)
         s.script = find_script();
-    check_writable(s.csv);
-    check_writable(s.json);
     return s;
 }
 
@@ -265,7 +293,7 @@ static void print_row(const report *r, const row *rows, int i) {
     cell(8, 0, c->planned / 1e6, "");
     cell(7, 2, f.ratio, "x");
     putchar('\n');
-    fflush(stdout);
+    flush_output();
 }
 
 static int by_share(const void *a, const void *b) {
@@ -430,15 +458,7 @@ static void shape_name(const settings *s, const shape *sh, char name[64]) {
 
 static void measure_shape(report *r, const shape *sh) {
     const settings *s = r->s;
-    request q = {.weights = "real",
-                 .width = s->width ? s->width : sh->width,
-                 .blocks = s->blocks ? s->blocks : sh->blocks,
-                 .heads = s->heads,
-                 .batch = s->batch ? s->batch : sh->batch,
-                 .time = s->time ? s->time : sh->time,
-                 .vocab = s->vocab,
-                 .threads = s->threads,
-                 .seconds = s->seconds};
+    request q = request_of(s, sh);
     char name[64];
     shape_name(s, sh, name);
     print_head(&q, name, s->lengths.count > 0);
@@ -460,18 +480,21 @@ static void measure_shape(report *r, const shape *sh) {
 int main(int argc, char **argv) {
     settings s = parse(argc, argv);
     report r = {.s = &s, .rows = json_array()};
-    char *unfinished = NULL;
-    if (s.csv)
-        r.csv = open_beside(s.csv, &unfinished);
+    char *csv = NULL;
+    size_t size;
+    if (s.csv && !(r.csv = open_memstream(&csv, &size)))
+        die("no memory for %s", s.csv);
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* runs are long, and may be ended before their end */
-    signal(SIGPIPE, SIG_IGN);              /* a child that is gone is noticed when it does not answer */
     measure_machine(&r);
     print_machine(&r);
+    flush_output();
     for (int i = 0; i < s.shapes.count; i++)
-        measure_shape(&r, !strcmp(s.shapes.of[i], "d256") ? &shapes[0] : &shapes[1]);
-    if (r.csv && (fclose(r.csv) || rename(unfinished, s.csv)))
-        die("%s cannot be written (%s)", s.csv, strerror(errno));
-    free(unfinished);
+        measure_shape(&r, shape_of(s.shapes.of[i]));
+    if (r.csv && fclose(r.csv))
+        die("no memory for %s", s.csv);
+    if (csv)
+        check(xlstm_file_write(s.csv, csv, size));
+    free(csv);
     write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", SPEED_SCHEMA, "task", "speed",
                                  "library", xlstm_version(), "threads", s.threads, "sgemm_flops",
                                  number(r.sgemm), "read_bytes_per_second", number(r.read), "rows", r.rows));

@@ -1,6 +1,7 @@
 /* options.c - options from a table: its rows become argp's, and each text that argp hands back is put where
  * its row says, by the type of the field there. */
 #include "options.h"
+#include "paths.h"
 #include "program.h"
 #include <argp.h>
 
@@ -172,6 +173,53 @@ static error_t take(int key, char *text, struct argp_state *state) {
     return ARGP_ERR_UNKNOWN;
 }
 
+/* ---- places ---- */
+
+/* What the row's option names; NULL: nothing. */
+static const char *path_in(const option *o, const char *into) {
+    const char *path = NULL;
+    if (o->path != OPTION_NO_PATH)
+        memcpy(&path, into + o->offset, sizeof path);
+    return path;
+}
+
+static void check_path(const option *o, const char *path) {
+    switch (o->path) {
+    case OPTION_NO_PATH:
+        return;
+    case OPTION_READ:
+        check_readable(path);
+        return;
+    case OPTION_RUN:
+        check_runnable(path);
+        return;
+    case OPTION_WRITE:
+        check_writable(o->name, path, o->own);
+        return;
+    case OPTION_FOLDER:
+        check_folder(path);
+        return;
+    }
+}
+
+/* Two files at one place: the second would replace the first. */
+static void check_two(const option *a, const option *b, const char *into) {
+    const char *one = path_in(a, into), *other = path_in(b, into);
+    if (a->path == OPTION_WRITE && b->path == OPTION_WRITE && one && other && same_file(one, other) &&
+        !is_device(one))
+        die("--%s and --%s are the same file, %s; give two", a->name, b->name, one);
+}
+
+static void check_paths(const option_table *t, const char *into) {
+    for (const option *o = t->rows; !is_end(o); o++) {
+        const char *path = path_in(o, into);
+        if (path)
+            check_path(o, path);
+        for (const option *before = t->rows; before < o; before++)
+            check_two(before, o, into);
+    }
+}
+
 /* ---- --help ---- */
 
 static const char *help_text(const option *o) {
@@ -211,9 +259,15 @@ static const char *usage(const option_table *t) {
     return end == text ? NULL : text;
 }
 
+static void print_version(FILE *to, struct argp_state *state) {
+    (void)state;
+    fprintf(to, "%s %s\n", program_invocation_short_name, xlstm_version());
+}
+
 void read_options(void *into, const option_table *t, int argc, char **argv) {
     reading r = {.table = t, .into = into, .argc = argc};
     int count = 0, group = 1;
+    program_begin();
     while (!is_end(&t->rows[count]))
         count++;
     struct argp_option *rows = keep((size_t)(count + 1) * sizeof *rows);
@@ -226,5 +280,7 @@ void read_options(void *into, const option_table *t, int argc, char **argv) {
     }
     const struct argp argp = {rows, take, usage(t), t->doc, NULL, NULL, NULL};
     argp_err_exit_status = 2;
+    argp_program_version_hook = print_version;
     argp_parse(&argp, argc, argv, 0, NULL, &r);
+    check_paths(t, into);
 }

@@ -46,6 +46,15 @@ typedef enum {
 /* As a key: what stands without a --name, in this order. A text has to be there; words take all that come. */
 enum { OPTION_ARGUMENT = 1 };
 
+/* What a text names (paths.h). It is looked at when the command line is read, before the program's work. */
+typedef enum {
+    OPTION_NO_PATH,
+    OPTION_READ,  /* a file */
+    OPTION_RUN,   /* a program */
+    OPTION_WRITE, /* a file, no two options the same one; what is there is the option's own, or it stays */
+    OPTION_FOLDER /* where files are written */
+} option_path;
+
 /* {"width", 'w', FIELD(width), "N", RANGE(1, 65536), .initial = "64", .help = "of the embedding"}, where
  * FIELD is OPTION_FIELD of the program's struct. */
 typedef struct {
@@ -60,6 +69,8 @@ typedef struct {
     const char *help;           /* NULL: --help does not show it */
     int programs;               /* bits: whose option it is, where several share the table; 0: of all */
     const char *refusal;        /* said to the others, behind its name */
+    option_path path;           /* of a text */
+    const char *own;            /* OPTION_WRITE: in the beginning of every file that this option wrote */
 } option;
 
 /* Ends with a row of zeros. */

@@ -1,16 +1,19 @@
-/* program.h - what the programs here, the lessons beside them and bench/ share: how they end when they cannot
- * go on (one sentence and exit code 2), options that are numbers, whole files, the time. Needs _GNU_SOURCE.
- */
+/* program.h - what the programs here, the lessons beside them and bench/ share: how they begin, and how they
+ * end when they cannot go on (one sentence and exit code 2), options that are numbers, whole files, the time.
+ * Needs _GNU_SOURCE. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
 #include "xlstm.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 __attribute__((format(printf, 1, 2), noreturn)) static inline void die(const char *format, ...) {
     va_list args;
@@ -25,6 +28,41 @@ __attribute__((format(printf, 1, 2), noreturn)) static inline void die(const cha
 static inline void check(xlstm_status status) {
     if (status != XLSTM_OK)
         die("%s", xlstm_last_error());
+}
+
+/* An empty or half a file is no answer. reason: an errno, or 0 where it is long forgotten */
+__attribute__((noreturn)) static inline void lose_output(int reason) {
+    fprintf(stderr, "%s: standard output cannot be written%s%s%s\n", program_invocation_short_name,
+            reason ? " (" : "", reason ? strerror(reason) : "", reason ? ")" : "");
+    _exit(2); /* exit() would come back here */
+}
+
+/* What was printed goes out now, before work whose result nobody could see. */
+static inline void flush_output(void) {
+    if (fflush(stdout))
+        lose_output(errno);
+}
+
+/* However a program ends, --help too: what it printed last is written only then. */
+static inline void end_output(void) {
+    int failed = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout) || failed)
+        lose_output(errno);
+}
+
+/* The first thing that a program does; read_options() does it for those with options. */
+static inline void program_begin(void) {
+    static int begun;
+    if (begun++)
+        return;
+    /* The number of a stream that is closed would be the next file's, and what is printed would go there. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(2);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file that may not grow is a write that fails, and its beginning is removed */
+    atexit(end_output);
 }
 
 static inline void *need(size_t bytes) {

@@ -382,11 +382,12 @@ static int compare_all(check *c, const options *o) {
 #define FIELD(field) OPTION_FIELD(options, field)
 static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
                                .help = "config.json and weights in the format of the official package"},
-                              {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file),
+                              {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file), .path = OPTION_READ,
                                .help = "tokens, targets and the reference tensors"},
                               {"tolerance", 0, FIELD(tolerance), "R", RANGE(0, INFINITY),
                                .help = "allow errors up to R times a tensor's largest number"},
-                              {"write", 0, FIELD(write), "FILE", .help = "write what the library computed"},
+                              {"write", 0, FIELD(write), "FILE", .path = OPTION_WRITE,
+                               .own = "\"kind\":\"xlstm-check\"", .help = "write what the library computed"},
                               {0}};
 
 static const option_table table = {.doc = "Compares a saved model with reference values: logits, "
@@ -403,7 +404,8 @@ static int run_case(check *c, const options *o) {
     if (read_case(c) || run(c))
         return 2;
     int result = compare_all(c, o);
-    if (o->write && xlstm_tensors_write(o->write, c->results, c->count))
+    const xlstm_metadata about = {"kind", "xlstm-check"};
+    if (o->write && xlstm_tensors_write_with(o->write, c->results, c->count, &about, 1))
         return say("writing");
     return result;
 }

@@ -11,12 +11,16 @@ typedef struct {
     xlstm_sampling sampling;
 } options;
 
+/* What a state's file says of itself. */
+#define STATE "libxlstm state"
+
 #define FIELD(field) OPTION_FIELD(options, field)
 static const option rows[] = {
     {"MODEL_DIR", OPTION_ARGUMENT, FIELD(model), .help = "config.json, weights, and what its tokens are"},
     {"prompt", 'p', FIELD(text), "TEXT",
      .help = "the text to continue (needs tokenizer.json or vocab.txt beside the model)"},
-    {"prompt-file", 0, FIELD(text_file), "FILE", .help = "the text to continue, from a file"},
+    {"prompt-file", 0, FIELD(text_file), "FILE", .path = OPTION_READ,
+     .help = "the text to continue, from a file"},
     {"tokens", 0, FIELD(tokens), "LIST", RANGE(0, INT32_MAX),
      .help = "the text as token numbers with commas between; numbers come out too"},
     {"length", 'n', FIELD(length), "N", RANGE(1, 1 << 30), .initial = "100", .help = "new tokens at most"},
@@ -34,8 +38,10 @@ static const option rows[] = {
     {"seed", 0, FIELD(sampling.seed), "N", RANGE(0, INT32_MAX), .initial = "1",
      .help = "another seed, another text"},
     {.help = "State of the model, to go on later:"},
-    {"state", 0, FIELD(state), "FILE", .help = "begin from this state; the prompt is the text after it"},
-    {"save-state", 0, FIELD(save_state), "FILE", .help = "write the state after the text"},
+    {"state", 0, FIELD(state), "FILE", .path = OPTION_READ,
+     .help = "begin from this state of the same model; the prompt is the text after it"},
+    {"save-state", 0, FIELD(save_state), "FILE", .path = OPTION_WRITE, .own = "\"kind\":\"" STATE "\"",
+     .help = "write the state after the text"},
     {.help = "Running:"},
     {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
      .help = "matrices as real, bf16 (half the memory) or int8 (a quarter)"},
@@ -93,12 +99,36 @@ static prompt encode(const xlstm_tokenizer *t, const char *text, int vocabulary)
 
 /* ---- state in files ---- */
 
-static void load_state(xlstm_session *s, const char *path) {
+enum { PRINT = 17 };
+
+static void fingerprint(const xlstm_module *m, char text[PRINT]) {
+    uint64_t print;
+    check(xlstm_module_fingerprint(m, &print));
+    snprintf(text, PRINT, "%016llx", (unsigned long long)print);
+}
+
+/* The state of another model makes a text of nonsense, and nothing else would tell. */
+static void check_owner(const xlstm_tensors *file, const char *path, const xlstm_module *m) {
+    const char *owner = xlstm_tensors_metadata(file, "module");
+    const char *theirs = xlstm_tensors_metadata(file, "weights");
+    const char *ours = weights_choices[xlstm_module_config(m)->weights];
+    char print[PRINT];
+    fingerprint(m, print);
+    if (!owner)
+        fprintf(stderr, "xlstm-generate: %s does not say of which model it is\n", path);
+    else if (strcmp(owner, print) && theirs && strcmp(theirs, ours))
+        die("%s was made with --weights %s; give that, or another state", path, theirs);
+    else if (strcmp(owner, print))
+        die("%s is a state of another model; give that one's", path);
+}
+
+static void load_state(xlstm_session *s, const xlstm_module *m, const char *path) {
     xlstm_tensors *file;
     xlstm_tensor t;
     size_t size = xlstm_session_state_size(s);
     xlstm_real *state = need(size * sizeof *state);
     check(xlstm_tensors_open(&file, path));
+    check_owner(file, path, m);
     check(xlstm_tensors_find(file, "state", &t));
     if (t.count != size)
         die("%s holds a state of %zu numbers; this model's has %zu", path, t.count, size);
@@ -108,13 +138,17 @@ static void load_state(xlstm_session *s, const char *path) {
     free(state);
 }
 
-static void save_state(const xlstm_session *s, const char *path) {
+static void save_state(const xlstm_session *s, const xlstm_module *m, const char *path) {
     size_t size = xlstm_session_state_size(s);
     xlstm_real *state = need(size * sizeof *state);
+    char print[PRINT];
+    fingerprint(m, print);
     check(xlstm_session_get_state(s, 0, state));
-    xlstm_tensor t = {
-        .name = "state", .dtype = XLSTM_F32, .ndim = 1, .shape = {(int64_t)size}, .data = state};
-    check(xlstm_tensors_write(path, &t, 1));
+    xlstm_dtype type = sizeof *state == 8 ? XLSTM_F64 : XLSTM_F32;
+    xlstm_tensor t = {.name = "state", .dtype = type, .ndim = 1, .shape = {(int64_t)size}, .data = state};
+    const xlstm_metadata about[] = {
+        {"kind", STATE}, {"module", print}, {"weights", weights_choices[xlstm_module_config(m)->weights]}};
+    check(xlstm_tensors_write_with(path, &t, 1, about, 3));
     free(state);
 }
 
@@ -150,7 +184,7 @@ static int show(void *user, int32_t token) {
         show_piece(l, token);
     else
         printf("%s%d", l->count > 1 ? "," : "", (int)token);
-    fflush(stdout);
+    flush_output();
     return 0;
 }
 
@@ -195,7 +229,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
     check(xlstm_session_create(&s, m, 1, 0));
     check(xlstm_sampler_create(&sampler, &o->sampling, xlstm_module_output_dim(m)));
     if (o->state)
-        load_state(s, o->state);
+        load_state(s, m, o->state);
     xlstm_generation g = {.struct_size = sizeof g,
                           .prompt = p.tokens,
                           .prompt_tokens = p.count,
@@ -211,7 +245,7 @@ static void generate(const options *o, xlstm_module *m, double loaded) {
     fwrite(l.rest.bytes, 1, (size_t)l.rest.count, stdout);
     putchar('\n');
     if (o->save_state)
-        save_state(s, o->save_state);
+        save_state(s, m, o->save_state);
     if (o->stats)
         print_stats(m, &p, &l, loaded, started);
     xlstm_sampler_free(sampler);

@@ -1,8 +1,8 @@
 /* xlstm-init CONFIG.json DIR: a model directory with fresh weights, drawn as the official packages draw them.
  * A start for training, and a way to try sizes without a download. */
 #include "options.h"
+#include "paths.h"
 #include "program.h"
-#include <unistd.h>
 
 typedef struct {
     const char *config, *directory;
@@ -14,7 +14,8 @@ typedef struct {
 static const option rows[] = {
     {"CONFIG.json", OPTION_ARGUMENT, FIELD(config),
      .help = "one of the official packages' or the library's own"},
-    {"DIR", OPTION_ARGUMENT, FIELD(directory), .help = "where the model goes; one that has no weights yet"},
+    {"DIR", OPTION_ARGUMENT, FIELD(directory), .path = OPTION_FOLDER,
+     .help = "where the model goes; one that holds none yet (CONFIG.json may lie there)"},
     {"seed", 's', FIELD(seed), "N", RANGE(0, INT32_MAX), .initial = "1", .help = "of the weights"},
     {"weights", 'w', FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
      .help = "real, or bf16: matrices in half the space, for inference only"},
@@ -25,16 +26,18 @@ static const option_table table = {.doc = "Makes a model directory with fresh we
                                           "  xlstm-init config.json model && xlstm-generate model --tokens 1",
                                    .rows = rows};
 
-/* Weights can have cost days. */
-static void refuse_weights(const char *directory) {
-    static const char *const names[] = {"model.safetensors", "weights.safetensors"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = need(strlen(directory) + strlen(names[i]) + 2);
-        sprintf(path, "%s/%s", directory, names[i]);
-        if (access(path, F_OK) == 0)
-            die("%s is there already; give a directory without weights", path);
-        free(path);
-    }
+/* Weights can have cost days, a configuration an afternoon. That which is given says the same afterwards. */
+static void refuse_model(const options *o) {
+    char name[MODEL_FILE_NAME];
+    char *config = need(strlen(o->directory) + sizeof "/config.json");
+    sprintf(config, "%s/config.json", o->directory);
+    int theirs =
+        !access(config, F_OK) && !same_file(config, o->config) && !same_file(o->directory, o->config);
+    if (theirs)
+        die("%s is there already; give a directory without a model", config);
+    if (holds_weights(o->directory, name))
+        die("%s/%s is there already; give a directory without a model", o->directory, name);
+    free(config);
 }
 
 int main(int argc, char **argv) {
@@ -44,7 +47,7 @@ int main(int argc, char **argv) {
     read_options(&o, &table, argc, argv);
     if (o.weights == XLSTM_WEIGHTS_INT8)
         die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
-    refuse_weights(o.directory);
+    refuse_model(&o);
     check(xlstm_config_load(o.config, &config));
     config.weights = o.weights;
     check(xlstm_model_create(&m, &config, o.seed));

@@ -14,7 +14,7 @@ typedef struct {
 static const option rows[] = {
     {"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
      .help = "the model and its tokenizer.json or vocab.txt, as xlstm-lm --save writes them"},
-    {"FILE", OPTION_ARGUMENT, FIELD(text), .help = "the text"},
+    {"FILE", OPTION_ARGUMENT, FIELD(text), .path = OPTION_READ, .help = "the text"},
     {"weights", 0, FIELD(weights), "LIST", .choices = weights_choices, .initial = "real",
      .help =
          "types of the matrices, of real, bf16, int8, with commas between; all are compared with the first"},
@@ -94,6 +94,7 @@ int main(int argc, char **argv) {
         check(xlstm_set_threads(o.threads));
     int32_t *tokens = read_tokens(&o, &count);
     printf("%-8s %12s %10s %10s %9s\n", "weights", "perplexity", "change", "MB", "targets");
+    flush_output();
     for (int i = 0; i < o.weights.count; i++) {
         xlstm_module *m;
         const char *type = o.weights.of[i];
@@ -103,7 +104,7 @@ int main(int argc, char **argv) {
         first = first > 0 ? first : perplexity;
         printf("%-8s %12.3f %+9.3f%% %10.2f %9.0f\n", type, perplexity, 100 * (perplexity / first - 1),
                (double)xlstm_module_bytes(m) / 1e6, seen);
-        fflush(stdout);
+        flush_output();
         xlstm_module_free(m);
     }
     free(tokens);

@@ -128,6 +128,28 @@ XLSTM_API size_t xlstm_module_size(const xlstm_module *module);
  *  @param module may be NULL
  *  @return count: the end of the last parameter, of those in real numbers */
 XLSTM_API size_t xlstm_module_layout_size(const xlstm_module *module);
+/** Whose is this state? One number for what a module computes: the same for two modules that make the same of
+ * every state, and another one (but for one chance in 2^64) for modules that differ in what is looked at.
+ * Keep it beside xlstm_session_get_state(), and compare it before xlstm_session_set_state().
+ *
+ * It is FNV-1a of 64 bits over bytes that are the same on every machine, and in the double build: integers of
+ * 64 bits, little-endian; texts with their zero byte; real numbers of the configuration as IEEE doubles,
+ * weights as IEEE floats, both little-endian, every NaN of the weights as 0x7fc00000.
+ * - "model", "block" or "cell";
+ * - but for a cell the configuration: each field that is not as xlstm/config.def has it by default, name and
+ *   value, in the order of that file, then the names of the blocks' kinds. Fields that say the same in two
+ * ways are brought to one; what only training, speed or files look at is left out;
+ * - each parameter, in order: name, ndim, shape, and of its numbers 4 KiB: all where there are at most 1024,
+ *   else 16 runs of 64, run i from number (count - 64) i / 15 on.
+ *
+ * So it reads a few pages of each tensor, and a large model costs no more than a small one with as many. A
+ * change in other numbers alone is not seen. Matrices count as the numbers that they are kept as: those of a
+ * file in bfloat16 give the same as real and as bf16, an 8-bit copy gives another.
+ *  @param module any, wherever its weights lie; no trainer of it may be running
+ *  @param out receives it; 0 on failure
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for NULL; XLSTM_E_MEMORY; XLSTM_E_DEVICE */
+XLSTM_API xlstm_status xlstm_module_fingerprint(const xlstm_module *module, uint64_t *out);
+
 /** Numbers in the parameters that are not embedding, input projection or head: what models are compared by.
  *  @param module may be NULL
  *  @return count */

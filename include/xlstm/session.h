@@ -91,7 +91,8 @@ XLSTM_API xlstm_status xlstm_session_fork(xlstm_session **out, const xlstm_sessi
  *  @param session may be NULL
  *  @return count of numbers; all of them zero is a stream that has seen nothing */
 XLSTM_API size_t xlstm_session_state_size(const xlstm_session *session);
-/** Copies the state of a stream out, to keep it or to put it into another session over the same weights.
+/** Copies the state of a stream out, to keep it or to put it into another session over the same weights. The
+ * numbers do not say whose they are: xlstm_module_fingerprint() does, to be kept beside them.
  *  @param session whose
  *  @param stream 0 to B - 1
  *  @param state [xlstm_session_state_size()] receives it

@@ -118,6 +118,11 @@ XLSTM_API xlstm_status xlstm_tensors_get(const xlstm_tensors *file, int index, x
  *  @param out is filled
  *  @return XLSTM_OK; XLSTM_E_NOT_FOUND when there is none of that name; XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_tensors_find(const xlstm_tensors *file, const char *name, xlstm_tensor *out);
+/** A text that the file holds beside its tensors, in `__metadata__` of its header.
+ *  @param file an open one; may be NULL
+ *  @param key exactly as the file has it; may be NULL
+ *  @return borrowed from the file; NULL when it has none of that key */
+XLSTM_API const char *xlstm_tensors_metadata(const xlstm_tensors *file, const char *key);
 
 /** Copies all numbers as xlstm_real, rounded to nearest; integers too.
  *  @param tensor of a file, or one of your own
@@ -142,6 +147,23 @@ XLSTM_API xlstm_status xlstm_tensor_int64s(const xlstm_tensor *tensor, int64_t *
  *  @param count of tensors
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bad or duplicate name or shape; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count);
+
+/** A text of a file, to be found again by xlstm_tensors_metadata(). */
+typedef struct xlstm_metadata {
+    const char *key;  /**< UTF-8 */
+    const char *text; /**< UTF-8 */
+} xlstm_metadata;
+
+/** The same, with texts that say what the tensors are.
+ *  @param path is replaced
+ *  @param tensors [count]; their own `count` is not looked at
+ *  @param count of tensors
+ *  @param metadata [texts]; they stand in the file in this order, before all else
+ *  @param texts how many; with 0 it is xlstm_tensors_write()
+ *  @return as xlstm_tensors_write(); XLSTM_E_ARGUMENT also for a text or key that is NULL or not UTF-8, and
+ * for a key that is given twice */
+XLSTM_API xlstm_status xlstm_tensors_write_with(const char *path, const xlstm_tensor *tensors, int count,
+                                                const xlstm_metadata *metadata, int texts);
 
 #ifdef __cplusplus
 }

@@ -277,6 +277,10 @@ const json_t *xl_tensors_metadata(const xlstm_tensors *t) {
     return json_object_get(t->header, "__metadata__");
 }
 
+const char *xlstm_tensors_metadata(const xlstm_tensors *t, const char *key) {
+    return t && key ? json_string_value(json_object_get(xl_tensors_metadata(t), key)) : NULL;
+}
+
 /* ---- conversion ---- */
 
 /* Reads number i of a tensor whose data may lie at any address. */
@@ -497,4 +501,31 @@ xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, 
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_write needs a path and an array of count tensors; count is %d", count);
     return write_with(path, tensors, count, NULL);
+}
+
+static xlstm_status take_text(json_t *texts, const xlstm_metadata *m) {
+    const char *key = m->key, *text = m->text;
+    if (!key || !text || xl_utf8_sound(key, strlen(key)) < strlen(key) ||
+        xl_utf8_sound(text, strlen(text)) < strlen(text))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "metadata to be written has a key or a text that is NULL or not UTF-8");
+    if (json_object_get(texts, key))
+        return xl_fail(XLSTM_E_ARGUMENT, "metadata to be written has the key %.200s twice", key);
+    return json_object_set_new(texts, key, json_string(text)) ? xl_no_memory(0, "a header") : XLSTM_OK;
+}
+
+xlstm_status xlstm_tensors_write_with(const char *path, const xlstm_tensor *tensors, int count,
+                                      const xlstm_metadata *metadata, int texts) {
+    if (!path || count < 0 || (count && !tensors) || texts < 0 || (texts && !metadata))
+        return xl_fail(XLSTM_E_ARGUMENT,
+                       "xlstm_tensors_write_with needs a path and arrays of %d tensors and %d texts", count,
+                       texts);
+    json_t *object = texts ? json_object() : NULL;
+    xlstm_status status = texts && !object ? xl_no_memory(0, "a header") : XLSTM_OK;
+    for (int i = 0; i < texts && status == XLSTM_OK; i++)
+        status = take_text(object, &metadata[i]);
+    if (status == XLSTM_OK)
+        status = write_with(path, tensors, count, object);
+    json_decref(object);
+    return status;
 }

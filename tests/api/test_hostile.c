@@ -452,6 +452,9 @@ static void test_module(void **state) {
     assert_int_equal(xlstm_module_layout_size(NULL), 0);
     assert_null(xlstm_module_config(NULL));
     assert_null(xlstm_module_config(cell));
+    uint64_t print = 1;
+    REFUSED(xlstm_module_fingerprint(NULL, &print));
+    REFUSED(xlstm_module_fingerprint(cell, NULL));
     REFUSED(xlstm_module_init(NULL, 1));
     REFUSED(xlstm_module_init(small, 1));
     REFUSED(xlstm_module_quantize(NULL, model, XLSTM_WEIGHTS_INT8));
@@ -1102,6 +1105,15 @@ static void test_writing(void **state) {
     xlstm_tensor t = good;
     t.data = NULL;
     REFUSED(xlstm_tensors_write(path, &t, 1));
+    const xlstm_metadata text = {"a", "b"}, none = {NULL, NULL};
+    assert_null(xlstm_tensors_metadata(NULL, "a"));
+    REFUSED(xlstm_tensors_write_with(NULL, &good, 1, &text, 1));
+    REFUSED(xlstm_tensors_write_with(folder, &good, 1, &text, 1));
+    REFUSED(xlstm_tensors_write_with(path, NULL, 1, &text, 1));
+    REFUSED(xlstm_tensors_write_with(path, &good, INT_MIN, &text, 1));
+    REFUSED(xlstm_tensors_write_with(path, &good, 1, NULL, 1));
+    REFUSED(xlstm_tensors_write_with(path, &good, 1, &text, INT_MIN));
+    REFUSED(xlstm_tensors_write_with(path, &good, 1, &none, 1));
     assert_int_not_equal(access(path, F_OK), 0); /* nothing was written */
 }
 

@@ -142,8 +142,64 @@ for model in xlstm lstm-res; do
 done
 "$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 8 -t 0 --only-new >"$work/whole"
 "$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 8 -t 0 --only-new --threads 1 | cmp - "$work/whole"
-"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --save-state "$work/state" >"$work/out"
-"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word" -n 3 -t 0 --state "$work/state" >"$work/out"
+# A state goes on where it was left, and says whose it is; the same file may be read and written.
+generate() { model=$1; shift; "$examples/xlstm-generate" "$work/saved/$model" --prompt "$word" -t 0 --only-new "$@"; }
+generate xlstm -n 1 --save-state "$work/state" >"$work/out"
+next=$(tr -d ' \n' <"$work/out")
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$word $next" -n 3 -t 0 --only-new >"$work/whole"
+"$examples/xlstm-generate" "$work/saved/xlstm" --prompt "$next" -n 3 -t 0 --only-new --state "$work/state" --save-state "$work/state" >"$work/out"
+cmp "$work/out" "$work/whole"
+"$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm --seed 2 --save "$work/second" >/dev/null
+ln -s ../second/lm-xlstm-s2 "$work/saved/second"
+refused "state is a state of another model" generate second --state "$work/state"
+[ ! -s "$work/out.refused" ]
+refused "state is a state of another model" generate lstm-res --state "$work/state"
+refused "made with --weights real" generate xlstm --state "$work/state" --weights int8
+for weights in bf16 int8; do
+    generate xlstm -n 3 --save-state "$work/$weights.state" --weights $weights >"$work/out"
+    generate xlstm -n 3 --state "$work/$weights.state" --weights $weights >"$work/out"
+    refused "made with --weights $weights" generate xlstm --state "$work/$weights.state"
+done
+sed 's/"module":/"nodule":/' "$work/state" >"$work/nameless" # as of an older program: it goes on, and that is said
+generate xlstm -n 1 --state "$work/nameless" >"$work/out" 2>"$work/err"
+grep -q "nameless does not say of which model it is" "$work/err"
+# Nothing but a state is replaced by a state, nothing but values by values, and all that is found before the work.
+cp -R "$work/saved/xlstm" "$work/own"
+kept=$(cat "$work"/own/* | cksum)
+for file in "$work"/own/*; do
+    refused "no file of --save-state" "$examples/xlstm-generate" "$work/own" --prompt "$word" --save-state "$file"
+    [ ! -s "$work/out.refused" ]
+    refused "no file of --write" "$examples/xlstm-check" "$work/own" "$work/state" --write "$file"
+    refused "no file of --csv" "$bin/xlstm-speed" --csv "$file"
+    refused "no file of --json" "$bin/xlstm-speed" --json "$file"
+    refused "no file of --out" "$bin/xlstm-report" "$work/lm" --out "$file"
+    refused "no file of --markdown" "$bin/xlstm-report" "$work/lm" --out "$work/page" --markdown "$file"
+    [ ! -e "$work/page" ]
+done
+[ "$(cat "$work"/own/* | cksum)" = "$kept" ]
+refused "no file of --save-state" generate xlstm --save-state "$work/own/config.json"
+for option in --save-state=$work/no/such/file --save-state=$work --prompt-file=$work/no/text --state=$work/no/state --state=$work; do
+    refused "cannot write\|a directory\|cannot be read" "$examples/xlstm-generate" "$work/no/model" --prompt x "$option"
+    grep -qF "${option#*=}" "$work/err.refused"
+done
+: >"$work/fresh" # what mktemp makes is nobody's
+generate xlstm -n 1 --save-state "$work/fresh" >"$work/out"
+[ -s "$work/fresh" ]
+# A device, a pipe and a link stay what they are.
+mkfifo "$work/pipe"
+cat "$work/pipe" >"$work/piped" & reader=$!
+generate xlstm -n 1 --save-state "$work/pipe" >"$work/out"
+wait $reader
+cmp "$work/piped" "$work/fresh"
+[ -p "$work/pipe" ]
+ln -s fresh "$work/link"
+generate xlstm -n 1 --save-state "$work/link" >"$work/out"
+[ -L "$work/link" ]
+cmp "$work/piped" "$work/fresh"
+if mknod "$work/null" c 1 3 2>/dev/null && : 2>/dev/null >"$work/null"; then # a null device of its own
+    generate xlstm -n 1 --save-state "$work/null" >"$work/out"
+    [ -c "$work/null" ]
+fi
 # Smaller weights change its perplexity by little, threads not at all.
 "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,bf16,int8 --window 16 >"$work/out"
 awk '$1 == "real" || $1 == "bf16" || $1 == "int8" { n++; if ($3 + 0 > 1 || $3 + 0 < -1 || $2 < 2) bad = 1; mb[n] = $4 }
@@ -161,13 +217,22 @@ refused "weights is empty" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$co
 refused "use real, bf16" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,half
 [ ! -s "$work/out.refused" ] # before the first is computed
 refused "is there already" "$examples/xlstm-init" "$work/saved/xlstm/config.json" "$work/saved/xlstm"
+refused "is no folder" "$examples/xlstm-init" "$work/own/config.json" "$work/own/config.json"
+refused "cannot be made" "$examples/xlstm-init" "$work/own/config.json" "$work/no/such/folder"
+mkdir "$work/theirs" "$work/shards"
+echo mine >"$work/theirs/config.json"
+refused "theirs/config.json is there already" "$examples/xlstm-init" "$work/own/config.json" "$work/theirs"
+[ "$(cat "$work/theirs/config.json")" = mine ]
+echo mine >"$work/shards/model_0.safetensors"
+refused "model_0.safetensors is there already" "$examples/xlstm-init" "$work/own/config.json" "$work/shards"
+cp "$work/own/config.json" "$work/theirs/config.json" # beside the configuration that is given
+"$examples/xlstm-init" "$work/theirs/config.json" "$work/theirs" >"$work/out"
 refused "tolerance is" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance few
 refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"
 refused "token 99999999 is not in 0 to" "$examples/xlstm-generate" "$work/saved/xlstm" --tokens 99999999
 refused "0 tokens" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt ""
-refused "cannot open" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --state "$work/no/state"
 
 # Every kind of model and of measurement in a process of its own, beside peers that are there, fail, die or are not there.
 cat >"$work/peer" <<'END'
@@ -192,7 +257,9 @@ speed --shapes d256 --models mlstm,slstm,lstm,lstm-res --peers sh --peers-script
 [ "$(grep -c '"measure"' "$work/speed.json")" = 24 ]
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { exit !($at["least"] > 0 && $at["least"] <= $at["tokens_per_second"] &&
     $at["tokens_per_second"] <= $at["most"] && $at["peak_bytes"] > 1e6 && $at["planned_bytes"] > 1e4 && $at["ratio"] > 1) }' "$work/speed.csv"
-speed --models transformer,mlstm-large --measure train --peers "$work/no/python" --peers-script x --shapes d512 >"$work/out"
+printf '#!%s\n' "$work/no/such/interpreter" >"$work/stranded"
+chmod +x "$work/stranded"
+speed --models transformer,mlstm-large --measure train --peers "$work/stranded" --peers-script "$work/peer" --shapes d512 >"$work/out"
 [ "$(grep -c 'not run: .*cannot be started' "$work/out")" = 2 ]
 speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8 >"$work/out"
 [ "$(grep -cE '^  (bf16|int8) over real .*[0-9]x$' "$work/out")" = 2 ]
@@ -209,8 +276,16 @@ refused "is empty" "$bin/xlstm-speed" --shapes ,
 refused "whole number" "$bin/xlstm-speed" --repeats 0
 refused "^xlstm-speed: .*heads" "$bin/xlstm-speed" --width 16 --blocks 2 --shapes d256 --models mlstm --measure train --heads 3 --repeats 1 --seconds 0.001
 refused "not an option" "$bin/xlstm-speed" word
-refused "cannot be written" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
-refused "is a folder" "$bin/xlstm-speed" --json "$work"
+[ ! -s "$work/out.refused" ] # before anything is measured
+refused "cannot write" "$bin/xlstm-speed" --json "$work/no/such/folder.json"
+refused "cannot write" "$bin/xlstm-speed" --csv "$work/no/such/folder.csv"
+refused "is a directory" "$bin/xlstm-speed" --json "$work"
+refused "cannot be started" "$bin/xlstm-speed" --peers "$work/no/python"
+refused "cannot be started" "$bin/xlstm-speed" --peers no-such-python
+refused "cannot be read" "$bin/xlstm-speed" --peers sh --peers-script "$work/no/script"
+ln -s speed.json "$work/speed.link"
+refused "are the same file" "$bin/xlstm-speed" --json "$work/new" --csv "$work/./new"
+refused "no file of --csv" "$bin/xlstm-speed" --json "$work/speed.json" --csv "$work/speed.link"
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
 refused "one of them" "$bin/xlstm-speed" --scaling --peers python3
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --scaling
@@ -238,6 +313,23 @@ done
 refused "whole number" "$bin/xlstm-nns" --steps -3
 refused "whole number" "$bin/xlstm-nns" --steps 10x
 refused "cannot be made" "$bin/xlstm-nns" --out "$work/no/such/folder"
+refused "cannot be made" "$bin/xlstm-nns" --out "$work/fresh.results" --checkpoint "$work/no/such/folder"
+refused "is no folder" "$bin/xlstm-nns" --out "$work/fresh.results" --checkpoint "$corpus/test.txt"
+refused "cannot be made" "$bin/xlstm-nns" --export "$work/no/such/folder"
+refused "cannot be made" "$bin/xlstm-lm" --data "$corpus" --save "$work/no/such/folder"
+[ ! -e "$work/fresh.results" ]
+mkdir "$work/taken"
+: >"$work/taken/lstm"
+refused "taken/lstm cannot hold files" "$bin/xlstm-lm" --data "$corpus" --preset smoke --models lstm --save "$work/taken"
+mkdir "$work/weights" "$work/weights/lstm"
+echo mine >"$work/weights/lstm/model.safetensors"
+refused "holds a model already" "$bin/xlstm-lm" --data "$corpus" --preset smoke --models lstm --save "$work/weights"
+# What makes no model is refused before the data are read.
+refused "names lstm twice" "$bin/xlstm-lm" --data "$work/none" --models lstm,lstm
+refused "gru" "$bin/xlstm-lm" --data "$work/none" --models lstm,gru
+refused "mix" "$bin/xlstm-lm" --data "$work/none" --models lstm --mix seven
+refused "seven" "$bin/xlstm-lm" --data "$work/none" --models xlstm@seven
+refused "divide" "$bin/xlstm-lm" --data "$work/none" --heads 3
 refused "is no folder" "$bin/xlstm-nns" --out "$corpus/test.txt"
 refused "is empty" "$bin/xlstm-nns" --out ""
 refused "is there already" "$bin/xlstm-nns" --preset smoke --out "$work/nns"

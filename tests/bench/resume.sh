@@ -74,6 +74,47 @@ wait $pid || code=$?
 grep -q "not finished: lm-xlstm-1-1-s1" "$work/out"
 [ -f "$work/asked/lm-xlstm-1-1-s1.checkpoint" ]
 
+# So is the end of a terminal, in every program that trains; told twice, it is still one request. What goes on then is the run that was
+# cut. Under nohup the terminal's end is nobody's business.
+hung() { # the name of its files, then the command
+    name=$1
+    shift
+    rm -rf "$work/hung"
+    "$@" --out "$work/hung.whole" >"$work/table"
+    "$@" --out "$work/hung" --checkpoint-every 0 --resume >"$work/out" &
+    pid=$!
+    while ! [ -f "$work/hung/$name.checkpoint" ]; do sleep 0.01; done
+    kill -HUP $pid
+    kill -HUP $pid 2>/dev/null || :
+    code=0
+    wait $pid || code=$?
+    [ $code -eq 3 ]
+    grep -q "not finished: $name" "$work/out"
+    "$@" --out "$work/hung" --resume >"$work/out"
+    same "$work/hung.whole" "$work/hung"
+    rm -rf "$work/hung.whole"
+}
+hung nns-lstm-s1 "$bin/xlstm-nns" --preset smoke --models lstm --steps 1500 --threads 1
+hung mqar-lstm-s1 "$bin/xlstm-tasks" --task mqar --preset smoke --models lstm --steps 400 --threads 1
+hung lm-lstm-s1 "$bin/xlstm-lm" --data "$work/corpus" --preset smoke --models lstm --steps 400 --threads 1
+nohup "$bin/xlstm-nns" --preset smoke --models lstm --steps 200 --threads 1 --out "$work/nohup" --checkpoint-every 0 >"$work/out" 2>/dev/null &
+pid=$!
+while ! [ -f "$work/nohup/nns-lstm-s1.checkpoint" ]; do sleep 0.01; done
+kill -HUP $pid
+wait $pid
+[ -f "$work/nohup/nns-lstm-s1.json" ]
+
+# A file that may not grow is a sentence, and nothing is left half written.
+code=0
+(
+    ulimit -f 40
+    exec "$bin/xlstm-nns" --preset smoke --models lstm --out "$work/small" --checkpoint-every 0 >"$work/out" 2>"$work/err"
+) || code=$?
+[ $code -eq 2 ]
+[ "$(wc -l <"$work/err")" -eq 1 ]
+grep -q "cannot write it" "$work/err"
+[ -z "$(ls "$work/small")" ]
+
 # A checkpoint that was left beside a finished result goes, one of another run stays.
 lm --out "$work/left" --resume --limit-seconds 0 >"$work/out" || [ $? -eq 3 ]
 cp "$work/left/lm-xlstm-1-1-s1.checkpoint" "$work/kept"

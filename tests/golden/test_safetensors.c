@@ -257,6 +257,41 @@ static void test_round_trip(void **state) {
     xlstm_tensors_close(t);
 }
 
+static void test_metadata(void **state) {
+    (void)state;
+    const float v = 1;
+    const xlstm_tensor x = {.name = "x", .dtype = XLSTM_F32, .ndim = 1, .shape = {1}, .data = &v};
+    const xlstm_metadata texts[] = {{"kind", "a \"test\""}, {"", "\xc3\xa9"}};
+    const xlstm_metadata bad[][2] = {{{NULL, "a"}, {"b", "b"}},
+                                     {{"a", NULL}, {"b", "b"}},
+                                     {{"a", "\xff"}, {"b", "b"}},
+                                     {{"\xff", "a"}, {"b", "b"}},
+                                     {{"a", "a"}, {"a", "b"}}};
+    xlstm_tensors *t;
+    char head[64];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(xlstm_tensors_write_with("never", &x, 1, bad[i], 2), XLSTM_E_ARGUMENT);
+    assert_int_equal(access("never", F_OK), -1);
+    assert_int_equal(xlstm_tensors_write_with(path, &x, 1, texts, 2), XLSTM_OK);
+    assert_int_equal(xlstm_tensors_open(&t, path), XLSTM_OK);
+    assert_int_equal(xlstm_tensors_count(t), 1);
+    assert_string_equal(xlstm_tensors_metadata(t, "kind"), texts[0].text);
+    assert_string_equal(xlstm_tensors_metadata(t, ""), texts[1].text);
+    assert_null(xlstm_tensors_metadata(t, "x"));
+    assert_null(xlstm_tensors_metadata(t, NULL));
+    assert_null(xlstm_tensors_metadata(NULL, "kind"));
+    xlstm_tensors_close(t);
+    FILE *f = fopen(path, "rb"); /* first, so that who looks at the beginning finds it */
+    assert_non_null(f);
+    assert_int_equal(fread(head, 1, sizeof head, f), sizeof head);
+    fclose(f);
+    assert_memory_equal(head + 8, "{\"__metadata__\":{\"kind\":", 24);
+    assert_int_equal(xlstm_tensors_write_with(path, &x, 1, NULL, 0), XLSTM_OK);
+    assert_int_equal(xlstm_tensors_open(&t, path), XLSTM_OK);
+    assert_null(xlstm_tensors_metadata(t, "kind"));
+    xlstm_tensors_close(t);
+}
+
 static void test_writer_refuses(void **state) {
     (void)state;
     const float v = 1;
@@ -307,15 +342,11 @@ static void test_half(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_headers),
-        cmocka_unit_test(test_hostile_lengths),
-        cmocka_unit_test(test_deep_json),
-        cmocka_unit_test(test_cut_and_flipped),
-        cmocka_unit_test(test_brackets_in_names),
-        cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_hostile_headers),   cmocka_unit_test(test_hostile_lengths),
+        cmocka_unit_test(test_deep_json),         cmocka_unit_test(test_cut_and_flipped),
+        cmocka_unit_test(test_brackets_in_names), cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_writer_refuses),    cmocka_unit_test(test_half),
     };
     return cmocka_run_group_tests_name("safetensors", tests, setup, teardown);
 }
