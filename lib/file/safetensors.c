@@ -6,6 +6,7 @@
  * first, so that all are aligned; files of others may not be, so a number is read by memcpy. */
 #include "base/half.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "file/file.h"
 #include "file/safetensors.h"
 #include "file/utf8.h"
@@ -32,6 +33,7 @@ struct xlstm_tensors {
     json_t *header;
     entry *entries;
     int count;
+    xl_names names;
     const char *data;
     size_t data_size;
 };
@@ -190,6 +192,15 @@ static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
     return check_cover(t, path);
 }
 
+static xlstm_status index_names(xlstm_tensors *t) {
+    if (!xl_names_open(&t->names, t->count))
+        return xl_no_memory((uint64_t)t->count * sizeof(xl_name), "the names of tensors");
+    for (int i = 0; i < t->count; i++)
+        t->names.sorted[i] = (xl_name){t->entries[i].name, i};
+    xl_names_sort(&t->names);
+    return XLSTM_OK;
+}
+
 static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     uint64_t length = 0;
     XL_TRY(xl_file_map_open(&t->map, path));
@@ -206,7 +217,8 @@ static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     t->data = t->map.data + 8 + length;
     t->data_size = t->map.size - 8 - length;
     XL_TRY(xl_json_parse(&t->header, t->map.data + 8, length, path));
-    return parse_entries(t, path);
+    XL_TRY(parse_entries(t, path));
+    return index_names(t);
 }
 
 xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
@@ -230,6 +242,7 @@ void xlstm_tensors_close(xlstm_tensors *t) {
     if (!t)
         return;
     json_decref(t->header);
+    xl_names_free(&t->names);
     xl_free(t->path);
     xl_free(t->entries);
     xl_file_map_close(&t->map);
@@ -254,9 +267,9 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     if (!t || !name || !out)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_find needs an open file, a name and room for a tensor");
-    for (int i = 0; i < t->count; i++)
-        if (!strcmp(t->entries[i].name, name))
-            return xlstm_tensors_get(t, i, out);
+    int index = xl_names_find(&t->names, name);
+    if (index >= 0)
+        return xlstm_tensors_get(t, index, out);
     return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
 }
 

@@ -34,15 +34,8 @@ static int ends_with(const char *s, const char *suffix) {
     return n >= k && !strcmp(s + n - k, suffix);
 }
 
-static int index_of(const xlstm_module *m, const char *name) {
-    for (int i = 0; i < m->params.count; i++)
-        if (!strcmp(m->params.items[i].name, name))
-            return i;
-    return -1;
-}
-
 static int add_part(xl_binding *b, const xlstm_module *m, const char *name) {
-    int i = index_of(m, name);
+    int i = xl_layout_find(&m->params, name);
     if (i < 0)
         return 0;
     b->index[b->parts] = i;
@@ -182,7 +175,7 @@ static int has_parts(const xlstm_module *m, const char *name, const char *at, in
     for (int i = 0; i < XL_MAX_PARTS && fusions[fusion].single[i]; i++) {
         char part[256];
         snprintf(part, sizeof part, "%.*s.%s%s", (int)(at - name), name, fusions[fusion].single[i], tail);
-        if (index_of(m, part) < 0)
+        if (xl_layout_find(&m->params, part) < 0)
             return 0;
     }
     return 1;

@@ -366,12 +366,20 @@ static void fill_absent(const load *l) {
             draw_absent(l, &l->m->params.items[i]);
 }
 
-/* Everything is checked before the first number is changed. */
-static xlstm_status take_all(load *l, const shards *s) {
+/* By names and shapes, of which headers tell: no number is read. */
+static xlstm_status check_belongs(load *l, const shards *s) {
     XL_TRY(each(l, s, see_layout));
     XL_TRY(each(l, s, see_tensor));
-    XL_TRY(check_complete(l));
+    return check_complete(l);
+}
+
+/* Everything is checked before the first number is changed, and what a configuration says takes no memory
+ * before the files are known to hold it. */
+static xlstm_status take_all(load *l, const shards *s) {
+    XL_TRY(check_belongs(l, s));
     XL_TRY(check_tied(l, s));
+    if (!l->m->w)
+        XL_TRY(xl_module_take_memory(l->m));
     XL_TRY(reserve_all(l, s));
     XL_TRY(each(l, s, take_tensor));
     fill_absent(l);
@@ -404,15 +412,16 @@ static xlstm_status lend(xlstm_module *m, shards *s) {
     return XLSTM_OK;
 }
 
+static xlstm_status begin(load *l, xlstm_module *m, const char *where) {
+    *l = (load){.m = m, .where = where, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
+    return l->seen ? XLSTM_OK : xl_no_memory((size_t)m->params.count, "a list of parameters");
+}
+
 /* With `borrow`, the module takes over the open files if it points into them, which only the host can. */
 static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
-    load l = {.m = m,
-              .where = where,
-              .cuda = -1,
-              .seen = xl_alloc((size_t)m->params.count),
-              .borrow = borrow && m->memory->is_host};
-    if (!l.seen)
-        return xl_no_memory((size_t)m->params.count, "a list of parameters");
+    load l;
+    XL_TRY(begin(&l, m, where));
+    l.borrow = borrow && m->memory->is_host;
     xlstm_status status = take_there(&l, s);
     xl_free(l.seen);
     xl_free(l.packing);
@@ -427,6 +436,24 @@ xlstm_status xlstm_module_load_weights(xlstm_module *m, const char *path) {
     if (status == XLSTM_OK)
         status = load_shards(m, path, &s, 0);
     close_shards(&s);
+    return status;
+}
+
+/* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. They are
+ * compared once all tensors are known to be those of the tied model. */
+static xlstm_status untie(xlstm_config *c, const shards *s, const char *directory) {
+    xlstm_module *m = NULL;
+    load l;
+    if (!(c->file_spelling & XLSTM_SPELL_HF) || !c->tie_weights)
+        return XLSTM_OK;
+    XL_TRY(xl_module_declare(&m, c, xl_memory_default()));
+    xlstm_status status = begin(&l, m, directory);
+    if (status == XLSTM_OK)
+        status = check_belongs(&l, s);
+    if (status == XLSTM_OK && l.tied_twice && ends_differ(s))
+        c->tie_weights = 0;
+    xl_free(l.seen);
+    xlstm_module_free(m);
     return status;
 }
 
@@ -447,9 +474,8 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     XL_TRY(xlstm_config_load(directory, &config));
     config.weights = weights;
     xlstm_status status = open_directory(&s, directory);
-    /* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. */
-    if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
-        config.tie_weights = 0;
+    if (status == XLSTM_OK)
+        status = untie(&config, &s, directory);
     if (status == XLSTM_OK)
         status = xl_module_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)

@@ -1,5 +1,6 @@
 /* A hash table that is at most half full, so that a search ends at a free slot. Nothing is ever taken out. */
 #include "text/pieces.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include <limits.h>
 #include <string.h>
@@ -37,16 +38,9 @@ void xl_pieces_free(xl_pieces *p) {
     *p = (xl_pieces){0};
 }
 
-static size_t hash(const char *bytes, size_t length) { /* FNV-1a */
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return (size_t)(h ^ (h >> 29));
-}
-
 /* Where these bytes are, or where they would go. */
 static size_t slot_of(const xl_pieces *p, const char *bytes, size_t length) {
-    size_t i = hash(bytes, length) & p->mask;
+    size_t i = (size_t)xl_hash_bytes(bytes, length) & p->mask;
     for (; p->slots[i] >= 0; i = (i + 1) & p->mask) {
         int32_t id = p->slots[i];
         if (p->length[id] == length && !memcmp(xl_piece(p, id), bytes, length))
