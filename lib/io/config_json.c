@@ -102,9 +102,14 @@ xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
 
 /* ---- texts and files ---- */
 
+enum { MOST_BYTES = 1 << 20 }; /* the longest in use have a few thousand */
+
 /* `where` is a file, or what the text is; the check knows fields, and no files. */
 static xlstm_status parse(xlstm_config *c, const char *text, size_t length, const char *where) {
     json_t *object = NULL;
+    if (length > MOST_BYTES)
+        return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; a configuration has at most %d", where, length,
+                       MOST_BYTES);
     XL_TRY(xl_json_parse(&object, text, length, where));
     xlstm_status status = xl_config_from_json(c, object, where);
     json_decref(object);

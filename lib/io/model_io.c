@@ -66,6 +66,8 @@ static int is_plain_name(const char *name) {
     return name && *name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
 }
 
+enum { MOST_BYTES = 1 << 24 }; /* of an index: a hundred thousand long names */
+
 /* Every tensor of the index is in the file that it says; files maps names to shards already open. */
 static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir) {
     const char *name;
@@ -90,13 +92,20 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
     return XLSTM_OK;
 }
 
+static xlstm_status parse_index(json_t **index, const xl_file_map *map, const char *path) {
+    if (map->size > MOST_BYTES)
+        return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; an index has at most %d", path, map->size,
+                       MOST_BYTES);
+    return xl_json_parse(index, map->data ? map->data : "", map->size, path);
+}
+
 static xlstm_status open_index(shards *s, const char *dir, const char *name) {
     char *path = xl_path_join(dir, name);
     xl_file_map map = {0};
     json_t *index = NULL, *files = json_object();
     xlstm_status status = path ? xl_file_map_open(&map, path) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
-        status = xl_json_parse(&index, map.data ? map.data : "", map.size, path);
+        status = parse_index(&index, &map, path);
     json_t *weights = json_object_get(index, "weight_map");
     if (status == XLSTM_OK && !json_is_object(weights))
         status = xl_fail(XLSTM_E_FORMAT, "%s: has no weight_map", path);
