@@ -12,8 +12,8 @@
  * which loading checks before it changes anything. A file is one of safetensors, readable by any reader of
  * those; docs/checkpoints.md says what is in it.
  *
- * Names, types and shapes are compared first, so a file costs the reading of its header, and of as many numbers
- * as the run itself has at most, however large it is.
+ * Names, types and shapes are compared first, so a file costs the reading of its header, and of as many
+ * numbers as the run itself has at most, however large it is.
  */
 #ifndef XLSTM_CHECKPOINT_H
 #define XLSTM_CHECKPOINT_H
@@ -52,7 +52,8 @@ XLSTM_API xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_train
  * when it cannot be read; XLSTM_E_FORMAT with what is damaged when any bit of it is not as it was written;
  * (`user` is only looked at where it is wanted);
  * XLSTM_E_CONFIG with what differs when it belongs to another model, kind of optimizer, number of carried
- * streams, size of `user` or number type, or has a tensor that no such run has; XLSTM_E_ARGUMENT; XLSTM_E_MEMORY */
+ * streams, size of `user` or number type, or has a tensor that no such run has; XLSTM_E_ARGUMENT;
+ * XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *trainer,
                                              xlstm_optimizer *optimizer, void *user, size_t user_bytes);
 

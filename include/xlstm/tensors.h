@@ -89,7 +89,9 @@ typedef struct xlstm_tensor {
 /** An open file; its bytes are mapped, not read, until they are asked for. */
 typedef struct xlstm_tensors xlstm_tensors;
 
-/** Opens and checks a file.
+/** Opens and checks a file. Only its header is read, of 100 MB at most, in time n log n in its bytes; the
+ * numbers are read when they are asked for. Memory: at most 64 bytes for each byte of the header and 1 MiB (a
+ * header that says more is XLSTM_E_FORMAT), as a rule 10 to 20.
  *  @param out receives the file: yours, NULL on failure; close it with xlstm_tensors_close()
  *  @param path of a safetensors file
  *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when anything in it is wrong: lengths,
@@ -110,7 +112,7 @@ XLSTM_API int xlstm_tensors_count(const xlstm_tensors *file);
  *  @param out is filled
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_tensors_get(const xlstm_tensors *file, int index, xlstm_tensor *out);
-/** A tensor by its name.
+/** A tensor by its name. Time: log n in the number of tensors.
  *  @param file an open one
  *  @param name exactly as the file has it
  *  @param out is filled

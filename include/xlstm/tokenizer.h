@@ -6,6 +6,10 @@
  * puts around a text. Unicode is that of the installed utf8proc: characters that came to Unicode after it, or
  * after the tables of `tokenizers`, may be cut or composed otherwise. Texts are those of `tokenizers` too,
  * except that special tokens stay in them, and that an added token beyond ASCII comes back as it was.
+ *
+ * Files and texts may be anybody's: loading takes time n log n in the bytes of the file, whatever its words,
+ * merges and added tokens are, and for a tokenizer.json at most 64 bytes of memory for each byte and 1 MiB;
+ * hash tables have a seed per process, on which no result depends.
  */
 #ifndef XLSTM_TOKENIZER_H
 #define XLSTM_TOKENIZER_H
@@ -22,7 +26,7 @@ typedef struct xlstm_tokenizer xlstm_tokenizer;
 /** Reads a `.json` file as Hugging Face's tokenizer.json and any other as a vocabulary with one word per line
  *  (the first is token 0). Of a directory, `tokenizer.json` is read, or else `vocab.txt`.
  *  @param out receives the tokenizer: yours, NULL on failure; free it with xlstm_tokenizer_free()
- *  @param path of a file or directory
+ *  @param path of a file or directory; a tokenizer.json has at most 256 MiB
  *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when it is malformed (token numbers
  * must be 0 to size - 1, each once); XLSTM_E_CONFIG, with the field, for anything in a tokenizer.json that
  * would change tokens or texts and is not supported: it is never ignored; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT */
@@ -68,7 +72,7 @@ XLSTM_API xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *tokenizer, co
 
 /** Text to tokens. Word-level: words are separated by ASCII white space and each line end is "<eos>" if the
  *  vocabulary has it; unknown words are "<unk>". Time: n log n in the longest stretch without a space, linear
- *  otherwise. Memory: about 100 bytes per byte of that stretch.
+ *  otherwise, whatever the tokenizer's file holds. Memory: about 100 bytes per byte of that stretch.
  *  @param tokenizer any
  *  @param text UTF-8 of `bytes` bytes; at most 500 million for byte-level BPE
  *  @param bytes of the text
