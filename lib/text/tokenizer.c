@@ -140,7 +140,11 @@ xlstm_status xlstm_tokenizer_piece(const xlstm_tokenizer *t, int32_t token, cons
     if (!t || !text || !bytes || token < 0 || token >= t->pieces.count)
         return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", token,
                        xlstm_tokenizer_size(t) - 1);
-    size_t space = !t->bpe; /* stands before the word in memory */
+    if (t->bpe) {
+        xl_bpe_piece(t->bpe, &t->pieces, token, text, bytes);
+        return XLSTM_OK;
+    }
+    size_t space = 1; /* stands before the word in memory */
     *text = token == t->line_end ? "\n" : xl_piece(&t->pieces, token) - space;
     *bytes = token == t->line_end ? 1 : t->pieces.length[token] + space;
     return XLSTM_OK;
