@@ -1,4 +1,5 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "file/file.h"
 #include "file/json.h"
@@ -19,6 +20,7 @@
 typedef struct {
     xlstm_tensors **files;
     int count, capacity;
+    size_t prefix; /* of every name, which wrappers of the model put there; taken off */
 } shards;
 
 static void close_shards(shards *s) {
@@ -141,6 +143,72 @@ static xlstm_status open_directory(shards *s, const char *dir) {
     return source == 3 ? open_numbered(s, dir) : add_shard_in(s, dir, sources[source]);
 }
 
+/* ---- their tensors ---- */
+
+/* Calls a function for every tensor of all files, and passes on what is not XLSTM_OK. */
+#define EACH_TENSOR(s, f, i, t)                                                                              \
+    for (int f = 0; f < (s)->count; f++)                                                                     \
+        for (int i = 0; tensor_of(s, f, i, t); i++)
+
+/* Tensor i of a file under its plain name; 0 after the last. */
+static int tensor_of(const shards *s, int f, int i, xlstm_tensor *t) {
+    if (i >= xlstm_tensors_count(s->files[f]))
+        return 0;
+    xlstm_tensors_get(s->files[f], i, t);
+    t->name += s->prefix;
+    return 1;
+}
+
+/* One without numbers that is no parameter is a mark that some tool left. */
+static int is_mark(const xlstm_module *m, const xlstm_tensor *t) {
+    return t->count == 0 && !xl_dialect_has(m, t->name);
+}
+
+/* How much of the first names' beginning all share. */
+static size_t shared_beginning(const xlstm_module *m, const shards *s, const char **first) {
+    size_t shared = 0;
+    xlstm_tensor t;
+    *first = NULL;
+    EACH_TENSOR(s, f, i, &t) {
+        size_t n = 0;
+        if (is_mark(m, &t))
+            continue;
+        if (!*first)
+            shared = strlen(*first = t.name);
+        while (n < shared && t.name[n] == (*first)[n])
+            n++;
+        shared = n;
+    }
+    return shared;
+}
+
+static void tell_of_wrappers(const shards *s, const char *where) {
+    char room[XL_NAME_ROOM];
+    xlstm_tensor t;
+    EACH_TENSOR(s, f, i, &t)
+    if (strlen(xl_dialect_plain(t.name, room)) < strlen(t.name)) {
+        xl_log(XLSTM_LOG_INFO, "%s: what wrappers put into names, as in %.150s, is left away", where, t.name);
+        return;
+    }
+}
+
+/* DistributedDataParallel, Lightning and the like save a model as a part of something else: "module." or
+ * "net." stands before every name. What all share up to a dot is taken off if a parameter is left. */
+static void find_prefix(const xlstm_module *m, shards *s, const char *where) {
+    const char *first;
+    size_t shared = shared_beginning(m, s, &first);
+    tell_of_wrappers(s, where);
+    if (!first || xl_dialect_has(m, first))
+        return;
+    for (size_t n = 1; n <= shared; n++)
+        if (first[n - 1] == '.' && xl_dialect_has(m, first + n)) {
+            s->prefix = n;
+            xl_log(XLSTM_LOG_INFO, "%s: \"%.*s\" before the name of every tensor is left away", where,
+                   (int)(n < 100 ? n : 100), first);
+            return;
+        }
+}
+
 /* ---- loading ---- */
 
 enum { PIECE = 1 << 16 }; /* numbers: what a level of cache holds */
@@ -168,14 +236,12 @@ static xlstm_status fail_in(const char *path, xlstm_status status) {
 
 /* Calls one function per tensor of all files. */
 static xlstm_status each(load *l, const shards *s, visit *what) {
-    for (int f = 0; f < s->count; f++)
-        for (int i = 0; i < xlstm_tensors_count(s->files[f]); i++) {
-            xlstm_tensor t;
-            xlstm_tensors_get(s->files[f], i, &t);
-            xlstm_status status = what(l, &t);
-            if (status != XLSTM_OK)
-                return fail_in(xl_tensors_path(s->files[f]), status);
-        }
+    xlstm_tensor t;
+    EACH_TENSOR(s, f, i, &t) {
+        xlstm_status status = is_mark(l->m, &t) ? XLSTM_OK : what(l, &t);
+        if (status != XLSTM_OK)
+            return fail_in(xl_tensors_path(s->files[f]), status);
+    }
     return XLSTM_OK;
 }
 
@@ -211,19 +277,27 @@ static xlstm_status check_complete(const load *l) {
     return XLSTM_OK;
 }
 
+/* Whatever stands before it. */
+static int is_called(const xlstm_tensor *t, const char *name) {
+    char room[XL_NAME_ROOM];
+    const char *plain = xl_dialect_plain(t->name, room);
+    size_t n = strlen(plain), k = strlen(name);
+    return n >= k && !strcmp(plain + n - k, name) && (n == k || plain[n - k - 1] == '.');
+}
+
 /* Do the files hold both the head and the embedding, and as different numbers? */
 static int ends_differ(const shards *s) {
-    xlstm_tensor head, embedding;
-    int found = 0;
-    static const char *const names[] = {"token_embedding.weight", "embedding.weight",
-                                        "backbone.embeddings.weight"};
-    for (int f = 0; f < s->count; f++) {
-        found |= xlstm_tensors_find(s->files[f], "lm_head.weight", &head) == XLSTM_OK;
-        for (int i = 0; i < 3; i++)
-            found |= 2 * (xlstm_tensors_find(s->files[f], names[i], &embedding) == XLSTM_OK);
+    xlstm_tensor t, head = {0}, embedding = {0};
+    EACH_TENSOR(s, f, i, &t) {
+        if (is_called(&t, "lm_head.weight"))
+            head = t;
+        if (is_called(&t, "token_embedding.weight") || is_called(&t, "embedding.weight") ||
+            is_called(&t, "backbone.embeddings.weight"))
+            embedding = t;
     }
-    return found == 3 && (head.dtype != embedding.dtype || head.count != embedding.count ||
-                          memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)));
+    return head.name && embedding.name &&
+           (head.dtype != embedding.dtype || head.count != embedding.count ||
+            memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)));
 }
 
 /* Two spellings of one matrix must agree in the file's own numbers. */
@@ -413,6 +487,7 @@ static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, i
               .borrow = borrow && m->memory->is_host};
     if (!l.seen)
         return xl_no_memory((size_t)m->params.count, "a list of parameters");
+    find_prefix(m, s, where);
     xlstm_status status = take_there(&l, s);
     xl_free(l.seen);
     xl_free(l.packing);

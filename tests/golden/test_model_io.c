@@ -411,6 +411,170 @@ static void test_shards(void **state) {
     xlstm_module_free(m);
 }
 
+/* ---- names of wrapped models ---- */
+
+static char told[4][600];
+static int tellings;
+static void hear(void *context, xlstm_log_level level, const char *sentence) {
+    (void)context;
+    (void)level;
+    if (strstr(sentence, "left away"))
+        snprintf(told[tellings++ % 4], sizeof told[0], "%s", sentence);
+}
+
+/* A name of another: `before` before the whole, `inside` before its last two parts. */
+static char *wrapped(const char *before, const char *inside, const char *name) {
+    char *made = malloc(strlen(before) + strlen(inside) + strlen(name) + 1);
+    const char *last = strrchr(name, '.');
+    while (last && last > name && last[-1] != '.')
+        last--;
+    assert_non_null(made);
+    size_t head = last && *inside ? (size_t)(last - name) : 0;
+    sprintf(made, "%s%.*s%s%s", before, (int)head, name, inside, name + head);
+    return made;
+}
+
+static int open_saved(const xlstm_module *m, xlstm_tensors **file, const char **name, xlstm_tensor t[80]) {
+    clean();
+    ok(xlstm_module_save(m, dir));
+    *name = access(in_dir("model.safetensors"), F_OK) ? "weights.safetensors" : "model.safetensors";
+    ok(xlstm_tensors_open(file, in_dir(*name)));
+    int n = xlstm_tensors_count(*file);
+    assert_true(n < 80);
+    for (int i = 0; i < n; i++)
+        ok(xlstm_tensors_get(*file, i, &t[i]));
+    return n;
+}
+
+/* Files of a model in the folder, in one or two shards, under other names; `odd` keeps its own. */
+static void write_wrapped(const xlstm_module *m, const char *before, const char *inside, int shards,
+                          int odd) {
+    xlstm_tensors *file;
+    xlstm_tensor t[80];
+    const char *name;
+    int n = open_saved(m, &file, &name, t), cut = shards > 1 ? n / 2 : n;
+    for (int i = 0; i < n; i++)
+        t[i].name = i == odd ? strdup(t[i].name) : wrapped(before, inside, t[i].name);
+    ok(xlstm_tensors_write(in_dir(shards > 1 ? "model_0.safetensors" : "a.safetensors"), t, cut));
+    if (shards > 1)
+        ok(xlstm_tensors_write(in_dir("model_1.safetensors"), t + cut, n - cut));
+    xlstm_tensors_close(file);
+    unlink(in_dir(name));
+    if (shards == 1)
+        assert_int_equal(rename(in_dir("a.safetensors"), in_dir(name)), 0);
+    for (int i = 0; i < n; i++)
+        free((char *)(uintptr_t)t[i].name);
+}
+
+static const struct {
+    const char *before, *inside;
+    int tellings; /* log sentences */
+} wrappings[] = {{"", "", 0},
+                 {"_orig_mod.", "", 1},
+                 {"module.", "", 1},
+                 {"model.", "", 1},
+                 {"net.", "", 1},
+                 {"module._orig_mod.", "", 2},
+                 {"_orig_mod.module.", "", 2},
+                 {"model.module._orig_mod.model.", "", 2},
+                 {"student.0.ema_model.", "", 1},
+                 {"", "_orig_mod.", 1},
+                 {"model.", "_fsdp_wrapped_module._checkpoint_wrapped_module.", 2}};
+
+static void test_wrapped_names(void **state) {
+    (void)state;
+    for (int i = 0; i < FIXTURES; i++)
+        for (size_t k = 0; k < sizeof wrappings / sizeof *wrappings; k++)
+            for (int shards = 1; shards <= 2; shards++) {
+                xlstm_module *m = load_fixture(i), *back;
+                write_wrapped(m, wrappings[k].before, wrappings[k].inside, shards, -1);
+                tellings = 0;
+                xlstm_set_log(hear, NULL);
+                if (xlstm_module_load(&back, dir))
+                    fail_msg("%s, \"%s\", \"%s\": %s", fixtures[i], wrappings[k].before, wrappings[k].inside,
+                             xlstm_last_error());
+                xlstm_set_log(NULL, NULL);
+                assert_int_equal(tellings, wrappings[k].tellings);
+                for (int n = 0; n < tellings; n++)
+                    assert_non_null(strstr(told[n], dir));
+                same_weights(m, back);
+                xlstm_module_free(m);
+                xlstm_module_free(back);
+            }
+}
+
+/* Only what all share is taken off, and only where a model's name is left. */
+static void test_names_that_stay(void **state) {
+    (void)state;
+    static const char theirs[] = "is not one of this model's parameters";
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    xlstm_module *m = create(&c), *back;
+    write_wrapped(m, "model.", "", 1, 3);
+    refused(xlstm_module_load(&back, dir), theirs);
+    write_wrapped(m, "model", "", 1, -1); /* no dot */
+    refused(xlstm_module_load(&back, dir), theirs);
+    write_wrapped(m, "module.", "other.", 1, -1);
+    refused(xlstm_module_load(&back, dir), theirs);
+    char before[400] = {0};
+    memset(before, 'x', sizeof before - 2);
+    before[sizeof before - 2] = '.';
+    write_wrapped(m, before, "", 1, -1);
+    ok(xlstm_module_load(&back, dir));
+    same_weights(m, back);
+    ok(xlstm_module_load_weights(m, in_dir("model.safetensors")));
+    same_weights(m, back);
+    xlstm_module_free(m);
+    xlstm_module_free(back);
+}
+
+/* Head and embedding that differ, of a file that says they are one, are two, whatever their names begin with.
+ */
+static void test_untied_under_a_prefix(void **state) {
+    (void)state;
+    static const char *const before[] = {"", "_orig_mod.", "model."};
+    for (int k = 0; k < 3; k++) {
+        xlstm_config c = small(XLSTM_MLSTM_LARGE);
+        c.file_spelling = XLSTM_SPELL_HF;
+        xlstm_module *m = create(&c), *back;
+        write_wrapped(m, before[k], "", 1, -1);
+        char *text = get(in_dir("config.json")), *tie = strstr(text, "\"tie_word_embeddings\": false");
+        assert_non_null(tie);
+        memcpy(tie, "\"tie_word_embeddings\": true ", 28);
+        put("config.json", text);
+        ok(xlstm_module_load(&back, dir));
+        same_weights(m, back);
+        xlstm_module_free(m);
+        xlstm_module_free(back);
+    }
+}
+
+/* An empty tensor that is no parameter is passed over; an empty parameter is not. */
+static void test_empty_tensors(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        xlstm_module *m = create(&c), *back;
+        xlstm_tensors *file;
+        xlstm_tensor t[80];
+        const char *name;
+        int n = open_saved(m, &file, &name, t);
+        t[n] = (xlstm_tensor){.name = "scaled_fp8", .dtype = XLSTM_F8_E4M3, .ndim = 1, .shape = {0}};
+        if (wrong) /* as of a sharded run of which only one part was saved */
+            t[n - 1] = (xlstm_tensor){.name = t[n - 1].name, .dtype = XLSTM_F32, .ndim = 1, .shape = {0}};
+        ok(xlstm_tensors_write(in_dir("a.safetensors"), t, n + 1));
+        xlstm_tensors_close(file);
+        assert_int_equal(rename(in_dir("a.safetensors"), in_dir(name)), 0);
+        if (wrong) {
+            refused(xlstm_module_load(&back, dir), "has shape [0]");
+        } else {
+            ok(xlstm_module_load(&back, dir));
+            same_weights(m, back);
+            xlstm_module_free(back);
+        }
+        xlstm_module_free(m);
+    }
+}
+
 /* ---- wrong weights ---- */
 
 typedef void change(xlstm_tensor *t, int *count);
@@ -794,6 +958,10 @@ int main(void) {
         TEST(test_own_dialect),
         TEST(test_block_stack),
         TEST(test_shards),
+        TEST(test_wrapped_names),
+        TEST(test_names_that_stay),
+        TEST(test_untied_under_a_prefix),
+        TEST(test_empty_tensors),
         TEST(test_wrong_weights),
         TEST(test_wrong_configs),
         TEST(test_defaults),
