@@ -759,6 +759,10 @@ static const struct {
     {"{\"embedding_dim\":64,\"num_heads\":2,\"vocab_size\":10}", "num_blocks is missing"},
     {"{\"model_type\":\"xlstm\",\"hidden_size\":64,\"embedding_dim\":32}", "disagree"},
     {"{\"model_type\":\"xlstm\",\"quantization_config\":{\"bits\":4}}", "quantization_config"},
+    {"{\"type\":\"gpt2\",\"mlstm_block\":{},\"num_blocks\":1}", "type is \"gpt2\""},
+    {"{\"mlstm_block\":{\"mlstm\":{\"backend\":\"vanilla\",\"novelty\":1}}}", "novelty is unknown"},
+    {"{\"mlstm_block\":{\"mlstm\":{\"step_kernel\":\"siging\"}}}", "sigmoid input gates"},
+    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"other\"}}}", "backend is \"other\""},
     {"{\"model_type\":\"libxlstm\"}", "blocks"},
     {"{\"model_type\":\"libxlstm\",\"blocks\":[\"gru\"]}", "entry 0 of field blocks"},
     {"{\"model_type\":\"libxlstm\",\"blocks\":[\"lstm\"],\"novelty\":1}", "novelty is unknown"},
@@ -829,6 +833,65 @@ static void test_released_fields(void **state) {
     assert_int_equal(c.ffn_inner, 10944);
     assert_int_equal(c.final_norm, 1);
     assert_true(c.gate_soft_cap == 15 && c.output_logit_soft_cap == 30);
+}
+
+/* What only chooses kernels, number types or devices may stand in every object of every format. */
+static void add_everywhere(json_t *object) {
+    static const char *const texts[] = {"backend",
+                                        "device",
+                                        "dtype",
+                                        "torch_dtype",
+                                        "step_kernel",
+                                        "mode",
+                                        "sequence_kernel",
+                                        "chunkwise_kernel",
+                                        "auto_map",
+                                        "_name_or_path",
+                                        "architectures",
+                                        "autocast_kernel_dtype",
+                                        "inference_state_dtype",
+                                        "transformers_version"};
+    static const char *const switches[] = {"return_last_states", "use_cache", "torch_compile",
+                                           "enable_automatic_mixed_precision"};
+    const char *key;
+    json_t *part;
+    json_object_foreach(object, key, part) if (json_is_object(part)) add_everywhere(part);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!json_object_get(object, texts[i]))
+            json_object_set_new(object, texts[i], json_string("triton"));
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (!json_object_get(object, switches[i]))
+            json_object_set_new(object, switches[i], json_true());
+}
+
+static const char *const plain_configs[] = {
+    "{\"mlstm_block\":{\"mlstm\":{\"num_heads\":2}},\"slstm_block\":{\"slstm\":{\"num_heads\":2,\"backend\":"
+    "\"vanilla\"},\"feedforward\":{\"act_fn\":\"gelu\"}},\"slstm_at\":[1],\"num_blocks\":2,\"embedding_dim\":"
+    "32,"
+    "\"context_length\":16,\"vocab_size\":9}",
+    "{\"mlstm_block\":{\"mlstm\":{}},\"num_blocks\":1,\"embedding_dim\":32,\"context_length\":16}",
+    "{\"embedding_dim\":32,\"num_heads\":2,\"num_blocks\":1,\"vocab_size\":11}",
+    "{\"model_type\":\"xlstm\",\"hidden_size\":32,\"num_heads\":2,\"num_hidden_layers\":1,\"vocab_size\":11}",
+    "{\"model_type\":\"libxlstm\",\"blocks\":[\"mlstm\"],\"vocab_size\":11,\"embedding_dim\":32}"};
+
+static void test_fields_about_kernels(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof plain_configs / sizeof *plain_configs; i++) {
+        xlstm_config plain = config_of(plain_configs[i]), c;
+        json_t *object = json_loads(plain_configs[i], 0, NULL);
+        assert_non_null(object);
+        add_everywhere(object);
+        char *text = json_dumps(object, 0);
+        c = config_of(text);
+        assert_memory_equal(&c, &plain, sizeof c);
+        free(text);
+        json_object_set_new(object, "chunkwise_kernel", json_string("chunkwise--triton_xl_chunk_siging"));
+        text = json_dumps(object, 0);
+        assert_int_equal(xlstm_config_from_json(text, &c), XLSTM_E_CONFIG);
+        assert_non_null(strstr(xlstm_last_error(), "chunkwise_kernel"));
+        free(text);
+        json_decref(object);
+    }
 }
 
 /* Python's widths, also where float would fall on the other side. */
@@ -966,6 +1029,7 @@ int main(void) {
         TEST(test_wrong_configs),
         TEST(test_defaults),
         TEST(test_released_fields),
+        TEST(test_fields_about_kernels),
         TEST(test_widths),
         TEST(test_widths_come_back),
         TEST(test_cut),
