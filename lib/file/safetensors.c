@@ -264,7 +264,7 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     for (int i = 0; i < t->count; i++)
         if (!strcmp(t->entries[i].name, name))
             return xlstm_tensors_get(t, i, out);
-    return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
+    return xl_fail(XLSTM_E_NOT_FOUND, "%s: has no tensor %.200s", t->path, name);
 }
 
 const char *xl_tensors_path(const xlstm_tensors *t) {

@@ -69,14 +69,14 @@ static int is_plain_name(const char *name) {
 }
 
 /* Every tensor of the index is in the file that it says; files maps names to shards already open. */
-static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir) {
+static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir, const char *path) {
     const char *name;
     json_t *value;
     json_object_foreach(map, name, value) {
         const char *file = json_string_value(value);
         xlstm_tensor t;
         if (!is_plain_name(file))
-            return xl_fail(XLSTM_E_FORMAT, "the index gives tensor %.100s no plain file name", name);
+            return xl_fail(XLSTM_E_FORMAT, "%s: gives tensor %.100s no plain file name", path, name);
         json_t *known = json_object_get(files, file);
         if (!known) {
             XL_TRY(add_shard_in(s, dir, file));
@@ -86,7 +86,7 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
         }
         assert(s->files); /* as a file is known, there is one */
         if (xlstm_tensors_find(s->files[json_integer_value(known)], name, &t))
-            return xl_fail(XLSTM_E_FORMAT, "the index says that %.100s holds tensor %.100s, but it does not",
+            return xl_fail(XLSTM_E_FORMAT, "%s: says that %.100s holds tensor %.100s, but it does not", path,
                            file, name);
     }
     return XLSTM_OK;
@@ -103,7 +103,7 @@ static xlstm_status open_index(shards *s, const char *dir, const char *name) {
     if (status == XLSTM_OK && !json_is_object(weights))
         status = xl_fail(XLSTM_E_FORMAT, "%s: has no weight_map", path);
     if (status == XLSTM_OK)
-        status = open_indexed(s, weights, files, dir);
+        status = open_indexed(s, weights, files, dir, path);
     json_decref(files);
     json_decref(index);
     xl_file_map_close(&map);

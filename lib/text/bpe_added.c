@@ -51,7 +51,7 @@ static xlstm_status take_one(numbering *n, json_t *object, size_t index) {
     xl_bpe_file *l = n->l;
     added_fields f = {0};
     char where[400];
-    snprintf(where, sizeof where, "%.300s: added token %zu", l->where, index);
+    xl_sentence(where, sizeof where, "%s: added token %zu", l->where, index);
     XL_TRY(xl_fields_read(added_table, XL_COUNT(added_table), &f, object, where));
     const char *content = json_string_value(f.content);
     if (!content)

@@ -15,7 +15,7 @@ enum { MOST_BYTES = 1 << 28 }; /* the largest in use have some ten million */
 static xlstm_status read_part(const xl_bpe_file *l, const char *part, const xl_field *table, size_t count,
                               void *to, json_t *object) {
     char where[400];
-    snprintf(where, sizeof where, "%.300s: %s", l->where, part);
+    xl_sentence(where, sizeof where, "%s: %s", l->where, part);
     return xl_fields_read(table, count, to, object, where);
 }
 
