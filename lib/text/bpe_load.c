@@ -197,7 +197,8 @@ static xlstm_status read_model(xl_bpe_file *l, json_t *object) {
     l->unknown = m.unk_token;
     l->fuse_unk = m.fuse_unk;
     l->bpe->ignore_merges = m.ignore_merges;
-    l->bpe->words = m.type ? XL_WHOLE : XL_BYTE_LEVEL;
+    int untyped = !json_object_get(object, "type") && !m.merges; /* as files of old say it */
+    l->bpe->words = m.type || untyped ? XL_WHOLE : XL_BYTE_LEVEL;
     return XLSTM_OK;
 }
 
