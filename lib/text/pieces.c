@@ -52,8 +52,9 @@ static size_t slot_of(const xl_pieces *p, const char *bytes, size_t length) {
 int xl_pieces_put(xl_pieces *p, int32_t id, const char *bytes, size_t length) {
     if (p->length[id])
         return p->length[id] == length && !memcmp(xl_piece(p, id), bytes, length);
-    if (length == 0 || length > p->room - p->used)
+    if (length == 0 || length >= p->room - p->used)
         return 0;
+    p->bytes[p->used++] = ' ';
     p->at[id] = p->used;
     p->length[id] = length;
     memcpy(p->bytes + p->used, bytes, length);
@@ -93,7 +94,6 @@ int32_t xl_pieces_append(xl_pieces *p, const char *bytes, size_t length) {
         return XL_PIECES_TWICE;
     if ((p->count == p->most || length >= p->room - p->used) && !grow(p, length + 1))
         return XL_PIECES_FULL;
-    p->bytes[p->used++] = ' ';
     xl_pieces_set(p, p->count, bytes, length);
     return p->count++;
 }
