@@ -358,6 +358,44 @@ static void test_loading(void **state) {
     in_proportion("loading tokens and merges", once, load_vocabulary(20000));
 }
 
+/* A text of one letter, and added tokens that all begin as it goes on, of a kilobyte and less: where they end
+ * nobody knows before. Four times as many, and as long, may cost what their nodes cost in the caches. */
+static double load_added(int n, int normalized) {
+    char token[4096];
+    int tokens;
+    begin_vocabulary(&tokens);
+    add_token(&tokens, "a", "");
+    add("},\"merges\":[]},\"added_tokens\":[");
+    for (int i = 0; i < n; i++) {
+        int used = snprintf(token, sizeof token, "%s{\"id\":%d,\"normalized\":%s,\"content\":\"",
+                            i ? "," : "", i + 1, normalized ? "true" : "false");
+        memset(token + used, 'a', (size_t)i + 1);
+        snprintf(token + used + i + 1, sizeof token - (size_t)used - (size_t)i - 1, "b\"}");
+        add(token);
+    }
+    put_file("]}");
+    return least(load_again, NULL);
+}
+
+static void test_added_tokens(void **state) {
+    (void)state;
+    for (int normalized = 0; normalized < 2; normalized++) {
+        double loading[2], encoding[2];
+        for (int k = 0; k < 2; k++) {
+            loading[k] = load_added(k ? 1200 : 300, normalized);
+            xlstm_tokenizer *t = load(path);
+            encoding[k] = encode_many(t, "a", 1 << 19);
+            if (!k)
+                in_proportion("text before added tokens", encode_many(t, "a", 1 << 17), encoding[k]);
+            xlstm_tokenizer_free(t);
+        }
+        print_message("added tokens: loaded in %g s, %g s; text in %g s, %g s\n", loading[0], loading[1],
+                      encoding[0], encoding[1]);
+        assert_true(encoding[1] < 4 * encoding[0]);
+        assert_true(loading[1] < 40 * loading[0]); /* 16 times the bytes */
+    }
+}
+
 static int end(void **state) {
     free(text.bytes);
     return teardown(state);
@@ -368,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_chosen_words), cmocka_unit_test(test_chosen_merges),
         cmocka_unit_test(test_seed),         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_many_merges),  cmocka_unit_test(test_loading),
+        cmocka_unit_test(test_added_tokens),
     };
     return cmocka_run_group_tests(tests, setup, end);
 }
