@@ -360,26 +360,6 @@ xlstm_status xlstm_module_find(const xlstm_module *m, const char *name, xlstm_pa
     return xl_fail(XLSTM_E_NOT_FOUND, "no parameter \"%s\"; list them with xlstm_module_parameter()", name);
 }
 
-static size_t size_of(const xlstm_module *m, int only_core) {
-    size_t n = 0;
-    for (int i = 0; m && i < m->params.count; i++)
-        if (!only_core || m->params.items[i].core)
-            n += m->params.items[i].count;
-    return n;
-}
-
-size_t xlstm_module_size(const xlstm_module *m) {
-    return size_of(m, 0);
-}
-
-size_t xlstm_module_layout_size(const xlstm_module *m) {
-    return m ? m->params.size : 0;
-}
-
-size_t xlstm_module_core_size(const xlstm_module *m) {
-    return size_of(m, 1);
-}
-
 int xl_module_has_attention(const xlstm_module *m) {
     for (int i = 0; i < m->subs; i++)
         if (m->sub[i].layer->kind->whole_sequence)

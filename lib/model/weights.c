@@ -42,6 +42,26 @@ void xl_module_give_memory(xlstm_module *m) {
     m->memory->give(m->memory, m->w);
 }
 
+static size_t size_of(const xlstm_module *m, int only_core) {
+    size_t n = 0;
+    for (int i = 0; m && i < m->params.count; i++)
+        if (!only_core || m->params.items[i].core)
+            n += m->params.items[i].count;
+    return n;
+}
+
+size_t xlstm_module_size(const xlstm_module *m) {
+    return size_of(m, 0);
+}
+
+size_t xlstm_module_layout_size(const xlstm_module *m) {
+    return m ? m->params.size : 0;
+}
+
+size_t xlstm_module_core_size(const xlstm_module *m) {
+    return size_of(m, 1);
+}
+
 size_t xlstm_module_bytes(const xlstm_module *m) {
     size_t bytes = 0;
     for (int i = 0; m && i < m->params.count; i++)
