@@ -169,12 +169,12 @@ static long faults(void) {
     return used.ru_minflt + used.ru_majflt;
 }
 
-/* Reading a GiB would be 16384 faults and more, however many pages one of them brings. */
+/* Reading a quarter of a GiB would be 4096 faults and more, as one of them brings 16 pages. */
 static void unread(const char *because) {
     for (int w = 0; w < XLSTM_WEIGHTS_KINDS; w++) {
         long before = faults();
         refused((xlstm_weights)w, because);
-        if (faults() - before > 4000)
+    if (faults() - before > 1500)
             fail_msg("%ld pages were looked at: %s", faults() - before, xlstm_last_error());
     }
 }
@@ -184,7 +184,7 @@ static void test_sparse_model(void **state) {
     static const char hf[] =
         "{\"model_type\": \"xlstm\", \"hidden_size\": 64, \"num_heads\": 4, \"num_hidden_layers\": 1, "
         "\"vocab_size\": 256, \"tie_word_embeddings\": true}";
-    const off_t half = 1 << 30;
+    const off_t half = 1 << 28;
     char header[400];
     put("config.json", hf);
     snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"U8\",\"shape\":[%lld],\"data_offsets\":[0,%lld]}}",
@@ -270,7 +270,7 @@ static void test_names(void **state) {
         put_index(32000);
         double four_times = least(what[i]);
         print_message("%g s, %g s\n", once, four_times);
-        assert_true(four_times < 9 * once);
+        assert_true(four_times < 11 * once);
     }
 }
 
@@ -324,6 +324,13 @@ static xlstm_status load_tokenizer(void) {
     return status;
 }
 
+static xlstm_status take_much(void) {
+    void *volatile much = malloc(1 << 28);
+    int refused_it = !much;
+    free(much);
+    return refused_it ? XLSTM_E_MEMORY : XLSTM_OK;
+}
+
 /* In a process that may have `more` bytes of addresses beyond what it has. Exits with what came of it. */
 static void with_little_memory(xlstm_status (*what)(void), size_t more) {
     FILE *f = fopen("/proc/self/statm", "r");
@@ -338,7 +345,7 @@ static void with_little_memory(xlstm_status (*what)(void), size_t more) {
     if (setrlimit(RLIMIT_AS, &limit))
         _exit(101);
     xlstm_status status = what();
-    if (status == XLSTM_E_MEMORY && !strstr(xlstm_last_error(), "memory"))
+    if (status == XLSTM_E_MEMORY && what != take_much && !strstr(xlstm_last_error(), "memory"))
         _exit(102);
     _exit(-status);
 }
@@ -372,9 +379,10 @@ static void sweep(const char *name, xlstm_status (*what)(void), size_t step) {
 
 static void test_address_space(void **state) {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    skip(); /* they take terabytes of addresses for themselves */
-#endif
+    if (outcome(take_much, 0) != -XLSTM_E_MEMORY) {
+        print_message("addresses cannot be limited here\n");
+        skip(); /* by an emulator, or under a sanitizer, which takes terabytes of them for itself */
+    }
     assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_OK); /* whose address space it is */
     put_index(30000);
     sweep("tensors", open_tensors, 1000000);

@@ -245,7 +245,7 @@ static double least(work *what, const xlstm_tokenizer *t) {
 
 static void in_proportion(const char *name, double once, double four_times) {
     print_message("%s: %g s, %g s\n", name, once, four_times);
-    if (four_times > 9 * once)
+    if (four_times > 11 * once)
         fail_msg("%s: %g s, four times as much %g s", name, once, four_times);
 }
 
