@@ -174,7 +174,7 @@ static void unread(const char *because) {
     for (int w = 0; w < XLSTM_WEIGHTS_KINDS; w++) {
         long before = faults();
         refused((xlstm_weights)w, because);
-    if (faults() - before > 1500)
+        if (faults() - before > 1500)
             fail_msg("%ld pages were looked at: %s", faults() - before, xlstm_last_error());
     }
 }

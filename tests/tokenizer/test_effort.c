@@ -1,5 +1,5 @@
 /* Whatever words, texts and files hold, the work stays n log n: nobody can choose what collides in a hash
- * table, which is looked at in the tables themselves, and four times as much takes less than nine times as
+ * table, which is looked at in the tables themselves, and four times as much takes less than eleven times as
  * long (square: 16). */
 #define _GNU_SOURCE
 #include "base/hash.h"
