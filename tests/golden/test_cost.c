@@ -247,6 +247,17 @@ static void find_all(void) {
     xlstm_tensors_close(file);
 }
 
+/* One name of n dots, at each of which a prefix could end. */
+static void put_dots(int n) {
+    char *header = malloc((size_t)n + 80);
+    assert_non_null(header);
+    int at = sprintf(header, "{\"");
+    memset(header + at, '.', (size_t)n);
+    strcpy(header + at + n, "x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    put_sparse("model.safetensors", header, 0);
+    free(header);
+}
+
 static double least(void (*what)(void)) {
     double best = 1e9;
     for (int i = 0; i < 3; i++) {
@@ -263,6 +274,13 @@ static double least(void (*what)(void)) {
 static void test_names(void **state) {
     (void)state;
     put("config.json", "{\"embedding_dim\": 64, \"num_heads\": 4, \"num_blocks\": 1, \"vocab_size\": 100}");
+    put_dots(1 << 18);
+    double one_name = least(load_index);
+    put_dots(1 << 20);
+    double longer_name = least(load_index);
+    print_message("%g s, %g s\n", one_name, longer_name);
+    assert_true(longer_name < 11 * one_name);
+    unlink(in_dir("model.safetensors"));
     void (*const what[])(void) = {load_index, find_all};
     for (int i = 0; i < 2; i++) {
         put_index(8000);
