@@ -342,6 +342,13 @@ static xlstm_status load_tokenizer(void) {
     return status;
 }
 
+static xlstm_status load_model(void) {
+    xlstm_module *m;
+    xlstm_status status = xlstm_module_load(&m, XLSTM_TEST_DATA "/hf_small");
+    xlstm_module_free(m);
+    return status;
+}
+
 static xlstm_status take_much(void) {
     void *volatile much = malloc(1 << 28);
     int refused_it = !much;
@@ -402,6 +409,7 @@ static void test_address_space(void **state) {
         skip(); /* by an emulator, or under a sanitizer, which takes terabytes of them for itself */
     }
     assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_OK); /* whose address space it is */
+    sweep("model", load_model, 100000);
     put_index(30000);
     sweep("tensors", open_tensors, 1000000);
     FILE *f = begin("a.json");
