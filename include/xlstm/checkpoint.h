@@ -11,6 +11,9 @@
  * "Writing files". Killing the program or the machine at any moment leaves the old or the new checkpoint.
  * Every byte is under a CRC-32, which loading checks before it changes anything. A file is one of
  * safetensors, readable by any reader of those; docs/checkpoints.md says what is in it.
+ *
+ * Names, types and shapes are compared first, so a file costs the reading of its header, and of as many
+ * numbers as the run itself has at most, however large it is.
  */
 #ifndef XLSTM_CHECKPOINT_H
 #define XLSTM_CHECKPOINT_H
@@ -47,8 +50,10 @@ XLSTM_API xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_train
  *  @param user_bytes room in `user`; must be what was saved
  *  @return XLSTM_OK; XLSTM_E_NOT_FOUND when there is no file of that name (a run that begins); XLSTM_E_IO
  * when it cannot be read; XLSTM_E_FORMAT with what is damaged when any bit of it is not as it was written;
+ * (`user` is only looked at where it is wanted);
  * XLSTM_E_CONFIG with what differs when it belongs to another model, kind of optimizer, number of carried
- * streams, size of `user` or number type; XLSTM_E_ARGUMENT; XLSTM_E_MEMORY */
+ * streams, size of `user` or number type, or has a tensor that no such run has; XLSTM_E_ARGUMENT;
+ * XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_checkpoint_load(const char *path, xlstm_trainer *trainer,
                                              xlstm_optimizer *optimizer, void *user, size_t user_bytes);
 

@@ -35,6 +35,13 @@
  * - A limit on the size of files (RLIMIT_FSIZE) and a reader that goes away are failures of the call; their
  *   signals, SIGXFSZ and SIGPIPE, do not reach the program.
  *
+ * What files cost that nobody vouches for: a configuration has at most 1 MiB, an index 16 MiB, a header of
+ * tensors 100 MB; longer ones are XLSTM_E_FORMAT. Names and shapes are in the headers, and all of them are
+ * compared with the configuration before the memory of its weights is taken and before any number is read: a
+ * model that the files do not hold is refused in time n log n in the bytes of configuration, index and
+ * headers, with at most 64 bytes of memory for each and a few MiB for the list of parameters. Where an
+ * address space is limited, that is XLSTM_E_MEMORY.
+ *
  * The sLSTM's gradient_recurrent_cut and clip values are what the package (2.0.6) makes of them. Its vanilla
  * backend disregards them all. Its CUDA backend honours the cut, and compiles gradient_recurrent_clipval in
  * the place of both clip values: it holds the cell's output and the gradient through the recurrent product,

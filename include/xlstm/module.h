@@ -94,7 +94,7 @@ XLSTM_API int xlstm_module_parameter_count(const xlstm_module *module);
  *  @param out is filled
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_module_parameter(const xlstm_module *module, int index, xlstm_parameter *out);
-/** A parameter by its name.
+/** A parameter by its name. Time: log n in the number of parameters.
  *  @param module whose
  *  @param name exactly as xlstm_parameter has it
  *  @param out is filled

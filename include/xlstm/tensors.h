@@ -27,13 +27,30 @@ extern "C" {
     X(U8, "U8", 1)                                                                                           \
     X(BOOL, "BOOL", 1)
 
+/** Types that files hold beside those, and whose numbers no call here reads: X(name, the file's spelling,
+ * bits of one number). */
+#define XLSTM_OPAQUE_DTYPE_LIST(X)                                                                           \
+    X(F8_E4M3, "F8_E4M3", 8)                                                                                 \
+    X(F8_E5M2, "F8_E5M2", 8)                                                                                 \
+    X(F8_E8M0, "F8_E8M0", 8)                                                                                 \
+    X(F8_E4M3FNUZ, "F8_E4M3FNUZ", 8)                                                                         \
+    X(F8_E5M2FNUZ, "F8_E5M2FNUZ", 8)                                                                         \
+    X(C64, "C64", 64)                                                                                        \
+    X(F6_E2M3, "F6_E2M3", 6)                                                                                 \
+    X(F6_E3M2, "F6_E3M2", 6)                                                                                 \
+    X(F4, "F4", 4)
+
 /** Number types, named as the file names them: XLSTM_F32 and so on. */
 typedef enum xlstm_dtype {
-/** A line of the list as a value of the enum. */
-#define XLSTM_DTYPE_ENUM(name, text, bytes) XLSTM_##name,
+/** A line of a list as a value of the enum. */
+#define XLSTM_DTYPE_ENUM(name, text, size) XLSTM_##name,
     XLSTM_DTYPE_LIST(XLSTM_DTYPE_ENUM)
+    /** How many types there are whose numbers can be read: they are 0 to this minus one. */
+    XLSTM_DTYPES,
+    /** A type that this version has no name for: xlstm_set_log() tells which when the file is opened. */
+    XLSTM_OTHER_DTYPE,
+    XLSTM_OPAQUE_DTYPE_LIST(XLSTM_DTYPE_ENUM)
 #undef XLSTM_DTYPE_ENUM
-        XLSTM_DTYPES /**< how many types there are */
 } xlstm_dtype;
 
 /** @var XLSTM_F64
@@ -62,14 +79,32 @@ typedef enum xlstm_dtype {
  * Unsigned, 8 bits. */
 /** @var XLSTM_BOOL
  * A byte, 0 or 1. */
+/** @var XLSTM_F8_E4M3
+ * 8 bits, 4 of them exponent; no infinity. */
+/** @var XLSTM_F8_E5M2
+ * 8 bits, 5 of them exponent. */
+/** @var XLSTM_F8_E8M0
+ * 8 bits of exponent: powers of two, the scales of smaller types. */
+/** @var XLSTM_F8_E4M3FNUZ
+ * As XLSTM_F8_E4M3, with one zero. */
+/** @var XLSTM_F8_E5M2FNUZ
+ * As XLSTM_F8_E5M2, with one zero and no infinity. */
+/** @var XLSTM_C64
+ * Complex, of two floats. */
+/** @var XLSTM_F6_E2M3
+ * 6 bits, packed; 2 of them exponent. */
+/** @var XLSTM_F6_E3M2
+ * 6 bits, packed; 3 of them exponent. */
+/** @var XLSTM_F4
+ * 4 bits, packed. */
 
 /** A number type as a file spells it.
  *  @param dtype any value
- *  @return "F32", ..., not to be freed; NULL for an unknown type */
+ *  @return "F32", ..., not to be freed; "other" for XLSTM_OTHER_DTYPE; NULL for what no tensor has */
 XLSTM_API const char *xlstm_dtype_name(xlstm_dtype dtype);
 /** Size of a number type.
  *  @param dtype any value
- *  @return bytes of one number; 0 for an unknown type */
+ *  @return bytes of one number; 0 for an unknown type, and for one of less than a byte */
 XLSTM_API size_t xlstm_dtype_size(xlstm_dtype dtype);
 
 enum {
@@ -91,11 +126,14 @@ typedef struct xlstm_tensor {
  * replacing it by another of its name, as all writers here do, or removing it, is safe. */
 typedef struct xlstm_tensors xlstm_tensors;
 
-/** Opens and checks a file.
+/** Opens and checks a file. Tensors of types that no call reads are listed as all others are, and do not keep
+ *  those from being read; `data` is where their bytes begin. Only the header is read, of 100 MB at most, in
+ * time n log n in its bytes; the numbers are read when they are asked for. Memory: at most 64 bytes for each
+ * byte of the header and 1 MiB (a header that says more is XLSTM_E_FORMAT), as a rule 10 to 20.
  *  @param out receives the file: yours, NULL on failure; close it with xlstm_tensors_close()
  *  @param path of a safetensors file
  *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when anything in it is wrong: lengths,
- * offsets (overlaps and holes too), shapes, types, duplicate or non-UTF-8 names; XLSTM_E_MEMORY;
+ * offsets (overlaps and holes too), shapes, duplicate or non-UTF-8 names; XLSTM_E_MEMORY;
  * XLSTM_E_ARGUMENT for NULL */
 XLSTM_API xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path);
 /** Closes a file: names and data of its tensors are gone then.
@@ -112,7 +150,7 @@ XLSTM_API int xlstm_tensors_count(const xlstm_tensors *file);
  *  @param out is filled
  *  @return XLSTM_OK, or XLSTM_E_ARGUMENT unless 0 <= index < count */
 XLSTM_API xlstm_status xlstm_tensors_get(const xlstm_tensors *file, int index, xlstm_tensor *out);
-/** A tensor by its name.
+/** A tensor by its name. Time: log n in the number of tensors.
  *  @param file an open one
  *  @param name exactly as the file has it
  *  @param out is filled
@@ -127,17 +165,19 @@ XLSTM_API const char *xlstm_tensors_metadata(const xlstm_tensors *file, const ch
 /** Copies all numbers as xlstm_real, rounded to nearest; integers too.
  *  @param tensor of a file, or one of your own
  *  @param out [tensor->count]
- *  @return XLSTM_OK, or XLSTM_E_ARGUMENT */
+ *  @return XLSTM_OK; XLSTM_E_FORMAT for a type that is not read, which the sentence names; XLSTM_E_ARGUMENT
+ */
 XLSTM_API xlstm_status xlstm_tensor_reals(const xlstm_tensor *tensor, xlstm_real *out);
 /** Copies all numbers as double; integers too.
  *  @param tensor of a file, or one of your own
  *  @param out [tensor->count]
- *  @return XLSTM_OK, or XLSTM_E_ARGUMENT */
+ *  @return XLSTM_OK; XLSTM_E_FORMAT for a type that is not read, which the sentence names; XLSTM_E_ARGUMENT
+ */
 XLSTM_API xlstm_status xlstm_tensor_doubles(const xlstm_tensor *tensor, double *out);
 /** Copies all numbers of a tensor of integers.
  *  @param tensor of a file, or one of your own
  *  @param out [tensor->count]
- *  @return XLSTM_OK; XLSTM_E_FORMAT for floating point, or a number beyond int64; XLSTM_E_ARGUMENT */
+ *  @return XLSTM_OK; XLSTM_E_FORMAT for another type, or a number beyond int64; XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tensor_int64s(const xlstm_tensor *tensor, int64_t *out);
 
 /** Writes a file, as xlstm/io.h says under "Writing files": `path` never holds half a file. Data is taken as
@@ -145,7 +185,8 @@ XLSTM_API xlstm_status xlstm_tensor_int64s(const xlstm_tensor *tensor, int64_t *
  *  @param path is replaced
  *  @param tensors [count]; their own `count` is not looked at
  *  @param count of tensors
- *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bad or duplicate name or shape; XLSTM_E_IO; XLSTM_E_MEMORY */
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bad or duplicate name or shape, or a type without a size
+ * in bytes; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_tensors_write(const char *path, const xlstm_tensor *tensors, int count);
 
 /** A text of a file, to be found again by xlstm_tensors_metadata(). */

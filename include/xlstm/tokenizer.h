@@ -1,11 +1,24 @@
 /** @file
- * Text to token numbers and back: word-level vocabularies, and the byte-level BPE of GPT-2, GPT-NeoX and
- * xLSTM-7B in Hugging Face's tokenizer.json.
+ * Text to token numbers and back: vocabularies of words, and Hugging Face's tokenizer.json with the
+ * byte-level BPE of GPT-2, GPT-NeoX and xLSTM-7B, or with words (WordLevel).
  *
  * Tokens are those of Hugging Face's `tokenizers` for the same file, with the special tokens that the file
  * puts around a text. Unicode is that of the installed utf8proc: characters that came to Unicode after it, or
  * after the tables of `tokenizers`, may be cut or composed otherwise. Texts are those of `tokenizers` too,
- * except that special tokens stay in them, and that an added token beyond ASCII comes back as it was.
+ * except that special tokens stay in them, that an added token comes back as the file writes it, and that the
+ * first word of a text has a space before it as all others have.
+ *
+ * Not done are `truncation` and `padding`, which a training run leaves in its file: that they are set is
+ * told to xlstm_set_log(), and texts are encoded whole and alone.
+ *
+ * Added tokens have the numbers that `tokenizers` (0.23) gives them: the vocabulary's where that lists them,
+ * else as many as the vocabulary has tokens and on from there. If the file says another, xlstm_set_log() is
+ * told. Numbers may leave holes: such a token adds nothing to a text.
+ *
+ * Files and texts may be anybody's: loading takes time n log n in the bytes of the file, whatever its words,
+ * merges and added tokens are, and for a tokenizer.json at most 64 bytes of memory for each byte and 64 MiB,
+ * most of which are for holes in the numbers; hash tables have a seed per process, on which no result
+ * depends.
  */
 #ifndef XLSTM_TOKENIZER_H
 #define XLSTM_TOKENIZER_H
@@ -20,12 +33,16 @@ extern "C" {
 typedef struct xlstm_tokenizer xlstm_tokenizer;
 
 /** Reads a `.json` file as Hugging Face's tokenizer.json and any other as a vocabulary with one word per line
- *  (the first is token 0). Of a directory, `tokenizer.json` is read, or else `vocab.txt`.
+ *  (the first is token 0). Of a directory, `tokenizer.json` is read, or else `vocab.txt`. In a
+ * tokenizer.json, byte-level BPE may have the normalizers NFC and Lowercase; so may WordLevel, whose words
+ * end at white space (WhitespaceSplit), also where letters and digits end or begin (Whitespace), or only at
+ * added tokens.
  *  @param out receives the tokenizer: yours, NULL on failure; free it with xlstm_tokenizer_free()
- *  @param path of a file or directory
- *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when it is malformed (token numbers
- * must be 0 to size - 1, each once); XLSTM_E_CONFIG, with the field, for anything in a tokenizer.json that
- * would change tokens or texts and is not supported: it is never ignored; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT */
+ *  @param path of a file or directory; a tokenizer.json has at most 256 MiB
+ *  @return XLSTM_OK; XLSTM_E_IO when it cannot be read; XLSTM_E_FORMAT when it is malformed (a token number
+ * twice, or one of 1,048,576 or more and not below four times the tokens); XLSTM_E_CONFIG, with the field,
+ * for anything in a tokenizer.json that would change tokens or texts and is not supported: it is never
+ * ignored; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path);
 /** A word-level tokenizer; token i is words[i].
  *  @param out receives the tokenizer: yours, NULL on failure; free it with xlstm_tokenizer_free()
@@ -47,13 +64,13 @@ XLSTM_API xlstm_status xlstm_tokenizer_from_text(xlstm_tokenizer **out, const ch
 XLSTM_API void xlstm_tokenizer_free(xlstm_tokenizer *tokenizer);
 
 /** Writes a word-level vocabulary, as xlstm/io.h says under "Writing files".
- *  @param tokenizer word-level
+ *  @param tokenizer word-level, and not from a tokenizer.json
  *  @param path of a text file, one word per line; it is replaced
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a tokenizer of another kind; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_tokenizer_save(const xlstm_tokenizer *tokenizer, const char *path);
 
-/** How many tokens there are; their numbers are 0 to this minus one. A model's vocabulary may be larger
- * (padded).
+/** The highest token number plus one; without holes, how many tokens there are. A model's vocabulary may be
+ * larger (padded).
  *  @param tokenizer may be NULL
  *  @return count */
 XLSTM_API int xlstm_tokenizer_size(const xlstm_tokenizer *tokenizer);
@@ -67,8 +84,9 @@ XLSTM_API xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *tokenizer, co
                                             int32_t *token);
 
 /** Text to tokens. Word-level: words are separated by ASCII white space and each line end is "<eos>" if the
- *  vocabulary has it; unknown words are "<unk>". Time: n log n in the longest stretch without a space, linear
- *  otherwise. Memory: about 100 bytes per byte of that stretch.
+ *  vocabulary has it; unknown words are "<unk>" (as a tokenizer.json says, if it is from one). Time: n log n
+ * in the longest stretch without a space, linear otherwise, however many added tokens there are and whatever
+ *  their texts are. Memory: about 100 bytes per byte of that stretch.
  *  @param tokenizer any
  *  @param text UTF-8 of `bytes` bytes; at most 500 million for byte-level BPE
  *  @param bytes of the text
@@ -76,14 +94,14 @@ XLSTM_API xlstm_status xlstm_tokenizer_find(const xlstm_tokenizer *tokenizer, co
  *  @param capacity room in `tokens`
  *  @param count receives how many there are, also when they did not fit
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT when they do not fit (call again with room for *count) or the text is
- * not UTF-8; XLSTM_E_NOT_FOUND for an unknown word without "<unk>", or a byte that the vocabulary cannot
- * express; XLSTM_E_MEMORY */
+ * not UTF-8; XLSTM_E_NOT_FOUND for an unknown word without a token for it, or a byte that the vocabulary
+ * cannot express; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_tokenizer_encode(const xlstm_tokenizer *tokenizer, const char *text,
                                               size_t bytes, int32_t *tokens, size_t capacity, size_t *count);
 
 /** The bytes that a token adds to a text; a text is all its tokens' bytes, one after the other. One token may
  * hold only a part of a character: see xlstm_tokenizer_decode(). Word-level: a space and the word; "<eos>" is
- * a line end.
+ * a line end (of a tokenizer.json, a word). Nothing where the vocabulary has a hole.
  *  @param tokenizer any
  *  @param token 0 to size - 1
  *  @param text receives a pointer into the tokenizer, not terminated

@@ -60,6 +60,10 @@ static xlstm_status read_field(const xl_field *f, void *to, json_t *value, const
         return XLSTM_OK;
     case XL_CHOICE:
         return read_choice((int *)(void *)p, f, value, where);
+    case XL_MUST_BE: {
+        int index;
+        return read_choice(&index, f, value, where);
+    }
     case XL_JSON:
         *(json_t **)(void *)p = value;
         return XLSTM_OK;
@@ -127,6 +131,7 @@ static json_t *write_field(const xl_field *f, const void *from) {
     case XL_CONSTANT:
         return json_string(f->texts[0]);
     case XL_JSON:
+    case XL_MUST_BE:
     case XL_IGNORED:
     case XL_MUST_BE_OFF:
         break;
@@ -135,7 +140,7 @@ static json_t *write_field(const xl_field *f, const void *from) {
 }
 
 static int is_written(const xl_field *f) {
-    return f->kind != XL_JSON && f->kind != XL_IGNORED && f->kind != XL_MUST_BE_OFF;
+    return f->kind != XL_JSON && f->kind != XL_MUST_BE && f->kind != XL_IGNORED && f->kind != XL_MUST_BE_OFF;
 }
 
 json_t *xl_fields_write(const xl_field *fields, size_t count, const void *from) {

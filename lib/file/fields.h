@@ -13,6 +13,7 @@ typedef enum {
     XL_CHOICE,     /* int: index in `texts` */
     XL_JSON,       /* json_t *, borrowed; not written */
     XL_CONSTANT,   /* ignored; written as the first of `texts` */
+    XL_MUST_BE,    /* one of `texts`; not kept, not written */
     XL_IGNORED,    /* means nothing to the mathematics */
     XL_MUST_BE_OFF /* would matter, is not supported: only false, null, 0 or "" may stand here */
 } xl_field_kind;

@@ -24,6 +24,8 @@ static xlstm_status map_fd(xl_file_map *map, int fd, const char *path) {
     if (st.st_size == 0)
         return XLSTM_OK;
     void *p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED && errno == ENOMEM)
+        return xl_no_memory(st.st_size, "the addresses of a mapped file");
     if (p == MAP_FAILED)
         return failed("map it", path);
     *map = (xl_file_map){p, st.st_size, st};

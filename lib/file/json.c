@@ -1,30 +1,50 @@
 /* Texts come from anybody, and jansson neither bounds its recursion as we want it nor bears a want of memory.
- * So depth and memory are looked at before it reads, and lengths after it writes. */
+ * So depth, values and memory are looked at before it reads, and lengths after it writes. */
 #include "file/json.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Depth of nesting, looked at before the parser recurses. Brackets inside strings do not count. */
-static int depth_of(const char *text, size_t length) {
-    int depth = 0, deepest = 0, in_string = 0;
+/* What jansson 2.14 takes with 64-bit addresses, heap blocks rounded up: an object with its first table, and
+ * its first value; an array likewise; what a comma brings, a value (a string without its bytes is the
+ * largest) and its place in an array that doubles; what a colon brings, a pair and its place in a table that
+ * doubles; and a byte of text, in a string, or once more in the buffer where the longest is read. */
+enum { OF_OBJECT = 304, OF_ARRAY = 232, OF_COMMA = 104, OF_COLON = 128, OF_BYTE = 4, OF_PARSER = 65536 };
+
+typedef struct {
+    int depth;
+    uint64_t memory; /* that its values may take */
+} cost;
+
+/* What parsing will cost, looked at before the parser begins. What stands in strings does not count. */
+static cost cost_of(const char *text, size_t length) {
+    cost c = {0, OF_PARSER + (uint64_t)OF_BYTE * length};
+    int depth = 0, in_string = 0;
     for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string && c == '\\')
+        char at = text[i];
+        if (in_string && at == '\\')
             i++;
-        else if (c == '"')
+        else if (at == '"')
             in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
-            deepest = ++depth > deepest ? depth : deepest;
-        else if (!in_string && (c == '}' || c == ']'))
+        if (in_string)
+            continue;
+        if (at == '{' || at == '[') {
+            c.depth = ++depth > c.depth ? depth : c.depth;
+            c.memory += at == '{' ? OF_OBJECT : OF_ARRAY;
+        } else if (at == '}' || at == ']') {
             depth--;
+        } else if (at == ',' || at == ':') {
+            c.memory += at == ',' ? OF_COMMA : OF_COLON;
+        }
     }
-    return deepest;
+    return c;
 }
 
 /* Where jansson 2.14 gets no memory while it parses, it loses bytes of strings, or stops at an assertion. So
- * before it begins there has to be plenty. */
-static int has_memory(size_t bytes) {
+ * before it begins there has to be as much as it can need. */
+static int has_memory(uint64_t bytes) {
+    if (bytes > SIZE_MAX / 2)
+        return 0;
     json_malloc_t give;
     json_free_t take_back;
     json_get_alloc_funcs(&give, &take_back);
@@ -36,12 +56,20 @@ static int has_memory(size_t bytes) {
 
 xlstm_status xl_json_parse(json_t **out, const char *text, size_t length, const char *where) {
     *out = NULL;
-    if (depth_of(text, length) > XL_JSON_MAX_DEPTH)
+    cost c = cost_of(text, length);
+    if (c.depth > XL_JSON_MAX_DEPTH)
         return xl_fail(XLSTM_E_FORMAT, "%s: JSON is nested deeper than %d levels", where, XL_JSON_MAX_DEPTH);
-    if (!has_memory(16 * length + 65536))
-        return xl_no_memory(16 * length + 65536, "the JSON of a file");
+    if (c.memory > (uint64_t)XL_JSON_PER_BYTE * length + XL_JSON_SMALL)
+        return xl_fail(
+            XLSTM_E_FORMAT,
+            "%s: JSON of %zu bytes whose values would take %.0f MiB: it is hardly more than brackets", where,
+            length, c.memory / 1048576.0);
+    if (!has_memory(c.memory))
+        return xl_no_memory(c.memory, "the JSON of a file");
     json_error_t error;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (!json && (json_error_code(&error) == json_error_out_of_memory || !*error.text))
+        return xl_no_memory(c.memory, "the JSON of a file"); /* another thread took it */
     if (!json)
         return xl_fail(XLSTM_E_FORMAT, "%s: JSON is malformed at byte %d: %.200s", where, error.position,
                        error.text);

@@ -1,11 +1,14 @@
 /* The file is taken for hostile: whatever is found wrong is said in one sentence, and nothing stays mapped.
+ * What only cannot be read is not wrong: tensors of any type are listed beside the others.
  *
  * | u64: bytes of header | {"name": {"dtype", "shape", "data_offsets"}, ...} blanks | tensors end to end |
  *
  * Offsets count from the end of the header. Tensors leave no hole and share no byte. We write wide numbers
  * first, so that all are aligned; files of others may not be, so a number is read by memcpy. */
 #include "base/half.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "file/file.h"
 #include "file/safetensors.h"
 #include "file/utf8.h"
@@ -32,43 +35,48 @@ struct xlstm_tensors {
     json_t *header;
     entry *entries;
     int count;
+    xl_names names;
     const char *data;
     size_t data_size;
 };
 
-static const char *const dtype_names[] = {
-#define XL_DTYPE_NAME(name, text, bytes) text,
-    XLSTM_DTYPE_LIST(XL_DTYPE_NAME)
-#undef XL_DTYPE_NAME
+static const struct {
+    const char *name;
+    unsigned bits; /* of one number; 0: not known */
+} dtypes[] = {
+#define XL_DTYPE(name, text, bytes) [XLSTM_##name] = {text, 8 * (bytes)},
+#define XL_OPAQUE(name, text, bits) [XLSTM_##name] = {text, bits},
+    XLSTM_DTYPE_LIST(XL_DTYPE)[XLSTM_OTHER_DTYPE] = {"other", 0}, XLSTM_OPAQUE_DTYPE_LIST(XL_OPAQUE)
+#undef XL_DTYPE
+#undef XL_OPAQUE
 };
-static const unsigned char dtype_sizes[] = {
-#define XL_DTYPE_SIZE(name, text, bytes) bytes,
-    XLSTM_DTYPE_LIST(XL_DTYPE_SIZE)
-#undef XL_DTYPE_SIZE
-};
+enum { KNOWN = sizeof dtypes / sizeof *dtypes };
 
 const char *xlstm_dtype_name(xlstm_dtype dtype) {
-    return (unsigned)dtype < XLSTM_DTYPES ? dtype_names[dtype] : NULL;
+    return (unsigned)dtype < KNOWN ? dtypes[dtype].name : NULL;
 }
 
 size_t xlstm_dtype_size(xlstm_dtype dtype) {
-    return (unsigned)dtype < XLSTM_DTYPES ? dtype_sizes[dtype] : 0;
+    return (unsigned)dtype < KNOWN && dtypes[dtype].bits % 8 == 0 ? dtypes[dtype].bits / 8 : 0;
 }
 
 static xlstm_status parse_dtype(entry *e, const json_t *value, const char *path) {
     const char *text = json_string_value(value);
-    for (int i = 0; text && i < XLSTM_DTYPES; i++)
-        if (!strcmp(text, dtype_names[i])) {
+    if (!text)
+        return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has no dtype", path, e->name);
+    e->dtype = XLSTM_OTHER_DTYPE;
+    for (int i = 0; i < KNOWN; i++)
+        if (dtypes[i].bits && !strcmp(text, dtypes[i].name))
             e->dtype = (xlstm_dtype)i;
-            return XLSTM_OK;
-        }
-    return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has the unknown dtype %.40s", path, e->name,
-                   text ? text : "(none)");
+    if (e->dtype == XLSTM_OTHER_DTYPE)
+        xl_log(XLSTM_LOG_WARNING, "%s: tensor %.200s is of type %.40s, which this version does not know",
+               path, e->name, text);
+    return XLSTM_OK;
 }
 
 /* count = product of the sizes; false when one is negative or the bytes would not fit in memory. */
 static int multiply(entry *e) {
-    size_t limit = SIZE_MAX / 2 / dtype_sizes[e->dtype];
+    size_t limit = SIZE_MAX / 128; /* so that bits can be counted */
     e->count = 1;
     for (int i = 0; i < e->ndim; i++) {
         if (e->shape[i] < 0)
@@ -109,9 +117,10 @@ static xlstm_status parse_offsets(entry *e, const json_t *value, size_t data_siz
             path, e->name, begin, end, data_size);
     e->begin = begin;
     e->end = end;
-    if (e->end - e->begin != e->count * dtype_sizes[e->dtype])
+    unsigned size = dtypes[e->dtype].bits;
+    if (size && (e->count * size % 8 || e->end - e->begin != e->count * size / 8))
         return xl_fail(XLSTM_E_FORMAT, "%s: tensor %.200s has %zu bytes, but its shape and dtype need %zu",
-                       path, e->name, e->end - e->begin, e->count * dtype_sizes[e->dtype]);
+                       path, e->name, e->end - e->begin, (e->count * size + 7) / 8);
     return XLSTM_OK;
 }
 
@@ -130,17 +139,11 @@ static xlstm_status parse_entry(entry *e, const json_t *value, size_t data_size,
     return parse_offsets(e, json_object_get(value, "data_offsets"), data_size, path);
 }
 
-/* __metadata__ holds texts only. */
-static xlstm_status check_metadata(json_t *value, const char *path) {
-    const char *key;
-    json_t *text;
-    if (!json_is_object(value))
-        return xl_fail(XLSTM_E_FORMAT, "%s: __metadata__ is not an object", path);
-    json_object_foreach(value, key, text) {
-        if (!json_is_string(text))
-            return xl_fail(XLSTM_E_FORMAT, "%s: __metadata__ entry %.100s is not a text", path, key);
-    }
-    return XLSTM_OK;
+/* What it holds matters to nobody here but checkpoints, which look again. */
+static xlstm_status check_metadata(const json_t *value, const char *path) {
+    if (json_is_object(value) || json_is_null(value))
+        return XLSTM_OK;
+    return xl_fail(XLSTM_E_FORMAT, "%s: __metadata__ is not an object", path);
 }
 
 static int by_offset(const void *a, const void *b) {
@@ -190,6 +193,21 @@ static xlstm_status parse_entries(xlstm_tensors *t, const char *path) {
     return check_cover(t, path);
 }
 
+static xlstm_status index_names(xlstm_tensors *t) {
+    if (!xl_names_open(&t->names, t->count))
+        return xl_no_memory((uint64_t)t->count * sizeof(xl_name), "the names of tensors");
+    for (int i = 0; i < t->count; i++)
+        t->names.sorted[i] = (xl_name){t->entries[i].name, i};
+    xl_names_sort(&t->names);
+    return XLSTM_OK;
+}
+
+static int begins_object(const char *text, size_t bytes) {
+    while (bytes && strchr(" \t\n\r", *text) && *text)
+        text++, bytes--;
+    return bytes && *text == '{';
+}
+
 static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
     uint64_t length = 0;
     XL_TRY(xl_file_map_open(&t->map, path));
@@ -201,12 +219,13 @@ static xlstm_status parse_file(xlstm_tensors *t, const char *path) {
         return xl_fail(XLSTM_E_FORMAT,
                        "%s: header of %llu bytes in a file of %zu (limit %d): not safetensors, or truncated",
                        path, (unsigned long long)length, t->map.size, HEADER_MAX);
-    if (length == 0 || t->map.data[8] != '{')
+    if (!begins_object(t->map.data + 8, length))
         return xl_fail(XLSTM_E_FORMAT, "%s: header does not begin with {: not a safetensors file", path);
     t->data = t->map.data + 8 + length;
     t->data_size = t->map.size - 8 - length;
     XL_TRY(xl_json_parse(&t->header, t->map.data + 8, length, path));
-    return parse_entries(t, path);
+    XL_TRY(parse_entries(t, path));
+    return index_names(t);
 }
 
 xlstm_status xlstm_tensors_open(xlstm_tensors **out, const char *path) {
@@ -230,6 +249,7 @@ void xlstm_tensors_close(xlstm_tensors *t) {
     if (!t)
         return;
     json_decref(t->header);
+    xl_names_free(&t->names);
     xl_free(t->path);
     xl_free(t->entries);
     xl_file_map_close(&t->map);
@@ -254,10 +274,10 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     if (!t || !name || !out)
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_tensors_find needs an open file, a name and room for a tensor");
-    for (int i = 0; i < t->count; i++)
-        if (!strcmp(t->entries[i].name, name))
-            return xlstm_tensors_get(t, i, out);
-    return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
+    int index = xl_names_find(&t->names, name);
+    if (index >= 0)
+        return xlstm_tensors_get(t, index, out);
+    return xl_fail(XLSTM_E_NOT_FOUND, "%s: has no tensor %.200s", t->path, name);
 }
 
 xlstm_status xl_tensors_check(const xlstm_tensors *t) {
@@ -322,10 +342,19 @@ const char *xlstm_tensors_metadata(const xlstm_tensors *t, const char *key) {
     case XLSTM_U8:                                                                                           \
     case XLSTM_BOOL:                                                                                         \
         XL_CONVERT(uint8_t, (to)v);                                                                          \
-    case XLSTM_DTYPES:                                                                                       \
+    default:                                                                                                 \
         break;                                                                                               \
     }                                                                                                        \
-    return xl_fail(XLSTM_E_ARGUMENT, "tensor %.200s has an unknown dtype", t->name ? t->name : "(NULL)")
+    return not_read(t)
+
+/* Files have such tensors; any other value is a mistake of the caller's. */
+static xlstm_status not_read(const xlstm_tensor *t) {
+    const char *dtype = xlstm_dtype_name(t->dtype), *name = t->name ? t->name : "(NULL)";
+    if (!dtype)
+        return xl_fail(XLSTM_E_ARGUMENT, "tensor %.200s has an unknown dtype", name);
+    return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is %s%s; numbers of that type are not read", name,
+                   t->dtype == XLSTM_OTHER_DTYPE ? "of another type than those known, " : "", dtype);
+}
 
 static xlstm_status check_source(const xlstm_tensor *t, const void *out) {
     if (!t || !out || (t->count && !t->data))
@@ -358,7 +387,7 @@ static xlstm_status check_u64(const xlstm_tensor *t) {
 
 xlstm_status xlstm_tensor_int64s(const xlstm_tensor *t, int64_t *out) {
     XL_TRY(check_source(t, out));
-    if (t->dtype <= XLSTM_BF16)
+    if (t->dtype <= XLSTM_BF16 || (t->dtype > XLSTM_DTYPES && xlstm_dtype_name(t->dtype)))
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is %s; integers are needed", t->name,
                        xlstm_dtype_name(t->dtype));
     if (t->dtype == XLSTM_U64)

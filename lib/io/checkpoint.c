@@ -296,18 +296,21 @@ static xlstm_status check_user(const opened *f, xlstm_tensor *t, size_t bytes) {
     return check_crc(f, t, crc_of(t->data, bytes));
 }
 
+/* Of all that has the run's own sizes; once each tensor is known to belong to it, so that a file cannot ask
+ * for more reading than its run has numbers. The user's bytes are check_user()'s. */
 static xlstm_status check_all_crcs(const opened *f) {
     int count = xlstm_tensors_count(f->file);
-    tensor_list l = {.t = xl_alloc(count * sizeof *l.t), .count = count};
+    tensor_list l = {.t = xl_alloc(count * sizeof *l.t)};
     uint32_t *crc = NULL;
     if (!l.t)
         return xl_no_memory(count * sizeof *l.t, "a list of tensors");
-    for (int i = 0; i < count; i++)
-        xlstm_tensors_get(f->file, i, &l.t[i]);
+    for (int i = 0; i < count; i++) {
+        xlstm_tensors_get(f->file, i, &l.t[l.count]);
+        l.count += strcmp(l.t[l.count].name, header_sum) && strcmp(l.t[l.count].name, "user");
+    }
     xlstm_status status = crc_all(&crc, &l);
-    for (int i = 0; status == XLSTM_OK && i < count; i++)
-        if (strcmp(l.t[i].name, header_sum))
-            status = check_crc(f, &l.t[i], crc[i]);
+    for (int i = 0; status == XLSTM_OK && i < l.count; i++)
+        status = check_crc(f, &l.t[i], crc[i]);
     xl_free(crc);
     list_free(&l);
     return status;
@@ -425,6 +428,34 @@ static xlstm_status check_belongs(const opened *f, const tensor_list *l, const x
     return strcmp(there, weights) ? differs(f, "the number of parameters", there, weights) : XLSTM_OK;
 }
 
+/* A parameter's own numbers, moments or gradients, which may be there and not be wanted. */
+static int is_of_parameter(const xl_layout *params, const xlstm_tensor *t) {
+    static const char *const groups[] = {"weights.", "first.", "second.", "gradients."};
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        size_t length = strlen(groups[g]);
+        int i = strncmp(t->name, groups[g], length) ? -1 : xl_layout_find(params, t->name + length);
+        if (i >= 0)
+            return t->dtype == XL_REAL_DTYPE && t->ndim == params->items[i].ndim &&
+                   !memcmp(t->shape, params->items[i].shape, (size_t)t->ndim * sizeof *t->shape);
+    }
+    return 0;
+}
+
+/* After check_belongs(): what the run has is there, and its state has the run's shape. */
+static xlstm_status check_nothing_else(const opened *f, const xlstm_trainer *tr) {
+    for (int i = 0; i < xlstm_tensors_count(f->file); i++) {
+        xlstm_tensor t;
+        char shape[200];
+        xlstm_tensors_get(f->file, i, &t);
+        if (!strcmp(t.name, header_sum) || !strcmp(t.name, "user") ||
+            (tr->state[0] && !strcmp(t.name, "state")) || is_of_parameter(&tr->m->params, &t))
+            continue;
+        shape_text(shape, &t);
+        return differs(f, t.name, shape, "missing");
+    }
+    return XLSTM_OK;
+}
+
 /* ---- loading ---- */
 
 static int has_gradients(const opened *f, const xl_layout *params) {
@@ -450,7 +481,6 @@ static xlstm_status restore(const opened *f, const tensor_list *l, xlstm_trainer
                             void *user, size_t user_bytes) {
     uint64_t steps, calls, seed, bad = 0;
     xlstm_tensor own;
-    XL_TRY(check_all_crcs(f));
     XL_TRY(check_belongs(f, l, tr, o));
     XL_TRY(read_number(f, "steps", INT64_MAX, &steps));
     XL_TRY(read_number(f, "calls", INT64_MAX, &calls));
@@ -459,6 +489,8 @@ static xlstm_status restore(const opened *f, const tensor_list *l, xlstm_trainer
         XL_TRY(read_number(f, bad_loss, 1, &bad));
     if (user)
         XL_TRY(check_user(f, &own, user_bytes));
+    XL_TRY(check_nothing_else(f, tr));
+    XL_TRY(check_all_crcs(f));
     tr->has_tape = 0; /* of weights that go now */
     XL_TRY(xlstm_trainer_zero_gradients(tr));
     XL_TRY(put_tensors(f, l, tr));

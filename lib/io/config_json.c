@@ -14,7 +14,8 @@
 static const char *const own_type[] = {"libxlstm", NULL};
 
 static const xl_field own_table[] = {
-    {"model_type", XL_CONSTANT, 0, own_type}, {"blocks", XL_IGNORED, 0, NULL}, /* read by read_blocks */
+    {"model_type", XL_CONSTANT, 0, own_type},
+    {"blocks", XL_IGNORED, 0, NULL}, /* read by read_blocks */
 #define OWN(name, kind, texts) {#name, kind, offsetof(xlstm_config, name), texts},
 #define OWN_INT(name) OWN(name, XL_INT, NULL)
 #define OWN_BOOL(name) OWN(name, XL_BOOL, NULL)
@@ -25,6 +26,7 @@ static const xl_field own_table[] = {
 #define OWN_NONE(name)
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json) OWN_##json(name)
 #include "xlstm/config.def"
+    XL_IGNORED_ANYWHERE,
 };
 _Static_assert(sizeof(xlstm_activation) == sizeof(int) && sizeof(xlstm_bias_init) == sizeof(int),
                "the table reads enums as int");
@@ -70,9 +72,26 @@ json_t *xl_config_to_own_json(const xlstm_config *c) {
 
 /* ---- which dialect ---- */
 
+/* Kernels are all the same mathematics, but for the family with a sigmoid input gate. */
+static xlstm_status check_kernels(json_t *object, const char *where) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        const char *kernel = json_string_value(value);
+        if (kernel && strstr(key, "_kernel") && strstr(kernel, "siging"))
+            return xl_fail(
+                XLSTM_E_CONFIG,
+                "%s: field %.80s is \"%.80s\"; sigmoid input gates are not supported, only exponential ones",
+                where, key, kernel);
+        XL_TRY(check_kernels(value, where));
+    }
+    return XLSTM_OK;
+}
+
 xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *where) {
     const json_t *type = json_object_get(object, "model_type");
     const char *name = json_string_value(type);
+    XL_TRY(check_kernels(object, where));
     if (name && !strcmp(name, "libxlstm"))
         return own_from_json(c, object, where);
     if (type && (!name || strcmp(name, "xlstm")))
@@ -102,9 +121,14 @@ xlstm_status xl_config_to_json(const xlstm_config *c, json_t **out) {
 
 /* ---- texts and files ---- */
 
+enum { MOST_BYTES = 1 << 20 }; /* the longest in use have a few thousand */
+
 /* `where` is a file, or what the text is; the check knows fields, and no files. */
 static xlstm_status parse(xlstm_config *c, const char *text, size_t length, const char *where) {
     json_t *object = NULL;
+    if (length > MOST_BYTES)
+        return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; a configuration has at most %d", where, length,
+                       MOST_BYTES);
     XL_TRY(xl_json_parse(&object, text, length, where));
     xlstm_status status = xl_config_from_json(c, object, where);
     json_decref(object);

@@ -5,6 +5,22 @@
 #include "file/fields.h"
 #include "xlstm/config.h"
 
+/* What may stand in an object of any format and depth, and says nothing about the mathematics: kernels,
+ * number types, devices, who wrote the file. At the end of a table, where the first of two that have a key
+ * counts. */
+#define XL_IGNORED_ANYWHERE                                                                                  \
+    {"backend", XL_IGNORED, 0, NULL}, {"device", XL_IGNORED, 0, NULL}, {"dtype", XL_IGNORED, 0, NULL},       \
+        {"chunkwise_kernel", XL_IGNORED, 0, NULL}, {"sequence_kernel", XL_IGNORED, 0, NULL},                 \
+        {"step_kernel", XL_IGNORED, 0, NULL}, {"autocast_kernel_dtype", XL_IGNORED, 0, NULL},                \
+        {"inference_state_dtype", XL_IGNORED, 0, NULL}, {"return_last_states", XL_IGNORED, 0, NULL},         \
+        {"norm_reduction_force_float32", XL_IGNORED, 0, NULL}, {"mode", XL_IGNORED, 0, NULL},                \
+        {"max_inference_chunksize", XL_IGNORED, 0, NULL}, {"use_cache", XL_IGNORED, 0, NULL},                \
+        {"enable_automatic_mixed_precision", XL_IGNORED, 0, NULL}, {"torch_compile", XL_IGNORED, 0, NULL},   \
+        {"torch_dtype", XL_IGNORED, 0, NULL}, {"transformers_version", XL_IGNORED, 0, NULL},                 \
+        {"architectures", XL_IGNORED, 0, NULL}, {"auto_map", XL_IGNORED, 0, NULL}, {                         \
+        "_name_or_path", XL_IGNORED, 0, NULL                                                                 \
+    }
+
 /* `where` begins every error: the file's name. */
 xlstm_status xl_config_from_json(xlstm_config *c, json_t *object, const char *where);
 /* *out is a new object. */

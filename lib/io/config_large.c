@@ -41,12 +41,11 @@ typedef struct {
         {"output_logit_soft_cap", XL_F64, offsetof(large_fields, logit_cap), NULL},                          \
         {"weight_mode", XL_CHOICE, offsetof(large_fields, fused), weight_modes},                             \
         {"chunkwise_kernel", XL_CONSTANT, 0, chunkwise}, {"sequence_kernel", XL_CONSTANT, 0, sequence},      \
-        {"step_kernel", XL_CONSTANT, 0, step}, {"autocast_kernel_dtype", XL_CONSTANT, 0, float32},           \
-        {"inference_state_dtype", XL_CONSTANT, 0, float32}, {"return_last_states", XL_IGNORED, 0, NULL}, {   \
-        "norm_reduction_force_float32", XL_IGNORED, 0, NULL                                                  \
+        {"step_kernel", XL_CONSTANT, 0, step}, {"autocast_kernel_dtype", XL_CONSTANT, 0, float32}, {         \
+        "inference_state_dtype", XL_CONSTANT, 0, float32                                                     \
     }
 
-static const xl_field large_table[] = {XL_COMMON, {"mode", XL_CONSTANT, 0, train}};
+static const xl_field large_table[] = {XL_COMMON, {"mode", XL_CONSTANT, 0, train}, XL_IGNORED_ANYWHERE};
 
 #define XL_IGNORE(key)                                                                                       \
     { key, XL_IGNORED, 0, NULL }
@@ -65,10 +64,6 @@ static const xl_field hf_table[] = {
     {"chunk_size_feed_forward", XL_MUST_BE_OFF, 0, NULL},
     XL_IGNORE("add_embedding_dropout"),
     XL_IGNORE("add_post_blocks_norm"), /* add_out_norm is what is read */
-    XL_IGNORE("mode"),
-    XL_IGNORE("architectures"),
-    XL_IGNORE("max_inference_chunksize"),
-    XL_IGNORE("use_cache"),
     XL_IGNORE("pad_token_id"),
     XL_IGNORE("bos_token_id"),
     XL_IGNORE("eos_token_id"),
@@ -80,12 +75,7 @@ static const xl_field hf_table[] = {
     XL_IGNORE("cell_norm_eps"),
     XL_IGNORE("head_dim"),
     /* what transformers writes into every file */
-    XL_IGNORE("_name_or_path"),
-    XL_IGNORE("transformers_version"),
     XL_IGNORE("_attn_implementation_autoset"),
-    XL_IGNORE("auto_map"),
-    XL_IGNORE("dtype"),
-    XL_IGNORE("torch_dtype"),
     XL_IGNORE("torchscript"),
     XL_IGNORE("return_dict"),
     XL_IGNORE("output_hidden_states"),
@@ -130,6 +120,7 @@ static const xl_field hf_table[] = {
     XL_IGNORE("exponential_decay_length_penalty"),
     XL_IGNORE("suppress_tokens"),
     XL_IGNORE("begin_suppress_tokens"),
+    XL_IGNORED_ANYWHERE,
 };
 
 /* ---- reading ---- */
@@ -228,20 +219,6 @@ static xlstm_status read_hf(large_fields *l, json_t *object, const char *where) 
     return same(&l->blocks, &l->layers, 32, "num_blocks and num_hidden_layers", where);
 }
 
-/* Kernels are all the same mathematics, but for the family with a sigmoid input gate. */
-static xlstm_status check_kernels(const json_t *object, const char *where) {
-    static const char *const keys[] = {"chunkwise_kernel", "sequence_kernel", "step_kernel"};
-    for (size_t i = 0; i < XL_COUNT(keys); i++) {
-        const char *kernel = json_string_value(json_object_get(object, keys[i]));
-        if (kernel && strstr(kernel, "siging"))
-            return xl_fail(
-                XLSTM_E_CONFIG,
-                "%s: field %s is \"%.80s\"; sigmoid input gates are not supported, only exponential ones",
-                where, keys[i], kernel);
-    }
-    return XLSTM_OK;
-}
-
 xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *where) {
     large_fields l = {.dim = MISSING,
                       .heads = MISSING,
@@ -266,7 +243,6 @@ xlstm_status xl_large_from_json(xlstm_config *c, json_t *object, const char *whe
     } else {
         XL_TRY(xl_fields_read(large_table, XL_COUNT(large_table), &l, object, where));
     }
-    XL_TRY(check_kernels(object, where));
     XL_TRY(read_sizes(c, &l, where));
     return read_options(c, &l, where);
 }

@@ -11,6 +11,7 @@ static const char *const functions[] = {"slstm", "lstm", NULL};
 static const char *const recurrent_inits[] = {"zeros", "standard", NULL};
 static const char *const ff_types[] = {"ffn_gated", NULL};
 static const char *const input_shapes[] = {"BSGNH", NULL};
+static const char *const model_types[] = {"xLSTMLMModel", NULL}; /* of trainers that know other models too */
 static const char *const output_shapes[] = {"BNSH", NULL};
 
 typedef struct {
@@ -38,6 +39,7 @@ static const xl_field mlstm_table[] = {
     {"_num_blocks", XL_IGNORED, 0, NULL},
     {"_block_idx", XL_IGNORED, 0, NULL},
     {"_inner_embedding_dim", XL_IGNORED, 0, NULL},
+    XL_IGNORED_ANYWHERE,
 };
 
 typedef struct {
@@ -70,14 +72,13 @@ static const xl_field slstm_table[] = {
     {"batch_size", XL_IGNORED, 0, NULL},
     {"constants", XL_IGNORED, 0, NULL},
     {"initial_val", XL_IGNORED, 0, NULL},
-    {"dtype", XL_IGNORED, 0, NULL},
     {"dtype_b", XL_IGNORED, 0, NULL},
     {"dtype_r", XL_IGNORED, 0, NULL},
     {"dtype_w", XL_IGNORED, 0, NULL},
     {"dtype_g", XL_IGNORED, 0, NULL},
     {"dtype_s", XL_IGNORED, 0, NULL},
     {"dtype_a", XL_IGNORED, 0, NULL},
-    {"enable_automatic_mixed_precision", XL_IGNORED, 0, NULL},
+    XL_IGNORED_ANYWHERE,
 };
 
 typedef struct {
@@ -96,6 +97,7 @@ static const xl_field ffn_table[] = {
     {"embedding_dim", XL_IGNORED, 0, NULL},
     {"_proj_up_dim", XL_IGNORED, 0, NULL},
     {"_num_blocks", XL_IGNORED, 0, NULL},
+    XL_IGNORED_ANYWHERE,
 };
 
 /* Both block objects: what they are about, and numbers that the stack fills in. */
@@ -106,12 +108,14 @@ static const xl_field mlstm_block_table[] = {
     {"mlstm", XL_JSON, offsetof(block_fields, layer), NULL},
     {"_num_blocks", XL_IGNORED, 0, NULL},
     {"_block_idx", XL_IGNORED, 0, NULL},
+    XL_IGNORED_ANYWHERE,
 };
 static const xl_field slstm_block_table[] = {
     {"slstm", XL_JSON, offsetof(block_fields, layer), NULL},
     {"feedforward", XL_JSON, offsetof(block_fields, feedforward), NULL},
     {"_num_blocks", XL_IGNORED, 0, NULL},
     {"_block_idx", XL_IGNORED, 0, NULL},
+    XL_IGNORED_ANYWHERE,
 };
 
 typedef struct {
@@ -130,6 +134,8 @@ static const xl_field stack_table[] = {
     {"slstm_block", XL_JSON, offsetof(stack_fields, slstm), NULL},
     {"slstm_at", XL_JSON, offsetof(stack_fields, at), NULL},
     {"_block_map", XL_IGNORED, 0, NULL}, /* computed from slstm_at */
+    {"type", XL_MUST_BE, 0, model_types},
+    XL_IGNORED_ANYWHERE,
     /* the language model's; a bare stack is written without them, so they come last */
     {"vocab_size", XL_INT, offsetof(stack_fields, vocab), NULL},
     {"tie_weights", XL_BOOL, offsetof(stack_fields, tie), NULL},

@@ -25,6 +25,10 @@ static const struct {
     {"post_blocks_norm.", "xlstm_block_stack.post_blocks_norm."},
 };
 
+/* What torch.compile, activation checkpointing and FSDP put before the names inside a module. */
+static const char *const wrappers[] = {"_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module."};
+enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
+
 static int starts_with(const char *s, const char *prefix) {
     return !strncmp(s, prefix, strlen(prefix));
 }
@@ -34,15 +38,33 @@ static int ends_with(const char *s, const char *suffix) {
     return n >= k && !strcmp(s + n - k, suffix);
 }
 
-static int index_of(const xlstm_module *m, const char *name) {
-    for (int i = 0; i < m->params.count; i++)
-        if (!strcmp(m->params.items[i].name, name))
-            return i;
-    return -1;
+static size_t wrapper_at(const char *name) {
+    for (int i = 0; i < WRAPPERS; i++)
+        if (starts_with(name, wrappers[i]))
+            return strlen(wrappers[i]);
+    return 0;
+}
+
+/* A name that is too long is no parameter's. */
+const char *xl_dialect_plain(const char *name, char room[XL_NAME_ROOM]) {
+    size_t used = 0;
+    int begins = 1;
+    for (const char *at = name; *at;) {
+        size_t n = begins ? wrapper_at(at) : 0;
+        at += n;
+        if (n)
+            continue;
+        if (used + 1 == XL_NAME_ROOM)
+            return name;
+        begins = *at == '.';
+        room[used++] = *at++;
+    }
+    room[used] = 0;
+    return room;
 }
 
 static int add_part(xl_binding *b, const xlstm_module *m, const char *name) {
-    int i = index_of(m, name);
+    int i = xl_layout_find(&m->params, name);
     if (i < 0)
         return 0;
     b->index[b->parts] = i;
@@ -70,7 +92,8 @@ static int bind_fused(xl_binding *b, const xlstm_module *m, const char *name) {
 }
 
 static int bind_name(xl_binding *b, const xlstm_module *m, const char *name) {
-    char other[256];
+    char other[256], room[XL_NAME_ROOM];
+    name = xl_dialect_plain(name, room);
     if (add_part(b, m, name) || bind_fused(b, m, name))
         return 1;
     b->parts = 0;
@@ -84,6 +107,11 @@ static int bind_name(xl_binding *b, const xlstm_module *m, const char *name) {
         return add_part(b, m, "token_embedding.weight") || add_part(b, m, "embedding.weight");
     }
     return 0;
+}
+
+int xl_dialect_has(const xlstm_module *m, const char *name) {
+    xl_binding b = {0};
+    return bind_name(&b, m, name);
 }
 
 int xl_dialect_is_cuda(const xlstm_tensor *t) {
@@ -182,7 +210,7 @@ static int has_parts(const xlstm_module *m, const char *name, const char *at, in
     for (int i = 0; i < XL_MAX_PARTS && fusions[fusion].single[i]; i++) {
         char part[256];
         snprintf(part, sizeof part, "%.*s.%s%s", (int)(at - name), name, fusions[fusion].single[i], tail);
-        if (index_of(m, part) < 0)
+        if (xl_layout_find(&m->params, part) < 0)
             return 0;
     }
     return 1;

@@ -1,4 +1,5 @@
 /* Whole models: which files hold the weights, and every parameter from exactly one tensor. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "file/file.h"
 #include "file/json.h"
@@ -21,6 +22,8 @@
 typedef struct {
     xlstm_tensors **files;
     int count, capacity;
+    size_t prefix; /* of every name, which wrappers of the model put there; taken off */
+    int named;     /* that is known */
 } shards;
 
 static void close_shards(shards *s) {
@@ -68,15 +71,17 @@ static int is_plain_name(const char *name) {
     return name && *name && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
 }
 
+enum { MOST_BYTES = 1 << 24 }; /* of an index: a hundred thousand long names */
+
 /* Every tensor of the index is in the file that it says; files maps names to shards already open. */
-static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir) {
+static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const char *dir, const char *path) {
     const char *name;
     json_t *value;
     json_object_foreach(map, name, value) {
         const char *file = json_string_value(value);
         xlstm_tensor t;
         if (!is_plain_name(file))
-            return xl_fail(XLSTM_E_FORMAT, "the index gives tensor %.100s no plain file name", name);
+            return xl_fail(XLSTM_E_FORMAT, "%s: gives tensor %.100s no plain file name", path, name);
         json_t *known = json_object_get(files, file);
         if (!known) {
             XL_TRY(add_shard_in(s, dir, file));
@@ -86,10 +91,17 @@ static xlstm_status open_indexed(shards *s, json_t *map, json_t *files, const ch
         }
         assert(s->files); /* as a file is known, there is one */
         if (xlstm_tensors_find(s->files[json_integer_value(known)], name, &t))
-            return xl_fail(XLSTM_E_FORMAT, "the index says that %.100s holds tensor %.100s, but it does not",
+            return xl_fail(XLSTM_E_FORMAT, "%s: says that %.100s holds tensor %.100s, but it does not", path,
                            file, name);
     }
     return XLSTM_OK;
+}
+
+static xlstm_status parse_index(json_t **index, const xl_file_map *map, const char *path) {
+    if (map->size > MOST_BYTES)
+        return xl_fail(XLSTM_E_FORMAT, "%s: has %zu bytes; an index has at most %d", path, map->size,
+                       MOST_BYTES);
+    return xl_json_parse(index, map->data ? map->data : "", map->size, path);
 }
 
 static xlstm_status open_index(shards *s, const char *dir, const char *name) {
@@ -98,12 +110,12 @@ static xlstm_status open_index(shards *s, const char *dir, const char *name) {
     json_t *index = NULL, *files = json_object();
     xlstm_status status = path ? xl_file_map_open(&map, path) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
-        status = xl_json_parse(&index, map.data ? map.data : "", map.size, path);
+        status = parse_index(&index, &map, path);
     json_t *weights = json_object_get(index, "weight_map");
     if (status == XLSTM_OK && !json_is_object(weights))
         status = xl_fail(XLSTM_E_FORMAT, "%s: has no weight_map", path);
     if (status == XLSTM_OK)
-        status = open_indexed(s, weights, files, dir);
+        status = open_indexed(s, weights, files, dir, path);
     json_decref(files);
     json_decref(index);
     xl_file_map_close(&map);
@@ -143,6 +155,73 @@ static xlstm_status open_directory(shards *s, const char *dir) {
     return source == 3 ? open_numbered(s, dir) : add_shard_in(s, dir, sources[source]);
 }
 
+/* ---- their tensors ---- */
+
+/* Calls a function for every tensor of all files, and passes on what is not XLSTM_OK. */
+#define EACH_TENSOR(s, f, i, t)                                                                              \
+    for (int f = 0; f < (s)->count; f++)                                                                     \
+        for (int i = 0; tensor_of(s, f, i, t); i++)
+
+/* Tensor i of a file under its plain name; 0 after the last. */
+static int tensor_of(const shards *s, int f, int i, xlstm_tensor *t) {
+    if (i >= xlstm_tensors_count(s->files[f]))
+        return 0;
+    xlstm_tensors_get(s->files[f], i, t);
+    t->name += s->prefix;
+    return 1;
+}
+
+/* One without numbers that is no parameter is a mark that some tool left. */
+static int is_mark(const xlstm_module *m, const xlstm_tensor *t) {
+    return t->count == 0 && !xl_dialect_has(m, t->name);
+}
+
+/* How much of the first names' beginning all share. */
+static size_t shared_beginning(const xlstm_module *m, const shards *s, const char **first) {
+    size_t shared = 0;
+    xlstm_tensor t;
+    *first = NULL;
+    EACH_TENSOR(s, f, i, &t) {
+        size_t n = 0;
+        if (is_mark(m, &t))
+            continue;
+        if (!*first)
+            shared = strlen(*first = t.name);
+        while (n < shared && t.name[n] == (*first)[n])
+            n++;
+        shared = n;
+    }
+    return shared;
+}
+
+static void tell_of_wrappers(const shards *s, const char *where) {
+    char room[XL_NAME_ROOM];
+    xlstm_tensor t;
+    EACH_TENSOR(s, f, i, &t)
+    if (strlen(xl_dialect_plain(t.name, room)) < strlen(t.name)) {
+        xl_log(XLSTM_LOG_INFO, "%s: what wrappers put into names, as in %.150s, is left away", where, t.name);
+        return;
+    }
+}
+
+/* DistributedDataParallel, Lightning and the like save a model as a part of something else: "module." or
+ * "net." stands before every name. What all share up to a dot is taken off if a parameter is left. */
+static void find_prefix(const xlstm_module *m, shards *s, const char *where) {
+    const char *first;
+    size_t shared = shared_beginning(m, s, &first);
+    tell_of_wrappers(s, where);
+    if (!first || xl_dialect_has(m, first))
+        return;
+    size_t length = strlen(first); /* which may be millions: what is left has to be a name */
+    for (size_t n = length > XL_NAME_ROOM ? length - XL_NAME_ROOM : 1; n <= shared; n++)
+        if (first[n - 1] == '.' && xl_dialect_has(m, first + n)) {
+            s->prefix = n;
+            xl_log(XLSTM_LOG_INFO, "%s: \"%.*s\" before the name of every tensor is left away", where,
+                   (int)(n < 100 ? n : 100), first);
+            return;
+        }
+}
+
 /* ---- loading ---- */
 
 enum { PIECE = 1 << 16 }; /* numbers: what a level of cache holds */
@@ -170,14 +249,12 @@ static xlstm_status fail_in(const char *path, xlstm_status status) {
 
 /* Calls one function per tensor of all files. */
 static xlstm_status each(load *l, const shards *s, visit *what) {
-    for (int f = 0; f < s->count; f++)
-        for (int i = 0; i < xlstm_tensors_count(s->files[f]); i++) {
-            xlstm_tensor t;
-            xlstm_tensors_get(s->files[f], i, &t);
-            xlstm_status status = what(l, &t);
-            if (status != XLSTM_OK)
-                return fail_in(xl_tensors_path(s->files[f]), status);
-        }
+    xlstm_tensor t;
+    EACH_TENSOR(s, f, i, &t) {
+        xlstm_status status = is_mark(l->m, &t) ? XLSTM_OK : what(l, &t);
+        if (status != XLSTM_OK)
+            return fail_in(xl_tensors_path(s->files[f]), status);
+    }
     return XLSTM_OK;
 }
 
@@ -213,19 +290,27 @@ static xlstm_status check_complete(const load *l) {
     return XLSTM_OK;
 }
 
+/* Whatever stands before it. */
+static int is_called(const xlstm_tensor *t, const char *name) {
+    char room[XL_NAME_ROOM];
+    const char *plain = xl_dialect_plain(t->name, room);
+    size_t n = strlen(plain), k = strlen(name);
+    return n >= k && !strcmp(plain + n - k, name) && (n == k || plain[n - k - 1] == '.');
+}
+
 /* Do the files hold both the head and the embedding, and as different numbers? */
 static int ends_differ(const shards *s) {
-    xlstm_tensor head, embedding;
-    int found = 0;
-    static const char *const names[] = {"token_embedding.weight", "embedding.weight",
-                                        "backbone.embeddings.weight"};
-    for (int f = 0; f < s->count; f++) {
-        found |= xlstm_tensors_find(s->files[f], "lm_head.weight", &head) == XLSTM_OK;
-        for (int i = 0; i < 3; i++)
-            found |= 2 * (xlstm_tensors_find(s->files[f], names[i], &embedding) == XLSTM_OK);
+    xlstm_tensor t, head = {0}, embedding = {0};
+    EACH_TENSOR(s, f, i, &t) {
+        if (is_called(&t, "lm_head.weight"))
+            head = t;
+        if (is_called(&t, "token_embedding.weight") || is_called(&t, "embedding.weight") ||
+            is_called(&t, "backbone.embeddings.weight"))
+            embedding = t;
     }
-    return found == 3 && (head.dtype != embedding.dtype || head.count != embedding.count ||
-                          memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)));
+    return head.name && embedding.name &&
+           (head.dtype != embedding.dtype || head.count != embedding.count ||
+            memcmp(head.data, embedding.data, head.count * xlstm_dtype_size(head.dtype)));
 }
 
 /* Two spellings of one matrix must agree in the file's own numbers. */
@@ -368,12 +453,20 @@ static void fill_absent(const load *l) {
             draw_absent(l, &l->m->params.items[i]);
 }
 
-/* Everything is checked before the first number is changed. */
-static xlstm_status take_all(load *l, const shards *s) {
+/* By names and shapes, of which headers tell: no number is read. */
+static xlstm_status check_belongs(load *l, const shards *s) {
     XL_TRY(each(l, s, see_layout));
     XL_TRY(each(l, s, see_tensor));
-    XL_TRY(check_complete(l));
+    return check_complete(l);
+}
+
+/* Everything is checked before the first number is changed, and what a configuration says takes no memory
+ * before the files are known to hold it. */
+static xlstm_status take_all(load *l, const shards *s) {
+    XL_TRY(check_belongs(l, s));
     XL_TRY(check_tied(l, s));
+    if (!l->m->w)
+        XL_TRY(xl_module_take_memory(l->m));
     XL_TRY(reserve_all(l, s));
     XL_TRY(each(l, s, take_tensor));
     fill_absent(l);
@@ -414,15 +507,18 @@ static xlstm_status lend(xlstm_module *m, shards *s) {
     return XLSTM_OK;
 }
 
+static xlstm_status begin(load *l, xlstm_module *m, const char *where, shards *s) {
+    *l = (load){.m = m, .where = where, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
+    if (!s->named++)
+        find_prefix(m, s, where);
+    return l->seen ? XLSTM_OK : xl_no_memory((size_t)m->params.count, "a list of parameters");
+}
+
 /* With `borrow`, the module takes over the open files if it points into them, which only the host can. */
 static xlstm_status load_shards(xlstm_module *m, const char *where, shards *s, int borrow) {
-    load l = {.m = m,
-              .where = where,
-              .cuda = -1,
-              .seen = xl_alloc((size_t)m->params.count),
-              .borrow = borrow && m->memory->is_host};
-    if (!l.seen)
-        return xl_no_memory((size_t)m->params.count, "a list of parameters");
+    load l;
+    XL_TRY(begin(&l, m, where, s));
+    l.borrow = borrow && m->memory->is_host;
     xlstm_status status = take_there(&l, s);
     xl_free(l.seen);
     xl_free(l.packing);
@@ -450,6 +546,24 @@ static xlstm_status check_saved_together(const shards *s, const xlstm_config *c)
     return XLSTM_OK;
 }
 
+/* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. They are
+ * compared once all tensors are known to be those of the tied model. */
+static xlstm_status untie(xlstm_config *c, shards *s, const char *directory) {
+    xlstm_module *m = NULL;
+    load l;
+    if (!(c->file_spelling & XLSTM_SPELL_HF) || !c->tie_weights)
+        return XLSTM_OK;
+    XL_TRY(xl_module_declare(&m, c, xl_memory_default()));
+    xlstm_status status = begin(&l, m, directory, s);
+    if (status == XLSTM_OK)
+        status = check_belongs(&l, s);
+    if (status == XLSTM_OK && l.tied_twice && ends_differ(s))
+        c->tie_weights = 0;
+    xl_free(l.seen);
+    xlstm_module_free(m);
+    return status;
+}
+
 xlstm_status xlstm_module_load(xlstm_module **out, const char *directory) {
     return xlstm_module_load_as(out, directory, XLSTM_WEIGHTS_REAL);
 }
@@ -469,9 +583,8 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     xlstm_status status = open_directory(&s, directory);
     if (status == XLSTM_OK)
         status = check_saved_together(&s, &config);
-    /* Recent versions of transformers read tie_word_embeddings and yet train, and save, two matrices. */
-    if (status == XLSTM_OK && (config.file_spelling & XLSTM_SPELL_HF) && ends_differ(&s))
-        config.tie_weights = 0;
+    if (status == XLSTM_OK)
+        status = untie(&config, &s, directory);
     if (status == XLSTM_OK)
         status = xl_module_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)

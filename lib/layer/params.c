@@ -117,7 +117,21 @@ int xl_round_up(int width, float factor, int multiple) {
     return (int)ceil(width * (double)factor / multiple * (1 - slack)) * multiple;
 }
 
+int xl_layout_end(xl_layout *l) {
+    if (!xl_names_open(&l->names, l->count))
+        return 0;
+    for (int i = 0; i < l->count; i++)
+        l->names.sorted[i] = (xl_name){l->items[i].name, i};
+    xl_names_sort(&l->names);
+    return 1;
+}
+
+int xl_layout_find(const xl_layout *l, const char *name) {
+    return xl_names_find(&l->names, name);
+}
+
 void xl_layout_free(xl_layout *l) {
+    xl_names_free(&l->names);
     xl_free(l->items);
     *l = (xl_layout){0};
 }

@@ -3,6 +3,7 @@
 #ifndef XL_PARAMS_H
 #define XL_PARAMS_H
 
+#include "base/names.h"
 #include "base/real.h"
 #include "base/rng.h"
 
@@ -56,6 +57,7 @@ typedef struct {
     char prefix[80];     /* goes before every declared name */
     int core;            /* given to what is declared from here on */
     int out_of_memory;
+    xl_names names; /* of a complete list */
 } xl_layout;
 
 typedef struct {
@@ -76,6 +78,10 @@ size_t xl_param_join(xl_layout *l, const char *name, xl_init init, xl_role role,
 
 /* The next `count` initial values, from number `first` on. */
 void xl_param_draw(const xl_param *p, size_t first, size_t count, real *to, xl_rng *rng);
+/* Ends the declarations: from here on parameters are found by name. 0: no memory. */
+int xl_layout_end(xl_layout *l);
+/* The parameter of this name, or -1. */
+int xl_layout_find(const xl_layout *l, const char *name);
 void xl_layout_free(xl_layout *l);
 
 /* Offsets of parameters that an option leaves out. */

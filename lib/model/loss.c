@@ -4,6 +4,11 @@
 #include "model/loss.h"
 #include "base/error.h"
 
+/* Where losses of rows from there on go; nowhere while they are planned. */
+static real *losses_at(real *each, int from) {
+    return each ? each + from : NULL;
+}
+
 /* ---- cross-entropy: tokens that are not ignored ---- */
 
 static int has_targets(const xl_given *g) {
@@ -18,7 +23,7 @@ static double counted_tokens(const xl_feed *f) {
 }
 
 static void cross_entropy(const xl_ops *op, const xl_feed *f, real *each, xl_view dy, xl_view y, int from) {
-    op->xent(each + from, dy, y, f->fed.targets + from, f->fed.scale);
+    op->xent(losses_at(each, from), dy, y, f->fed.targets + from, f->fed.scale);
 }
 
 /* ---- squared error: numbers times the weight of their vector ---- */
@@ -37,7 +42,7 @@ static double counted_numbers(const xl_feed *f) {
 
 static void squared_error(const xl_ops *op, const xl_feed *f, real *each, xl_view dy, xl_view y, int from) {
     xl_view all = xl_rows(f->fed.outputs, f->B * f->T, f->m->out);
-    op->mse(each + from, dy, y, xl_some_rows(all, from, y.rows),
+    op->mse(losses_at(each, from), dy, y, xl_some_rows(all, from, y.rows),
             f->has_weights ? f->fed.weights + from : NULL, f->fed.scale);
 }
 

@@ -1,9 +1,9 @@
 /* module.c - a module is declared part by part, in the order of the recipes; each layer says what parameters
- * and how much state it has, and memory is taken once, when the sum is known. Sizes stop at more than any
- * memory in place of wrapping around, and are refused there. */
+ * and how much state it has, and memory is taken once, when the sum is known, and of a module that is read
+ * when its files are known to hold it. Sizes stop at more than any memory in place of wrapping around, and
+ * are refused there. */
 #include "model/module.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/structs.h"
 #include "base/parallel.h"
@@ -205,23 +205,30 @@ static xlstm_status declare(xlstm_module *m, xlstm_status (*parts)(xlstm_module 
     return parts(m);
 }
 
-/* What follows the declarations: memory, or nothing at all if `status` is already bad. */
+static xlstm_status end_layout(xl_layout *l) {
+    if (l->out_of_memory)
+        return xl_no_memory(0, "the list of parameters");
+    if (l->size >= XL_TOO_MANY || l->packed_size >= XL_TOO_MANY)
+        return xl_no_memory(XL_TOO_MANY, "the weights");
+    return xl_layout_end(l) ? XLSTM_OK : xl_no_memory(0, "the list of parameters");
+}
+
+/* What follows the declarations; nothing is left of the module if `status` is already bad. */
 static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status status) {
     if (status == XLSTM_OK)
-        status = xl_module_take_memory(m);
-    if (status == XLSTM_OK) {
+        status = end_layout(&m->params);
+    if (status == XLSTM_OK)
         *out = m;
-        xl_log(XLSTM_LOG_INFO, "module: %zu parameters, %.1f MiB", xlstm_module_size(m),
-               xl_mib(xlstm_module_bytes(m)));
-    } else {
+    else
         xlstm_module_free(m);
-    }
     return status;
 }
 
 static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
     XL_TRY(finish(out, m, status));
-    status = xl_module_take_packed(m);
+    status = xl_module_take_memory(m);
+    if (status == XLSTM_OK)
+        status = xl_module_take_packed(m);
     if (status == XLSTM_OK)
         status = xl_module_draw(m, seed);
     if (status != XLSTM_OK) {
@@ -351,30 +358,10 @@ xlstm_status xlstm_module_parameter(const xlstm_module *m, int index, xlstm_para
 xlstm_status xlstm_module_find(const xlstm_module *m, const char *name, xlstm_parameter *out) {
     if (!m || !name || !out)
         return xl_fail(XLSTM_E_ARGUMENT, "xlstm_module_find needs a module, a name and room for a parameter");
-    for (int i = 0; i < m->params.count; i++)
-        if (!strcmp(m->params.items[i].name, name))
-            return xlstm_module_parameter(m, i, out);
+    int index = xl_layout_find(&m->params, name);
+    if (index >= 0)
+        return xlstm_module_parameter(m, index, out);
     return xl_fail(XLSTM_E_NOT_FOUND, "no parameter \"%s\"; list them with xlstm_module_parameter()", name);
-}
-
-static size_t size_of(const xlstm_module *m, int only_core) {
-    size_t n = 0;
-    for (int i = 0; m && i < m->params.count; i++)
-        if (!only_core || m->params.items[i].core)
-            n += m->params.items[i].count;
-    return n;
-}
-
-size_t xlstm_module_size(const xlstm_module *m) {
-    return size_of(m, 0);
-}
-
-size_t xlstm_module_layout_size(const xlstm_module *m) {
-    return m ? m->params.size : 0;
-}
-
-size_t xlstm_module_core_size(const xlstm_module *m) {
-    return size_of(m, 1);
 }
 
 int xl_module_has_attention(const xlstm_module *m) {

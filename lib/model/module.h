@@ -73,10 +73,11 @@ void xl_stack_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, x
 void xl_stack_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y,
                             xl_view dy);
 
-/* A model whose weights are all zero, and whose packed matrices have no data yet. */
+/* A model that has its parameters, which can be found, but no memory for them yet: small, whatever the sizes.
+ */
 xlstm_status xl_module_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory);
-/* Memory of all that is not packed, and the list of what is; room for that, unless it is borrowed from files;
- * the end of all. */
+/* Memory of all that is not packed, zeroed, and the list of what is; room for that, unless it is borrowed
+ * from files; the end of all. */
 xlstm_status xl_module_take_memory(xlstm_module *m);
 xlstm_status xl_module_take_packed(xlstm_module *m);
 void xl_module_give_memory(xlstm_module *m);

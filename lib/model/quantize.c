@@ -14,7 +14,9 @@ xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *from,
     xlstm_config config = from->config;
     config.weights = weights;
     XL_TRY(xl_module_declare(out, &config, from->memory));
-    xlstm_status status = xl_module_copy_weights(*out, from);
+    xlstm_status status = xl_module_take_memory(*out);
+    if (status == XLSTM_OK)
+        status = xl_module_copy_weights(*out, from);
     if (status != XLSTM_OK) {
         xlstm_module_free(*out);
         *out = NULL;

@@ -1,6 +1,7 @@
 /* weights.c - the numbers of a module's parameters: their memory, their first values, copies in and out. They
  * lie in the module's memory, which only ops and the memory's own functions touch. */
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "model/module.h"
@@ -17,14 +18,12 @@ static xl_number number_of(xlstm_weights weights) {
 
 xlstm_status xl_module_take_memory(xlstm_module *m) {
     uint64_t bytes = ((uint64_t)m->params.size + 16) * sizeof(real);
-    if (m->params.out_of_memory)
-        return xl_no_memory(0, "the list of parameters");
-    if (m->params.size >= XL_TOO_MANY || m->params.packed_size >= XL_TOO_MANY)
-        return xl_no_memory(XL_TOO_MANY, "the weights");
     if (!(m->w = m->memory->take(m->memory, bytes)))
         return xl_no_memory(bytes, "the weights");
     if (m->params.pack && !xl_packing_create(&m->packed, &m->params, number_of(m->config.weights)))
         return xl_no_memory(0, "the list of matrices");
+    xl_log(XLSTM_LOG_INFO, "module: %zu parameters, %.1f MiB", xlstm_module_size(m),
+           xl_mib(xlstm_module_bytes(m)));
     return XLSTM_OK;
 }
 
@@ -41,6 +40,26 @@ xlstm_status xl_module_take_packed(xlstm_module *m) {
 void xl_module_give_memory(xlstm_module *m) {
     xl_packing_free(&m->packed, m->memory);
     m->memory->give(m->memory, m->w);
+}
+
+static size_t size_of(const xlstm_module *m, int only_core) {
+    size_t n = 0;
+    for (int i = 0; m && i < m->params.count; i++)
+        if (!only_core || m->params.items[i].core)
+            n += m->params.items[i].count;
+    return n;
+}
+
+size_t xlstm_module_size(const xlstm_module *m) {
+    return size_of(m, 0);
+}
+
+size_t xlstm_module_layout_size(const xlstm_module *m) {
+    return m ? m->params.size : 0;
+}
+
+size_t xlstm_module_core_size(const xlstm_module *m) {
+    return size_of(m, 1);
 }
 
 size_t xlstm_module_bytes(const xlstm_module *m) {

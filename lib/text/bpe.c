@@ -1,4 +1,5 @@
-/* From text to tokens: cut at added tokens, normalise, cut into words, merge the bytes of each. */
+/* From text to tokens: cut at added tokens, normalise, cut into words, and merge the bytes of each or look it
+ * up; and from a token to its bytes. */
 #include "text/bpe.h"
 #include "base/mem.h"
 #include "text/unicode.h"
@@ -10,6 +11,9 @@ void xl_bpe_free(xl_bpe *b) {
     xl_free(b->merges);
     xl_pieces_free(&b->contents);
     xl_free(b->added);
+    xl_free(b->shown);
+    xl_finder_free(&b->find[0]);
+    xl_finder_free(&b->find[1]);
     xl_free(b->before);
     xl_free(b->after);
     xl_free(b);
@@ -69,6 +73,44 @@ static xlstm_status encode_word(job *j, const char *word, size_t bytes) {
     return XLSTM_OK;
 }
 
+/* The word level's. */
+static size_t next_word(xl_words words, const char *text, size_t bytes) {
+    size_t at = 0, length;
+    if (words == XL_WHOLE)
+        return bytes;
+    int kind = words == XL_AT_KINDS && xl_unicode_is_word_at(text, bytes, 0);
+    while (at < bytes && xl_unicode_kind_at(text, bytes, at, &length) != XL_SPACE) {
+        if (words == XL_AT_KINDS && xl_unicode_is_word_at(text, bytes, at) != kind)
+            break;
+        at += length;
+    }
+    return at;
+}
+
+static xlstm_status look_up(job *j, const char *word, size_t bytes) {
+    int32_t id = xl_pieces_find(j->pieces, word, bytes);
+    if (id < 0)
+        id = j->b->unknown;
+    if (id < 0)
+        return xl_fail(XLSTM_E_NOT_FOUND,
+                       "the word \"%.*s\" is not in the vocabulary, and neither is its unk_token",
+                       (int)(bytes < 60 ? bytes : 60), word);
+    xl_tokens_add(j->out, id);
+    return XLSTM_OK;
+}
+
+static xlstm_status look_up_words(job *j, const char *text, size_t bytes) {
+    while (bytes) {
+        size_t space = j->b->words == XL_WHOLE ? 0 : xl_unicode_space_before(text, bytes);
+        size_t n = next_word(j->b->words, text + space, bytes - space);
+        if (n)
+            XL_TRY(look_up(j, text + space, n));
+        text += space + n;
+        bytes -= space + n;
+    }
+    return XLSTM_OK;
+}
+
 static xlstm_status encode_words(job *j, const char *text, size_t bytes) {
     while (bytes) {
         size_t n = j->b->split ? first_word(text, bytes) : bytes;
@@ -81,6 +123,8 @@ static xlstm_status encode_words(job *j, const char *text, size_t bytes) {
 
 /* A section between added tokens. */
 static xlstm_status encode_section(job *j, const char *text, size_t bytes) {
+    if (j->b->words != XL_BYTE_LEVEL)
+        return look_up_words(j, text, bytes);
     if (!bytes || !j->b->prefix_space || text[0] == ' ')
         return encode_words(j, text, bytes);
     xl_text spaced = {0};
@@ -95,54 +139,104 @@ static xlstm_status encode_section(job *j, const char *text, size_t bytes) {
 
 /* ---- added tokens ---- */
 
-/* The longest added token of this kind that the text begins with, or NULL. */
-static const xl_added *added_at(const xl_bpe *b, int normalized, const char *text, size_t bytes) {
-    int first = (unsigned char)*text;
-    for (int i = b->begins[first]; i < b->begins[first + 1]; i++) {
-        const xl_added *a = &b->added[i];
-        if (a->normalized == normalized && a->length <= bytes && !memcmp(a->text, text, a->length))
-            return a;
-    }
-    return NULL;
-}
-
 int32_t xl_bpe_find_added(const xl_bpe *b, const char *text, size_t bytes) {
-    for (int i = 0; i < b->contents.count; i++)
-        if (b->added[i].length == bytes && !memcmp(b->added[i].text, text, bytes))
-            return b->added[i].id;
-    return -1;
+    int32_t at = xl_pieces_find(&b->contents, text, bytes);
+    return at < 0 ? -1 : b->added[at].id;
 }
 
 typedef xlstm_status section(job *j, const char *text, size_t bytes);
 
-/* White space that one token takes along belongs to no other, so the time stays linear. */
-static xlstm_status cut(job *j, int normalized, section *between, const char *text, size_t bytes) {
-    size_t from = 0;
-    for (size_t i = 0; i < bytes;) {
-        const xl_added *a = added_at(j->b, normalized, text + i, bytes - i);
-        if (!a) {
-            i++;
-            continue;
-        }
-        size_t end = i - (a->lstrip ? xl_unicode_space_behind(text + from, i - from) : 0);
-        if (end > from)
-            XL_TRY(between(j, text + from, end - from));
-        xl_tokens_add(j->out, a->id);
-        i += a->length;
-        i += a->rstrip ? xl_unicode_space_before(text + i, bytes - i) : 0;
-        from = i;
+/* A text that is cut at added tokens. */
+typedef struct {
+    const char *text;
+    size_t bytes;
+    size_t taken;                 /* where what is not yet taken begins */
+    size_t space_from, space_end; /* the white space that was measured last */
+} cutting;
+
+/* Inside white space that is known, many tokens may ask for its end. */
+static size_t space_end(cutting *c, size_t at) {
+    if (at < c->space_from || at > c->space_end) {
+        c->space_from = at;
+        c->space_end = at + xl_unicode_space_before(c->text + at, c->bytes - at);
     }
-    return from < bytes ? between(j, text + from, bytes - from) : XLSTM_OK;
+    return c->space_end;
+}
+
+static int is_inside_word(const cutting *c, size_t at, size_t end) {
+    return xl_unicode_is_word_behind(c->text, at) || xl_unicode_is_word_at(c->text, c->bytes, end);
+}
+
+/* As in Hugging Face's package: a token takes white space along also where other tokens were found in it, and
+ * what is behind the last of those goes on from there. One that strips what is before it, and of which
+ * nothing is left by those before, is none. */
+static xlstm_status take_token(job *j, cutting *c, const xl_added *a, size_t at, size_t end,
+                               section *between) {
+    size_t from = c->taken, last = a->rstrip ? space_end(c, end) : end;
+    if (a->lstrip && last <= from)
+        return XLSTM_OK;
+    if (a->lstrip && at > from)
+        at -= xl_unicode_space_behind(c->text + from, at - from);
+    c->taken = last;
+    if (at > from)
+        XL_TRY(between(j, c->text + from, at - from));
+    xl_tokens_add(j->out, a->id);
+    return XLSTM_OK;
+}
+
+/* Tokens are found first, from left to right and none in another; the longest of those at one place. */
+static xlstm_status cut_at(job *j, cutting *c, const xl_findings *found, section *between) {
+    size_t next = 0;
+    for (size_t i = found->count; i-- > 0;) {
+        const xl_added *a = &j->b->added[found->at[i].meaning];
+        size_t at = found->at[i].at;
+        if (at < next)
+            continue;
+        next = at + a->length;
+        if (!a->single_word || !is_inside_word(c, at, next))
+            XL_TRY(take_token(j, c, a, at, next, between));
+    }
+    return c->taken < c->bytes ? between(j, c->text + c->taken, c->bytes - c->taken) : XLSTM_OK;
+}
+
+static xlstm_status cut(job *j, int normalized, section *between, const char *text, size_t bytes) {
+    xl_findings found = {0};
+    cutting c = {text, bytes, 0, 1, 0};
+    xlstm_status status = xl_finder_look(&j->b->find[normalized], text, bytes, &found)
+                              ? cut_at(j, &c, &found, between)
+                              : xl_no_memory(bytes * sizeof *found.at, "the added tokens of a text");
+    xl_free(found.at);
+    return status;
+}
+
+/* ---- normal form ---- */
+
+xlstm_status xl_bpe_normalise(const xl_bpe *b, xl_text *out, const char *text, size_t bytes) {
+    xl_text now = {0};
+    xlstm_status status = XLSTM_OK;
+    for (int i = 0; i < b->normals && status == XLSTM_OK; i++) {
+        xl_text next = {0};
+        status = b->normal[i] == XL_NFC ? xl_unicode_compose(&next, text, bytes)
+                                        : xl_unicode_lower(&next, text, bytes);
+        xl_free(now.bytes);
+        now = next;
+        text = now.bytes;
+        bytes = now.used;
+    }
+    if (status == XLSTM_OK)
+        status = xl_text_add(out, text, bytes);
+    xl_free(now.bytes);
+    return status;
 }
 
 static xlstm_status encode_normalized(job *j, const char *text, size_t bytes) {
-    if (!j->b->nfc)
+    if (!j->b->normals)
         return cut(j, 1, encode_section, text, bytes);
-    xl_text nfc = {0};
-    xlstm_status status = xl_unicode_compose(&nfc, text, bytes);
+    xl_text normal = {0};
+    xlstm_status status = xl_bpe_normalise(j->b, &normal, text, bytes);
     if (status == XLSTM_OK)
-        status = cut(j, 1, encode_section, nfc.bytes, nfc.used);
-    xl_free(nfc.bytes);
+        status = cut(j, 1, encode_section, normal.bytes, normal.used);
+    xl_free(normal.bytes);
     return status;
 }
 
@@ -159,4 +253,13 @@ xlstm_status xl_bpe_encode(const xl_bpe *b, const xl_pieces *pieces, const char 
         xl_tokens_add(out, b->after[i]);
     xl_bpe_merging_free(&j.merging);
     return status;
+}
+
+void xl_bpe_piece(const xl_bpe *b, const xl_pieces *pieces, int32_t token, const char **text, size_t *bytes) {
+    int32_t added = b->shown[token];
+    const xl_pieces *from = added < 0 ? pieces : &b->contents;
+    int32_t id = added < 0 ? token : added;
+    size_t length = from->length[id], space = length && b->words != XL_BYTE_LEVEL; /* before it in memory */
+    *text = xl_piece(from, id) - space;
+    *bytes = length + space;
 }

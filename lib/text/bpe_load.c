@@ -1,6 +1,7 @@
 /* tokenizer.json of Hugging Face, part by part. What would change tokens or texts is honoured or is an error.
  */
 #include "text/bpe_load.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "file/fields.h"
 #include <string.h>
@@ -14,7 +15,7 @@ enum { MOST_BYTES = 1 << 28 }; /* the largest in use have some ten million */
 static xlstm_status read_part(const xl_bpe_file *l, const char *part, const xl_field *table, size_t count,
                               void *to, json_t *object) {
     char where[400];
-    snprintf(where, sizeof where, "%.300s: %s", l->where, part);
+    xl_sentence(where, sizeof where, "%s: %s", l->where, part);
     return xl_fields_read(table, count, to, object, where);
 }
 
@@ -41,11 +42,13 @@ static xlstm_status each(xl_bpe_file *l, const char *part, const char *list, jso
 /* ---- normalizer, pre_tokenizer, decoder ---- */
 
 static xlstm_status take_normalizer(xl_bpe_file *l, const char *part, json_t *object) {
-    static const char *const types[] = {"NFC", NULL};
+    static const char *const types[] = {"NFC", "Lowercase", NULL}; /* as xl_normal */
     static const xl_field table[] = {{"type", XL_CHOICE, 0, types}};
     int type = 0;
     XL_TRY(read_part(l, part, table, XL_COUNT(table), &type, object));
-    l->bpe->nfc = 1;
+    if (l->bpe->normals == XL_NORMALS_MAX)
+        return xl_fail(XLSTM_E_CONFIG, "%s: normalizer has more than %d parts", l->where, XL_NORMALS_MAX);
+    l->bpe->normal[l->bpe->normals++] = (unsigned char)type;
     return XLSTM_OK;
 }
 
@@ -74,6 +77,18 @@ static xlstm_status take_pre_tokenizer(xl_bpe_file *l, const char *part, json_t 
     return XLSTM_OK;
 }
 
+/* The word level's: several cut as the one that cuts more. */
+static xlstm_status take_word_cutter(xl_bpe_file *l, const char *part, json_t *object) {
+    static const char *const types[] = {"WhitespaceSplit", "Whitespace", NULL};
+    static const xl_field table[] = {{"type", XL_CHOICE, 0, types}};
+    int type = 0;
+    XL_TRY(read_part(l, part, table, XL_COUNT(table), &type, object));
+    xl_words words = type ? XL_AT_KINDS : XL_AT_SPACES;
+    if (words > l->bpe->words)
+        l->bpe->words = words;
+    return XLSTM_OK;
+}
+
 static xlstm_status take_decoder(xl_bpe_file *l, const char *part, json_t *object) {
     byte_level b; /* its settings do nothing in a decoder */
     return read_byte_level(l, part, &b, object);
@@ -97,7 +112,7 @@ static xlstm_status add_special(xl_bpe_file *l, const template *t, const json_t 
                        "%s: post_processor has a template whose special token %.60s has no ids", l->where,
                        name ? name : "(no name)");
     json_array_foreach(ids, i, id) {
-        if (!xl_bpe_good_number(l, id))
+        if (!xl_bpe_good_number(l, id) || json_integer_value(id) > l->last)
             return xl_bpe_bad_number(l, name, id);
         if (behind)
             b->after[b->after_count++] = (int32_t)json_integer_value(id);
@@ -160,7 +175,7 @@ typedef struct {
 } model_fields;
 
 static xlstm_status read_model(xl_bpe_file *l, json_t *object) {
-    static const char *const types[] = {"BPE", NULL};
+    static const char *const types[] = {"BPE", "WordLevel", NULL};
     static const xl_field table[] = {
         {"type", XL_CHOICE, offsetof(model_fields, type), types},
         XL_AT(model_fields, XL_BOOL, fuse_unk),
@@ -182,15 +197,17 @@ static xlstm_status read_model(xl_bpe_file *l, json_t *object) {
     l->unknown = m.unk_token;
     l->fuse_unk = m.fuse_unk;
     l->bpe->ignore_merges = m.ignore_merges;
+    int untyped = !json_object_get(object, "type") && !m.merges; /* as files of old say it */
+    l->bpe->words = m.type || untyped ? XL_WHOLE : XL_BYTE_LEVEL;
     return XLSTM_OK;
 }
 
 static xlstm_status take_tables(xl_bpe_file *l) {
-    XL_TRY(xl_bpe_make_pieces(l));
+    XL_TRY(xl_bpe_check_numbers(l));
     XL_TRY(xl_bpe_take_added(l));
     XL_TRY(xl_bpe_take_vocabulary(l));
     XL_TRY(xl_bpe_take_bytes(l));
-    return xl_bpe_take_merges(l);
+    return l->bpe->words == XL_BYTE_LEVEL ? xl_bpe_take_merges(l) : XLSTM_OK;
 }
 
 static xlstm_status need_one(const xl_bpe_file *l, const char *part, size_t count) {
@@ -200,28 +217,50 @@ static xlstm_status need_one(const xl_bpe_file *l, const char *part, size_t coun
 }
 
 typedef struct {
-    json_t *added_tokens, *normalizer, *pre_tokenizer, *post_processor, *decoder, *model;
+    json_t *added_tokens, *normalizer, *pre_tokenizer, *post_processor, *decoder, *model, *truncation,
+        *padding;
 } file_fields;
+
+/* How a text becomes words, and tokens a text. */
+static xlstm_status take_words(xl_bpe_file *l, const file_fields *f) {
+    int words = l->bpe->words != XL_BYTE_LEVEL;
+    size_t count;
+    XL_TRY(each(l, "normalizer", "normalizers", f->normalizer, take_normalizer, &count));
+    XL_TRY(each(l, "pre_tokenizer", "pretokenizers", f->pre_tokenizer,
+                words ? take_word_cutter : take_pre_tokenizer, &count));
+    if (!words)
+        XL_TRY(need_one(l, "pre_tokenizer", count));
+    if (words && f->decoder && !json_is_null(f->decoder))
+        return xl_fail(XLSTM_E_CONFIG, "%s: a decoder for a model of words is not supported", l->where);
+    XL_TRY(each(l, "decoder", "decoders", f->decoder, take_decoder, &count));
+    return words ? XLSTM_OK : need_one(l, "decoder", count);
+}
+
+/* What a training run left in its file, about batches. A text here is a whole one, and alone. */
+static void tell_of_batches(const xl_bpe_file *l, const file_fields *f) {
+    const json_t *set[] = {f->truncation, f->padding};
+    static const char *const names[] = {"truncation", "padding"};
+    for (int i = 0; i < 2; i++)
+        if (set[i] && !json_is_null(set[i]))
+            xl_log(XLSTM_LOG_INFO, "%s: %s is set; it is left to whoever encodes", l->where, names[i]);
+}
 
 static xlstm_status take_file(xl_bpe_file *l, json_t *root) {
     static const xl_field table[] = {
         XL_AT(file_fields, XL_JSON, added_tokens),  XL_AT(file_fields, XL_JSON, normalizer),
         XL_AT(file_fields, XL_JSON, pre_tokenizer), XL_AT(file_fields, XL_JSON, post_processor),
         XL_AT(file_fields, XL_JSON, decoder),       XL_AT(file_fields, XL_JSON, model),
-        {"truncation", XL_MUST_BE_OFF, 0, NULL},    {"padding", XL_MUST_BE_OFF, 0, NULL},
+        XL_AT(file_fields, XL_JSON, truncation),    XL_AT(file_fields, XL_JSON, padding),
         {"version", XL_IGNORED, 0, NULL},
     };
     file_fields f = {0};
     size_t count;
     XL_TRY(read_part(l, "the file", table, XL_COUNT(table), &f, root));
     XL_TRY(read_model(l, f.model));
-    XL_TRY(each(l, "normalizer", "normalizers", f.normalizer, take_normalizer, &count));
-    XL_TRY(each(l, "pre_tokenizer", "pretokenizers", f.pre_tokenizer, take_pre_tokenizer, &count));
-    XL_TRY(need_one(l, "pre_tokenizer", count));
-    XL_TRY(each(l, "decoder", "decoders", f.decoder, take_decoder, &count));
-    XL_TRY(need_one(l, "decoder", count));
+    XL_TRY(take_words(l, &f));
     l->added = f.added_tokens;
     XL_TRY(take_tables(l));
+    tell_of_batches(l, &f);
     return each(l, "post_processor", "processors", f.post_processor, take_post_processor, &count);
 }
 

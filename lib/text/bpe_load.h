@@ -12,17 +12,18 @@ typedef struct {
     const char *where;
     json_t *vocab, *added, *merges, *unknown; /* as they are in the file; NULL where missing */
     int fuse_unk;
+    int32_t last; /* the highest number of a token so far */
     xl_text scratch;
 } xl_bpe_file;
 
 /* In this order. */
-xlstm_status xl_bpe_make_pieces(xl_bpe_file *l);
+xlstm_status xl_bpe_check_numbers(xl_bpe_file *l);
 xlstm_status xl_bpe_take_added(xl_bpe_file *l);
 xlstm_status xl_bpe_take_vocabulary(xl_bpe_file *l);
 xlstm_status xl_bpe_take_bytes(xl_bpe_file *l);
 xlstm_status xl_bpe_take_merges(xl_bpe_file *l);
 
-/* Whether it is one of the numbers of tokens, and the sentence if not, or if it is another token's. */
+/* Whether it can be the number of a token, and the sentence if not. */
 int xl_bpe_good_number(const xl_bpe_file *l, const json_t *number);
 xlstm_status xl_bpe_bad_number(const xl_bpe_file *l, const char *token, const json_t *number);
 /* Adds the bytes that the characters of a vocabulary stand for. *sound: every one does. */

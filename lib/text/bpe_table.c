@@ -1,13 +1,13 @@
 /* Two neighbours have one merge at most, and its rank is its place in the file. The hash table of all merges
  * is at most half full, so that a search ends at a free slot. */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "text/bpe_load.h"
 #include <limits.h>
 #include <string.h>
 
 xl_merge *xl_bpe_find(const xl_bpe *b, int32_t left, int32_t right) {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (key * 0x9e3779b97f4a7c15u >> 20) & b->mask;
+    size_t i = (size_t)xl_hash_pair((uint32_t)left, (uint32_t)right) & b->mask;
     for (; b->merges[i].left >= 0; i = (i + 1) & b->mask)
         if (b->merges[i].left == left && b->merges[i].right == right)
             break;

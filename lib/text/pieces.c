@@ -1,5 +1,6 @@
 /* A hash table that is at most half full, so that a search ends at a free slot. Nothing is ever taken out. */
 #include "text/pieces.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include <limits.h>
 #include <string.h>
@@ -37,16 +38,9 @@ void xl_pieces_free(xl_pieces *p) {
     *p = (xl_pieces){0};
 }
 
-static size_t hash(const char *bytes, size_t length) { /* FNV-1a */
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return (size_t)(h ^ (h >> 29));
-}
-
 /* Where these bytes are, or where they would go. */
 static size_t slot_of(const xl_pieces *p, const char *bytes, size_t length) {
-    size_t i = hash(bytes, length) & p->mask;
+    size_t i = (size_t)xl_hash_bytes(bytes, length) & p->mask;
     for (; p->slots[i] >= 0; i = (i + 1) & p->mask) {
         int32_t id = p->slots[i];
         if (p->length[id] == length && !memcmp(xl_piece(p, id), bytes, length))
@@ -58,8 +52,9 @@ static size_t slot_of(const xl_pieces *p, const char *bytes, size_t length) {
 int xl_pieces_put(xl_pieces *p, int32_t id, const char *bytes, size_t length) {
     if (p->length[id])
         return p->length[id] == length && !memcmp(xl_piece(p, id), bytes, length);
-    if (length == 0 || length > p->room - p->used)
+    if (length == 0 || length >= p->room - p->used)
         return 0;
+    p->bytes[p->used++] = ' ';
     p->at[id] = p->used;
     p->length[id] = length;
     memcpy(p->bytes + p->used, bytes, length);
@@ -99,7 +94,6 @@ int32_t xl_pieces_append(xl_pieces *p, const char *bytes, size_t length) {
         return XL_PIECES_TWICE;
     if ((p->count == p->most || length >= p->room - p->used) && !grow(p, length + 1))
         return XL_PIECES_FULL;
-    p->bytes[p->used++] = ' ';
     xl_pieces_set(p, p->count, bytes, length);
     return p->count++;
 }

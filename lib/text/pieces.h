@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct {
-    char *bytes; /* all of them, one after the other */
+    char *bytes; /* all of them, one after the other, a space before each */
     size_t used, room;
     size_t *at, *length; /* [most]; length 0: not given (yet) */
     int count, most;
@@ -14,7 +14,8 @@ typedef struct {
     size_t mask;
 } xl_pieces;
 
-/* Numbers 0 to count - 1, to be given by put and set, with room for `bytes` bytes together. 0: no memory. */
+/* Numbers 0 to count - 1, to be given by put and set, with room for `bytes` bytes together, the spaces
+ * too. 0: no memory. */
 int xl_pieces_create(xl_pieces *p, int count, size_t bytes);
 void xl_pieces_free(xl_pieces *p);
 /* Gives number `id` its bytes, without making them findable. 0: it has others already. */
@@ -23,8 +24,8 @@ int xl_pieces_put(xl_pieces *p, int32_t id, const char *bytes, size_t length);
 int xl_pieces_set(xl_pieces *p, int32_t id, const char *bytes, size_t length);
 
 enum { XL_PIECES_TWICE = -1, XL_PIECES_FULL = -2 };
-/* Gives the next number, to anything but nothing, and makes it findable; begins with {0} and grows. A space
- * stands before the piece in `bytes`. Returns the number, or one of the above: there already, no memory. */
+/* Gives the next number, to anything but nothing, and makes it findable; begins with {0} and grows. Returns
+ * the number, or one of the above: there already, no memory. */
 int32_t xl_pieces_append(xl_pieces *p, const char *bytes, size_t length);
 
 /* The number, or -1. */

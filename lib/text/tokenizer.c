@@ -67,6 +67,14 @@ static xlstm_status load_file(xlstm_tokenizer *t, const char *path) {
     return status;
 }
 
+/* What slow tokenizers of Python save. */
+static int has_merges(const char *folder) {
+    char *file = xl_path_join(folder, "merges.txt");
+    int has = file && xl_path_exists(file);
+    xl_free(file);
+    return has;
+}
+
 static xlstm_status load_path(xlstm_tokenizer *t, const char *path) {
     static const char *const names[] = {"tokenizer.json", "vocab.txt"};
     if (!xl_path_is_dir(path))
@@ -81,7 +89,11 @@ static xlstm_status load_path(xlstm_tokenizer *t, const char *path) {
         if (there)
             return status;
     }
-    return xl_fail(XLSTM_E_IO, "%s: holds neither %s nor %s", path, names[0], names[1]);
+    return xl_fail(XLSTM_E_IO, "%s: holds neither %s nor %s%s", path, names[0], names[1],
+                   has_merges(path)
+                       ? "; Python's AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) "
+                         "makes the first of vocab.json and merges.txt"
+                       : "");
 }
 
 xlstm_status xlstm_tokenizer_load(xlstm_tokenizer **out, const char *path) {
@@ -140,7 +152,11 @@ xlstm_status xlstm_tokenizer_piece(const xlstm_tokenizer *t, int32_t token, cons
     if (!t || !text || !bytes || token < 0 || token >= t->pieces.count)
         return xl_fail(XLSTM_E_ARGUMENT, "token %d does not exist; the tokenizer has 0 to %d", token,
                        xlstm_tokenizer_size(t) - 1);
-    size_t space = !t->bpe; /* stands before the word in memory */
+    if (t->bpe) {
+        xl_bpe_piece(t->bpe, &t->pieces, token, text, bytes);
+        return XLSTM_OK;
+    }
+    size_t space = 1; /* stands before the word in memory */
     *text = token == t->line_end ? "\n" : xl_piece(&t->pieces, token) - space;
     *bytes = token == t->line_end ? 1 : t->pieces.length[token] + space;
     return XLSTM_OK;

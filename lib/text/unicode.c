@@ -66,17 +66,59 @@ size_t xl_unicode_space_before(const char *text, size_t bytes) {
     return at;
 }
 
+/* Where the character before the place begins. */
+static size_t before(const char *text, size_t at) {
+    at--;
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at--;
+    return at;
+}
+
 size_t xl_unicode_space_behind(const char *text, size_t bytes) {
     size_t end = bytes, length;
     while (end > 0) {
-        size_t at = end - 1;
-        while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
-            at--;
+        size_t at = before(text, end);
         if (xl_unicode_kind_at(text, end, at, &length) != XL_SPACE)
             break;
         end = at;
     }
     return bytes - end;
+}
+
+/* Alphabetic are, beside letters and marks, the numbers that are letters, and letters in circles and squares.
+ */
+static int is_word(utf8proc_int32_t c) {
+    utf8proc_category_t k = utf8proc_category(c);
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC ||
+           c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+           (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+}
+
+int xl_unicode_is_word_at(const char *text, size_t bytes, size_t at) {
+    utf8proc_int32_t c;
+    return at < bytes && read_char(text, bytes, at, &c) > 0 && is_word(c);
+}
+
+int xl_unicode_is_word_behind(const char *text, size_t at) {
+    return at > 0 && xl_unicode_is_word_at(text, at, before(text, at));
+}
+
+/* ---- small letters ---- */
+
+xlstm_status xl_unicode_lower(xl_text *out, const char *text, size_t bytes) {
+    static const char dotted[] = "i\xcc\x87"; /* the one whose small letter is two characters */
+    XL_TRY(make_room(out, bytes + bytes / 2));
+    for (size_t at = 0; at < bytes;) {
+        utf8proc_int32_t c;
+        utf8proc_uint8_t lower[4];
+        at += read_char(text, bytes, at, &c);
+        if (c == 0x130)
+            XL_TRY(xl_text_add(out, dotted, sizeof dotted - 1));
+        else
+            XL_TRY(xl_text_add(out, (const char *)lower,
+                               (size_t)utf8proc_encode_char(utf8proc_tolower(c), lower)));
+    }
+    return XLSTM_OK;
 }
 
 /* ---- the composed form ---- */

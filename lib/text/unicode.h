@@ -19,6 +19,12 @@ xl_kind xl_unicode_kind_at(const char *text, size_t bytes, size_t at, size_t *le
 /* The white space that the text begins with, and that it ends with, in bytes. */
 size_t xl_unicode_space_before(const char *text, size_t bytes);
 size_t xl_unicode_space_behind(const char *text, size_t bytes);
+/* Letters, their marks, decimal digits, _ and what joins them: \w of regular expressions. */
+int xl_unicode_is_word_at(const char *text, size_t bytes, size_t at);
+/* The same of the character before the place. */
+int xl_unicode_is_word_behind(const char *text, size_t at);
+/* Adds the text in small letters, each for itself. */
+xlstm_status xl_unicode_lower(xl_text *out, const char *text, size_t bytes);
 /* Adds the text in its composed form. n log n in the longest row of accents. */
 xlstm_status xl_unicode_compose(xl_text *out, const char *text, size_t bytes);
 

@@ -411,6 +411,170 @@ static void test_shards(void **state) {
     xlstm_module_free(m);
 }
 
+/* ---- names of wrapped models ---- */
+
+static char told[4][600];
+static int tellings;
+static void hear(void *context, xlstm_log_level level, const char *sentence) {
+    (void)context;
+    (void)level;
+    if (strstr(sentence, "left away"))
+        snprintf(told[tellings++ % 4], sizeof told[0], "%s", sentence);
+}
+
+/* A name of another: `before` before the whole, `inside` before its last two parts. */
+static char *wrapped(const char *before, const char *inside, const char *name) {
+    char *made = malloc(strlen(before) + strlen(inside) + strlen(name) + 1);
+    const char *last = strrchr(name, '.');
+    while (last && last > name && last[-1] != '.')
+        last--;
+    assert_non_null(made);
+    size_t head = last && *inside ? (size_t)(last - name) : 0;
+    sprintf(made, "%s%.*s%s%s", before, (int)head, name, inside, name + head);
+    return made;
+}
+
+static int open_saved(const xlstm_module *m, xlstm_tensors **file, const char **name, xlstm_tensor t[80]) {
+    clean();
+    ok(xlstm_module_save(m, dir));
+    *name = access(in_dir("model.safetensors"), F_OK) ? "weights.safetensors" : "model.safetensors";
+    ok(xlstm_tensors_open(file, in_dir(*name)));
+    int n = xlstm_tensors_count(*file);
+    assert_true(n < 80);
+    for (int i = 0; i < n; i++)
+        ok(xlstm_tensors_get(*file, i, &t[i]));
+    return n;
+}
+
+/* Files of a model in the folder, in one or two shards, under other names; `odd` keeps its own. */
+static void write_wrapped(const xlstm_module *m, const char *before, const char *inside, int shards,
+                          int odd) {
+    xlstm_tensors *file;
+    xlstm_tensor t[80];
+    const char *name;
+    int n = open_saved(m, &file, &name, t), cut = shards > 1 ? n / 2 : n;
+    for (int i = 0; i < n; i++)
+        t[i].name = i == odd ? strdup(t[i].name) : wrapped(before, inside, t[i].name);
+    ok(xlstm_tensors_write(in_dir(shards > 1 ? "model_0.safetensors" : "a.safetensors"), t, cut));
+    if (shards > 1)
+        ok(xlstm_tensors_write(in_dir("model_1.safetensors"), t + cut, n - cut));
+    xlstm_tensors_close(file);
+    unlink(in_dir(name));
+    if (shards == 1)
+        assert_int_equal(rename(in_dir("a.safetensors"), in_dir(name)), 0);
+    for (int i = 0; i < n; i++)
+        free((char *)(uintptr_t)t[i].name);
+}
+
+static const struct {
+    const char *before, *inside;
+    int tellings; /* log sentences */
+} wrappings[] = {{"", "", 0},
+                 {"_orig_mod.", "", 1},
+                 {"module.", "", 1},
+                 {"model.", "", 1},
+                 {"net.", "", 1},
+                 {"module._orig_mod.", "", 2},
+                 {"_orig_mod.module.", "", 2},
+                 {"model.module._orig_mod.model.", "", 2},
+                 {"student.0.ema_model.", "", 1},
+                 {"", "_orig_mod.", 1},
+                 {"model.", "_fsdp_wrapped_module._checkpoint_wrapped_module.", 2}};
+
+static void test_wrapped_names(void **state) {
+    (void)state;
+    for (int i = 0; i < FIXTURES; i++)
+        for (size_t k = 0; k < sizeof wrappings / sizeof *wrappings; k++)
+            for (int shards = 1; shards <= 2; shards++) {
+                xlstm_module *m = load_fixture(i), *back;
+                write_wrapped(m, wrappings[k].before, wrappings[k].inside, shards, -1);
+                tellings = 0;
+                xlstm_set_log(hear, NULL);
+                if (xlstm_module_load(&back, dir))
+                    fail_msg("%s, \"%s\", \"%s\": %s", fixtures[i], wrappings[k].before, wrappings[k].inside,
+                             xlstm_last_error());
+                xlstm_set_log(NULL, NULL);
+                assert_int_equal(tellings, wrappings[k].tellings);
+                for (int n = 0; n < tellings; n++)
+                    assert_non_null(strstr(told[n], dir));
+                same_weights(m, back);
+                xlstm_module_free(m);
+                xlstm_module_free(back);
+            }
+}
+
+/* Only what all share is taken off, and only where a model's name is left. */
+static void test_names_that_stay(void **state) {
+    (void)state;
+    static const char theirs[] = "is not one of this model's parameters";
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    xlstm_module *m = create(&c), *back;
+    write_wrapped(m, "model.", "", 1, 3);
+    refused(xlstm_module_load(&back, dir), theirs);
+    write_wrapped(m, "model", "", 1, -1); /* no dot */
+    refused(xlstm_module_load(&back, dir), theirs);
+    write_wrapped(m, "module.", "other.", 1, -1);
+    refused(xlstm_module_load(&back, dir), theirs);
+    char before[400] = {0};
+    memset(before, 'x', sizeof before - 2);
+    before[sizeof before - 2] = '.';
+    write_wrapped(m, before, "", 1, -1);
+    ok(xlstm_module_load(&back, dir));
+    same_weights(m, back);
+    ok(xlstm_module_load_weights(m, in_dir("model.safetensors")));
+    same_weights(m, back);
+    xlstm_module_free(m);
+    xlstm_module_free(back);
+}
+
+/* Head and embedding that differ, of a file that says they are one, are two, whatever their names begin with.
+ */
+static void test_untied_under_a_prefix(void **state) {
+    (void)state;
+    static const char *const before[] = {"", "_orig_mod.", "model."};
+    for (int k = 0; k < 3; k++) {
+        xlstm_config c = small(XLSTM_MLSTM_LARGE);
+        c.file_spelling = XLSTM_SPELL_HF;
+        xlstm_module *m = create(&c), *back;
+        write_wrapped(m, before[k], "", 1, -1);
+        char *text = get(in_dir("config.json")), *tie = strstr(text, "\"tie_word_embeddings\": false");
+        assert_non_null(tie);
+        memcpy(tie, "\"tie_word_embeddings\": true ", 28);
+        put("config.json", text);
+        ok(xlstm_module_load(&back, dir));
+        same_weights(m, back);
+        xlstm_module_free(m);
+        xlstm_module_free(back);
+    }
+}
+
+/* An empty tensor that is no parameter is passed over; an empty parameter is not. */
+static void test_empty_tensors(void **state) {
+    (void)state;
+    xlstm_config c = small(XLSTM_MLSTM_LARGE);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        xlstm_module *m = create(&c), *back;
+        xlstm_tensors *file;
+        xlstm_tensor t[80];
+        const char *name;
+        int n = open_saved(m, &file, &name, t);
+        t[n] = (xlstm_tensor){.name = "scaled_fp8", .dtype = XLSTM_F8_E4M3, .ndim = 1, .shape = {0}};
+        if (wrong) /* as of a sharded run of which only one part was saved */
+            t[n - 1] = (xlstm_tensor){.name = t[n - 1].name, .dtype = XLSTM_F32, .ndim = 1, .shape = {0}};
+        ok(xlstm_tensors_write(in_dir("a.safetensors"), t, n + 1));
+        xlstm_tensors_close(file);
+        assert_int_equal(rename(in_dir("a.safetensors"), in_dir(name)), 0);
+        if (wrong) {
+            refused(xlstm_module_load(&back, dir), "has shape [0]");
+        } else {
+            ok(xlstm_module_load(&back, dir));
+            same_weights(m, back);
+            xlstm_module_free(back);
+        }
+        xlstm_module_free(m);
+    }
+}
+
 /* ---- wrong weights ---- */
 
 typedef void change(xlstm_tensor *t, int *count);
@@ -595,6 +759,10 @@ static const struct {
     {"{\"embedding_dim\":64,\"num_heads\":2,\"vocab_size\":10}", "num_blocks is missing"},
     {"{\"model_type\":\"xlstm\",\"hidden_size\":64,\"embedding_dim\":32}", "disagree"},
     {"{\"model_type\":\"xlstm\",\"quantization_config\":{\"bits\":4}}", "quantization_config"},
+    {"{\"type\":\"gpt2\",\"mlstm_block\":{},\"num_blocks\":1}", "type is \"gpt2\""},
+    {"{\"mlstm_block\":{\"mlstm\":{\"backend\":\"vanilla\",\"novelty\":1}}}", "novelty is unknown"},
+    {"{\"mlstm_block\":{\"mlstm\":{\"step_kernel\":\"siging\"}}}", "sigmoid input gates"},
+    {"{\"slstm_block\":{\"slstm\":{\"backend\":\"other\"}}}", "backend is \"other\""},
     {"{\"model_type\":\"libxlstm\"}", "blocks"},
     {"{\"model_type\":\"libxlstm\",\"blocks\":[\"gru\"]}", "entry 0 of field blocks"},
     {"{\"model_type\":\"libxlstm\",\"blocks\":[\"lstm\"],\"novelty\":1}", "novelty is unknown"},
@@ -665,6 +833,65 @@ static void test_released_fields(void **state) {
     assert_int_equal(c.ffn_inner, 10944);
     assert_int_equal(c.final_norm, 1);
     assert_true(c.gate_soft_cap == 15 && c.output_logit_soft_cap == 30);
+}
+
+/* What only chooses kernels, number types or devices may stand in every object of every format. */
+static void add_everywhere(json_t *object) {
+    static const char *const texts[] = {"backend",
+                                        "device",
+                                        "dtype",
+                                        "torch_dtype",
+                                        "step_kernel",
+                                        "mode",
+                                        "sequence_kernel",
+                                        "chunkwise_kernel",
+                                        "auto_map",
+                                        "_name_or_path",
+                                        "architectures",
+                                        "autocast_kernel_dtype",
+                                        "inference_state_dtype",
+                                        "transformers_version"};
+    static const char *const switches[] = {"return_last_states", "use_cache", "torch_compile",
+                                           "enable_automatic_mixed_precision"};
+    const char *key;
+    json_t *part;
+    json_object_foreach(object, key, part) if (json_is_object(part)) add_everywhere(part);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!json_object_get(object, texts[i]))
+            json_object_set_new(object, texts[i], json_string("triton"));
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (!json_object_get(object, switches[i]))
+            json_object_set_new(object, switches[i], json_true());
+}
+
+static const char *const plain_configs[] = {
+    "{\"mlstm_block\":{\"mlstm\":{\"num_heads\":2}},\"slstm_block\":{\"slstm\":{\"num_heads\":2,\"backend\":"
+    "\"vanilla\"},\"feedforward\":{\"act_fn\":\"gelu\"}},\"slstm_at\":[1],\"num_blocks\":2,\"embedding_dim\":"
+    "32,"
+    "\"context_length\":16,\"vocab_size\":9}",
+    "{\"mlstm_block\":{\"mlstm\":{}},\"num_blocks\":1,\"embedding_dim\":32,\"context_length\":16}",
+    "{\"embedding_dim\":32,\"num_heads\":2,\"num_blocks\":1,\"vocab_size\":11}",
+    "{\"model_type\":\"xlstm\",\"hidden_size\":32,\"num_heads\":2,\"num_hidden_layers\":1,\"vocab_size\":11}",
+    "{\"model_type\":\"libxlstm\",\"blocks\":[\"mlstm\"],\"vocab_size\":11,\"embedding_dim\":32}"};
+
+static void test_fields_about_kernels(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof plain_configs / sizeof *plain_configs; i++) {
+        xlstm_config plain = config_of(plain_configs[i]), c;
+        json_t *object = json_loads(plain_configs[i], 0, NULL);
+        assert_non_null(object);
+        add_everywhere(object);
+        char *text = json_dumps(object, 0);
+        c = config_of(text);
+        assert_memory_equal(&c, &plain, sizeof c);
+        free(text);
+        json_object_set_new(object, "chunkwise_kernel", json_string("chunkwise--triton_xl_chunk_siging"));
+        text = json_dumps(object, 0);
+        assert_int_equal(xlstm_config_from_json(text, &c), XLSTM_E_CONFIG);
+        assert_non_null(strstr(xlstm_last_error(), "chunkwise_kernel"));
+        free(text);
+        json_decref(object);
+    }
 }
 
 /* Python's widths, also where float would fall on the other side. */
@@ -794,10 +1021,15 @@ int main(void) {
         TEST(test_own_dialect),
         TEST(test_block_stack),
         TEST(test_shards),
+        TEST(test_wrapped_names),
+        TEST(test_names_that_stay),
+        TEST(test_untied_under_a_prefix),
+        TEST(test_empty_tensors),
         TEST(test_wrong_weights),
         TEST(test_wrong_configs),
         TEST(test_defaults),
         TEST(test_released_fields),
+        TEST(test_fields_about_kernels),
         TEST(test_widths),
         TEST(test_widths_come_back),
         TEST(test_cut),

@@ -137,6 +137,24 @@ static void test_files(void **state) {
     xlstm_tokenizer_free(t);
 }
 
+/* The files that Python's slow tokenizers write are not read; the sentence says how to get one that is. */
+static void test_folder_of_a_slow_tokenizer(void **state) {
+    (void)state;
+    xlstm_tokenizer *t;
+    char merges[64];
+    unlink(path);
+    assert_int_equal(xlstm_tokenizer_load(&t, dir), XLSTM_E_IO);
+    assert_null(strstr(xlstm_last_error(), "merges.txt"));
+    snprintf(merges, sizeof merges, "%s/merges.txt", dir);
+    FILE *f = fopen(merges, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(xlstm_tokenizer_load(&t, dir), XLSTM_E_IO);
+    assert_non_null(strstr(xlstm_last_error(), "save_pretrained"));
+    assert_non_null(strstr(xlstm_last_error(), "holds neither tokenizer.json nor vocab.txt"));
+    unlink(merges);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     static const struct {
@@ -182,8 +200,10 @@ static void test_no_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_encode),    cmocka_unit_test(test_decode),
-                                       cmocka_unit_test(test_from_text), cmocka_unit_test(test_files),
-                                       cmocka_unit_test(test_refusals),  cmocka_unit_test(test_no_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_encode),    cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_from_text), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_folder_of_a_slow_tokenizer),
+        cmocka_unit_test(test_no_memory)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
