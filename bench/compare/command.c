@@ -1,7 +1,7 @@
 /* command.c - the command line of a comparison: options replace single sizes of a preset, and the command is
  * kept as it can be called again. */
 #include "bench.h"
-#include <math.h>
+#include "compare.h"
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,7 +91,8 @@ static void set_grids(const option_numbers *rates, preset *p) {
     for (int n = 0; n < rates->count; n++) {
         float x = (float)rates->of[n];
         for (int i = 0; i < n; i++)
-            if (fabsf(p->grids[0][i] - x) <= 1e-5f * x) /* files are named by six digits */
+            if (is_near((double)p->grids[0][i], (double)x,
+                        1e-5 * (double)x)) /* files are named by six digits */
                 die("--lr-grid has %g twice", rates->of[n]);
         p->grids[0][n] = x;
     }

@@ -1,5 +1,6 @@
 /* report_tables.c - a table tells means over seeds; what makes its rows less than comparable stands under it
  * in words. */
+#include "compare.h"
 #include "report.h"
 
 /* ---- the thesis's figures, and cells ---- */
@@ -379,7 +380,7 @@ static const char *unlike(const json_t *a, const json_t *b) {
         {"setup.model.dropout", "dropout"},
         {"setup.model.embedding_dropout", "dropout behind the embedding"}};
     const char *core = "setup.model.core_parameters";
-    if (!(fabs(result_number(b, core) / result_number(a, core) - 1) <= 0.03))
+    if (!is_near(result_number(b, core) / result_number(a, core), 1, 0.03))
         return "core size";
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const json_t *x = result_at(a, fields[i][0]), *y = result_at(b, fields[i][0]);
