@@ -186,12 +186,6 @@ void parse_options(options *o, int argc, char **argv, const program *about) {
 
 /* ---- folders ---- */
 
-char *join(const char *dir, const char *name, const char *ending) {
-    char *path = need(strlen(dir) + strlen(name) + strlen(ending) + 2);
-    sprintf(path, "%s/%s%s", dir, name, ending);
-    return path;
-}
-
 char *make_folder(const char *dir, const char *name) {
     if (!*dir)
         die("the name of a folder is empty; give the path of a folder");

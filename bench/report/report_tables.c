@@ -409,7 +409,7 @@ static void short_training(const report *r, const result_kind *kind, const write
     const json_t *setup = result_at(first_of(r, kind)->run[0]->j, "setup");
     double tokens = result_number(setup, "training.steps") * result_number(setup, "training.batch") *
                     result_number(setup, "training.window");
-    double epochs = tokens / result_number(setup, "data.train_tokens"); /* NaN where there is no text */
+    double epochs = tokens / result_number(setup, "data.train_tokens");
     int few = 0;
     for (int i = 0; i < r->count; i++)
         few |= r->groups[i].kind == kind && r->groups[i].runs == 1;
@@ -446,7 +446,8 @@ void task_tables(const report *r, const result_kind *kind, writer *w) {
     not_comparable(r, kind, w);
     if (result_at(first_of(r, kind)->run[0]->j, "setup.data.scored"))
         paragraph(w, "Only the last position of a sequence is trained and scored: all is last again.");
-    short_training(r, kind, w);
-    if (!strcmp(kind->name, "lm"))
+    if (!strcmp(kind->name, "lm")) {
+        short_training(r, kind, w);
         bucket_sizes(r, kind, w);
+    }
 }
