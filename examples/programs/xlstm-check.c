@@ -308,12 +308,11 @@ static void find_precision(check *c) {
 static double allowed(const check *c, const options *o, const char *name, double magnitude) {
     int gradient = starts_with(name, "grad.");
     double r = in_double ? (gradient ? 1e-7 : 1e-9) : gradient ? 1e-4 : 1e-5;
-    double limit = (o->tolerance >= 0 ? o->tolerance : r) * magnitude;
     int rough = !in_double || c->is_float32;
-    if (rough)
-        limit = fmax(limit, 4 * noise_of(c, name));
-    if (in_double && c->is_float32)
-        limit = fmax(limit, 4 * (double)FLT_EPSILON * magnitude);
+    double asked = (o->tolerance >= 0 ? o->tolerance : r) * magnitude,
+           noise = rough ? 4 * noise_of(c, name) : 0;
+    double roundings = in_double && c->is_float32 ? 4 * (double)FLT_EPSILON * magnitude : 0;
+    double limit = fmax(asked, fmax(noise, roundings));
     return gradient ? fmax(limit, (rough ? 1e-6 : 1e-12) * c->largest_gradient) : limit;
 }
 
