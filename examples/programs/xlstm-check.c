@@ -399,7 +399,8 @@ static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
 static const option_table table = {.doc = "Compares a saved model with reference values: logits, "
                                           "step-by-step logits, loss and gradients, a line per "
                                           "tensor with its largest error.\v"
-                                          "Exit code 0: all tensors pass; 1: one fails; 2: bad input.",
+                                          "Exit code 0: all tensors pass; 1: one fails; 2: bad input, or "
+                                          "nothing to compare.",
                                    .rows = rows};
 
 static int run_case(check *c, const options *o) {
