@@ -4,6 +4,7 @@
  * forward and backward functions of the mLSTM and the sLSTM. To see: what an mLSTM with wide open gates
  * remembers; that calls of one token give what one call of many does; and an sLSTM that learns to blink, its
  * recurrent matrix trained by nothing but the gradient that comes back. */
+#include "programs/compare.h"
 #include "programs/program.h"
 #include <math.h>
 
@@ -34,18 +35,19 @@ static int mlstm_remembers(void) {
 
     /* the same, token by token: only the state goes from call to call */
     size_t size = xlstm_recurrence_state_size(cell);
-    xlstm_real *state = need(size * sizeof *state), one[SIZE], largest = 0;
+    xlstm_real *state = need(size * sizeof *state), one[SIZE];
+    comparison steps = {0};
     for (int t = 0; t < T; t++) {
         xlstm_mlstm_inputs token = {q + t * SIZE, k + t * SIZE, v + t * SIZE, i + t, f + t};
         xlstm_span span = {.struct_size = sizeof span, .time = 1, .state_in = state, .state_out = state};
         check(xlstm_mlstm_forward(cell, &span, &token, one));
         for (int e = 0; e < SIZE; e++)
-            largest = fmaxf(largest, fabsf(one[e] - h[t * SIZE + e]));
+            see(&steps, (double)one[e], (double)h[t * SIZE + e]);
     }
-    printf("       token by token, with a state of %zu numbers: at most %.1e apart\n", size, (double)largest);
+    printf("       token by token, with a state of %zu numbers: at most %.1e apart\n", size, steps.error);
     free(state);
     xlstm_recurrence_free(cell);
-    return fabsf(h[SIZE] - 10) < 0.1f && fabsf(h[3 * SIZE] - 30) < 0.1f && largest < 1e-4f;
+    return is_near((double)h[SIZE], 10, 0.1) && is_near((double)h[3 * SIZE], 30, 0.1) && agrees(&steps, 1e-4);
 }
 
 /* Nothing comes in; the output shall be 1, 0, 1, 0, ... Only R and a bias of the gates can bring that about.

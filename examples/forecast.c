@@ -4,6 +4,7 @@
  * end is never seen), weights of single outputs, an evaluation trainer, and forecasting far ahead by feeding
  * a session its own predictions. The data: two quantities that depend on each other (a pendulum with
  * friction: angle and speed), each row another one. */
+#include "programs/compare.h"
 #include "programs/program.h"
 #include "random.h"
 #include <math.h>
@@ -95,7 +96,8 @@ static double evaluate(xlstm_module *model, uint64_t *dice) {
 /* Shows a session SEEN values of a pendulum, then lets it go on alone. Returns the largest error of the
  * angle. */
 static double go_on_alone(const xlstm_module *model) {
-    double state[SIZE] = {1, 0}, largest = 0;
+    double state[SIZE] = {1, 0};
+    comparison angle = {0};
     xlstm_real x[SIZE];
     xlstm_session *session;
     check(xlstm_session_create(&session, model, 1, 1));
@@ -106,15 +108,14 @@ static double go_on_alone(const xlstm_module *model) {
                 x[k] = (xlstm_real)state[k];
         check(xlstm_session_vectors(session, x, 1, x));
         swing(state, 0.1);
-        double error = fabs((double)x[0] - state[0]);
         if (t >= SEEN) {
             printf("%5d %6.2f %9.2f  ", t - SEEN + 1, state[0], (double)x[0]);
             printf("%*s\n", 20 + (int)(14 * (double)x[0]), "*");
-            largest = error > largest ? error : largest;
+            see(&angle, (double)x[0], state[0]);
         }
     }
     xlstm_session_free(session);
-    return largest;
+    return angle.error;
 }
 
 int main(void) {
@@ -135,5 +136,5 @@ int main(void) {
            "%.2f\n",
            error, alone);
     xlstm_module_free(model);
-    return error < 0.01 && alone < 0.5 ? 0 : 1;
+    return within(error, 0.01) && within(alone, 0.5) ? 0 : 1;
 }

@@ -5,6 +5,7 @@
  * New here: xlstm_module_load() (config.json and safetensors of the paper's family, xLSTM-7B and Hugging
  * Face), the configuration and the named parameters of a module, matrices kept in 8 bits, a tokenizer if the
  * directory has one. To continue texts with a model there is the program xlstm-generate. */
+#include "programs/compare.h"
 #include "programs/program.h"
 #include <math.h>
 
@@ -76,17 +77,13 @@ int main(int argc, char **argv) {
 
     check(xlstm_module_quantize(&small, model, XLSTM_WEIGHTS_INT8));
     run(small, 8, rounded);
-    double difference = 0, largest = 0;
-    for (int i = 0; i < vocabulary; i++) {
-        difference = fmax(difference, fabs((double)(exact[i] - rounded[i])));
-        largest = fmax(largest, fabs((double)exact[i]));
-    }
+    comparison both = compare_numbers(rounded, exact, (size_t)vocabulary);
     printf("with 8-bit matrices: %zu bytes, logits differ by at most %.1f %% of the largest\n",
-           xlstm_module_bytes(small), 100 * difference / largest);
+           xlstm_module_bytes(small), 100 * both.error / both.size);
     free(exact);
     free(rounded);
     xlstm_module_free(small);
     xlstm_module_free(model);
     xlstm_tokenizer_free(words);
-    return largest > 0 && isfinite(difference) ? 0 : 1;
+    return agrees(&both, both.size) ? 0 : 1;
 }

@@ -110,8 +110,6 @@ static inline uint64_t mixed(uint64_t a, uint64_t b, uint64_t c) { /* splitmix64
 
 /* The folder `dir`/`name`, made if it is not there; free it. */
 char *make_folder(const char *dir, const char *name);
-/* "DIR/NAMEending"; free it. */
-char *join(const char *dir, const char *name, const char *ending);
 
 /* ---- the engine (run.c) ---- */
 

@@ -1,6 +1,7 @@
 /* command.c - the command line of a comparison: options replace single sizes of a preset, and the command is
  * kept as it can be called again. */
 #include "bench.h"
+#include "compare.h"
 #include "paths.h"
 #include <math.h>
 #include <sys/stat.h>
@@ -92,7 +93,8 @@ static void set_grids(const option_numbers *rates, preset *p) {
     for (int n = 0; n < rates->count; n++) {
         float x = (float)rates->of[n];
         for (int i = 0; i < n; i++)
-            if (fabsf(p->grids[0][i] - x) <= 1e-5f * x) /* files are named by six digits */
+            if (is_near((double)p->grids[0][i], (double)x,
+                        1e-5 * (double)x)) /* files are named by six digits */
                 die("--lr-grid has %g twice", rates->of[n]);
         p->grids[0][n] = x;
     }
@@ -185,12 +187,6 @@ void parse_options(options *o, int argc, char **argv, const program *about) {
 }
 
 /* ---- folders ---- */
-
-char *join(const char *dir, const char *name, const char *ending) {
-    char *path = need(strlen(dir) + strlen(name) + strlen(ending) + 2);
-    sprintf(path, "%s/%s%s", dir, name, ending);
-    return path;
-}
 
 char *make_folder(const char *dir, const char *name) {
     char *path = join(dir, name, "");

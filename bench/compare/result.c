@@ -1,5 +1,6 @@
-/* result.c - a result is read by one list of fields and believed only where it has them all; a damaged file
- * is set aside and nothing is deleted. */
+/* result.c - a result is read by lists of fields and believed only where it has them all; a damaged file is
+ * set aside and nothing is deleted. Whatever a page looks at is in a list: tests/fuzz/fuzz_result.c makes
+ * pages and holds them to it. */
 #include "result.h"
 #include "program.h"
 #include <math.h>
@@ -139,10 +140,12 @@ static const field every_result[] = {
     {"setup.model.width", 'i'},
     {"setup.model.blocks", 'a'},
     {"setup.model.core_parameters", 'i'},
+    {"setup.model.core_off_target_percent", 'n'},
     {"setup.model.embedding_parameters", 'i'},
     {"setup.training", 'o'},
     {"setup.training.steps", 'i'},
     {"setup.training.batch", 'i'},
+    {"setup.training.window", 'i'},
     {"setup.training.learning_rate", 'n'},
     {"setup.training.search", 'b'},
     {"learning_rate_search", 'a'},
@@ -168,12 +171,59 @@ static const field every_point[] = {
     {"step", 'i'}, {"tokens", 'n'}, {"train_loss", 'N'}, {"valid_loss", 'N'}, {"seconds", 'n'},
 };
 
+static const field every_search[] = {{"learning_rate", 'n'}};
+
+/* What the results of one task have besides; a part that is null is not there to be asked. */
+static const struct {
+    const char *task, *part;
+    field f;
+} of_task[] = {
+    {"lm", "setup.data", {"train_tokens", 'n'}},      {"lm", "setup.data", {"test_tokens", 'n'}},
+    {"lm", "setup.data", {"tested_on", 'n'}},         {"lm", "setup.data", {"vocabulary", 'n'}},
+    {"lm", "setup.data", {"train_crc32", 'n'}},       {"lm", "outcome.test", {"rare.tokens", 'n'}},
+    {"lm", "outcome.test", {"medium.tokens", 'n'}},   {"lm", "outcome.test", {"frequent.tokens", 'n'}},
+    {"lm", "outcome.test", {"overall.tokens", 'n'}},  {"nns", "outcome.test", {"by_position", 'a'}},
+    {"parity", "outcome.test", {"by_position", 'a'}},
+};
+
+/* Of what xlstm-speed writes: without BLAS it has no product of matrices, and what was not run has no speed.
+ */
+static const field every_speed[] = {
+    {"threads", 'i'}, {"read_bytes_per_second", 'n'}, {"sgemm_flops", 'N'}, {"rows", 'a'}};
+
+static const field every_speed_row[] = {
+    {"model", 's'},      {"by", 's'},      {"measure", 's'},
+    {"shape", 's'},      {"weights", 's'}, {"threads", 'i'},
+    {"batch", 'i'},      {"time", 'i'},    {"tokens_per_second", 'N'},
+    {"peak_bytes", 'N'},
+};
+
 static int has_fields(const json_t *j, const field *fields, size_t count, char *why) {
     for (size_t i = 0; i < count; i++)
         if (!is_type(result_at(j, fields[i].path), fields[i].type)) {
             snprintf(why, RESULT_WHY, "\"%s\" is absent or of a wrong type", fields[i].path);
             return 0;
         }
+    return 1;
+}
+
+#define HAS_FIELDS(j, list, why) has_fields(j, list, sizeof(list) / sizeof *(list), why)
+
+static int all_have(const json_t *items, const field *fields, size_t count, char *why) {
+    for (size_t i = 0; i < json_array_size(items); i++)
+        if (!has_fields(json_array_get(items, i), fields, count, why))
+            return 0;
+    return 1;
+}
+
+#define ALL_HAVE(items, list, why) all_have(items, list, sizeof(list) / sizeof *(list), why)
+
+static int has_fields_of_task(const json_t *j, const char *task, char *why) {
+    for (size_t i = 0; i < sizeof of_task / sizeof *of_task; i++) {
+        const json_t *part = result_at(j, of_task[i].part);
+        if (!strcmp(of_task[i].task, task) && !json_is_null(part) && !has_fields(part, &of_task[i].f, 1, why))
+            return 0;
+    }
     return 1;
 }
 
@@ -201,6 +251,24 @@ static int has_test(const json_t *test, const result_kind *kind, char *why) {
     return 1;
 }
 
+/* What is there besides the fields of every result. */
+static int has_rest(const json_t *j, const result_kind *kind, char *why) {
+    const json_t *test = result_at(j, "outcome.test");
+    if (!ALL_HAVE(result_at(j, "evaluations"), every_point, why) ||
+        !ALL_HAVE(result_at(j, "learning_rate_search"), every_search, why) ||
+        !has_fields_of_task(j, kind->name, why))
+        return 0;
+    if (!all_numbers(result_at(j, "first_losses"))) {
+        snprintf(why, RESULT_WHY, "\"first_losses\" holds something that is no number");
+        return 0;
+    }
+    return json_is_null(test) || has_test(test, kind, why);
+}
+
+int speed_has_all(const json_t *j, char why[RESULT_WHY]) {
+    return HAS_FIELDS(j, every_speed, why) && ALL_HAVE(result_at(j, "rows"), every_speed_row, why);
+}
+
 static result_status check_result(const json_t *j, char *why) {
     const json_t *schema = result_at(j, "schema");
     if (!json_is_object(j) || !json_is_integer(schema)) {
@@ -217,23 +285,14 @@ static result_status check_result(const json_t *j, char *why) {
                  (long long)json_integer_value(schema), RESULT_SCHEMA);
         return RESULT_OTHER_SCHEMA;
     }
-    if (!has_fields(j, every_result, sizeof every_result / sizeof *every_result, why))
+    if (!HAS_FIELDS(j, every_result, why))
         return RESULT_DAMAGED;
     const result_kind *kind = result_kind_find(result_text(j, "setup.task"));
     if (!kind) {
         snprintf(why, RESULT_WHY, "task \"%.100s\" is unknown", result_text(j, "setup.task"));
         return RESULT_DAMAGED;
     }
-    const json_t *points = result_at(j, "evaluations"), *test = result_at(j, "outcome.test");
-    for (size_t i = 0; i < json_array_size(points); i++)
-        if (!has_fields(json_array_get(points, i), every_point, sizeof every_point / sizeof *every_point,
-                        why))
-            return RESULT_DAMAGED;
-    if (!all_numbers(result_at(j, "first_losses"))) {
-        snprintf(why, RESULT_WHY, "\"first_losses\" holds something that is no number");
-        return RESULT_DAMAGED;
-    }
-    return json_is_null(test) || has_test(test, kind, why) ? RESULT_OK : RESULT_DAMAGED;
+    return has_rest(j, kind, why) ? RESULT_OK : RESULT_DAMAGED;
 }
 
 result_status result_parse(json_t **out, const char *text, size_t size, char why[RESULT_WHY]) {
@@ -345,6 +404,12 @@ int result_same(const json_t *here, const json_t *there, char says[RESULT_DIFFER
 }
 
 /* ---- writing ---- */
+
+char *join(const char *dir, const char *name, const char *ending) {
+    char *path = need(strlen(dir) + strlen(name) + strlen(ending) + 2);
+    sprintf(path, "%s/%s%s", dir, name, ending);
+    return path;
+}
 
 json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();

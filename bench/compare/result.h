@@ -51,6 +51,11 @@ enum { RESULT_DIFFERENCE = 192 };
  * the first that differs, such as "training.steps is 20 there and 7 here"; NULL: nobody asks. */
 int result_same(const json_t *here, const json_t *there, char says[RESULT_DIFFERENCE]);
 
+/* Whether what xlstm-speed wrote has every field that its section looks at; if not, `why` names the first. */
+int speed_has_all(const json_t *speed, char why[RESULT_WHY]);
+
+/* DIR/NAMEending, to be freed. */
+char *join(const char *dir, const char *name, const char *ending);
 /* A NaN or infinity is null in JSON. */
 json_t *number(double value);
 /* A whole file or none, by xlstm_file_write(); NULL path: nowhere. Releases `root`; ends the program when it

@@ -544,6 +544,12 @@ def positive(text):
     return int(text)
 
 
+def seconds(text):
+    if not 0 <= float(text) <= 1e9:  # nor NaN
+        raise ValueError
+    return float(text)
+
+
 def run_alone(o, export, name, must_stop):
     """Whether the run is made, now or before, by nobody else at the time."""
     path, checkpoint = o.out / f"{name}.json", (o.checkpoint or o.out) / f"{name}.checkpoint"
@@ -567,8 +573,8 @@ def main():
     parser.add_argument("export", nargs="+", help="folder written by --export")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="folder for unfinished runs (default: --out)")
-    parser.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
-    parser.add_argument("--limit-seconds", type=float, default=math.inf, help="stop then, with exit code 3")
+    parser.add_argument("--checkpoint-every", type=seconds, default=300, help="seconds")
+    parser.add_argument("--limit-seconds", type=seconds, default=math.inf, help="stop then, with exit code 3")
     parser.add_argument("--threads", type=positive, help="a whole number from 1 on (default: PyTorch's)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch computes (default: cpu)")
     o = parser.parse_args()

@@ -83,6 +83,8 @@ void headline(const report *r, writer *w);
 void task_tables(const report *r, const result_kind *kind, writer *w);
 /* Its plots (report_plots.c). */
 void task_plots(const report *r, const result_kind *kind, FILE *html);
+/* All of it (report_page.c). */
+void write_page(const report *r, writer *w);
 /* What xlstm-speed wrote (report_speed.c). */
 void read_speed(report *r);
 void speed_section(const report *r, writer *w);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 void read_speed(report *r) {
+    char why[RESULT_WHY];
     json_error_t error;
     struct stat is;
     if (!stat(r->speed_path, &is) && S_ISDIR(is.st_mode))
@@ -17,14 +18,8 @@ void read_speed(report *r) {
     if (result_number(r->speed, "schema") != SPEED_SCHEMA)
         die("%s is of another version of xlstm-speed; its schema must be %d: run xlstm-speed --json again",
             r->speed_path, SPEED_SCHEMA);
-    /* Without BLAS xlstm-speed writes null for its product of matrices. */
-    static const char *const needed[] = {"threads", "read_bytes_per_second", "sgemm_flops"};
-    for (int i = 0; i < 3; i++) {
-        const json_t *at = result_at(r->speed, needed[i]);
-        if (!json_is_number(at) && !(i == 2 && json_is_null(at)))
-            die("%s is damaged (\"%s\" is absent or no number); run xlstm-speed --json again", r->speed_path,
-                needed[i]);
-    }
+    if (!speed_has_all(r->speed, why))
+        die("%s is damaged (%s); run xlstm-speed --json again", r->speed_path, why);
 }
 
 /* ---- rows and curves ---- */

@@ -1,5 +1,6 @@
 /* report_tables.c - a table tells means over seeds; what makes its rows less than comparable stands under it
  * in words. */
+#include "compare.h"
 #include "report.h"
 
 /* ---- the thesis's figures, and cells ---- */
@@ -379,7 +380,7 @@ static const char *unlike(const json_t *a, const json_t *b) {
         {"setup.model.dropout", "dropout"},
         {"setup.model.embedding_dropout", "dropout behind the embedding"}};
     const char *core = "setup.model.core_parameters";
-    if (!(fabs(result_number(b, core) / result_number(a, core) - 1) <= 0.03))
+    if (!is_near(result_number(b, core) / result_number(a, core), 1, 0.03))
         return "core size";
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const json_t *x = result_at(a, fields[i][0]), *y = result_at(b, fields[i][0]);
@@ -408,7 +409,7 @@ static void short_training(const report *r, const result_kind *kind, const write
     const json_t *setup = result_at(first_of(r, kind)->run[0]->j, "setup");
     double tokens = result_number(setup, "training.steps") * result_number(setup, "training.batch") *
                     result_number(setup, "training.window");
-    double epochs = tokens / result_number(setup, "data.train_tokens"); /* NaN where there is no text */
+    double epochs = tokens / result_number(setup, "data.train_tokens");
     int few = 0;
     for (int i = 0; i < r->count; i++)
         few |= r->groups[i].kind == kind && r->groups[i].runs == 1;
@@ -445,7 +446,8 @@ void task_tables(const report *r, const result_kind *kind, writer *w) {
     not_comparable(r, kind, w);
     if (result_at(first_of(r, kind)->run[0]->j, "setup.data.scored"))
         paragraph(w, "Only the last position of a sequence is trained and scored: all is last again.");
-    short_training(r, kind, w);
-    if (!strcmp(kind->name, "lm"))
+    if (!strcmp(kind->name, "lm")) {
+        short_training(r, kind, w);
         bucket_sizes(r, kind, w);
+    }
 }

@@ -7,6 +7,7 @@
 #include "xlstm.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,11 +101,11 @@ static inline char *read_file(const char *path, size_t *size) {
     return text;
 }
 
-/* The text of an option as a number in a range. */
+/* The text of an option as a finite number in a range. */
 static inline double number_option(const char *name, const char *text, double low, double high) {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !(value >= low && value <= high))
+    if (end == text || *end || !isfinite(value) || !(value >= low && value <= high))
         die("--%s is \"%s\"; give a number from %g to %g", name, text, low, high);
     return value;
 }

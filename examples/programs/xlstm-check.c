@@ -2,8 +2,10 @@
  *
  * Runs a model over the tokens (or inputs, for a model of vectors) of a reference case and compares every
  * tensor that the case holds: logits, step_logits (one token at a time), loss and grad.NAME. A tensor
- * noise.NAME says what error float32 alone makes on tensor NAME. Exits 1 when anything differs or is unknown,
- * 2 when the input cannot be used. */
+ * noise.NAME says what error float32 alone makes on tensor NAME. What is not finite equals nothing but the
+ * same infinity, and measures nothing: the allowance follows the largest finite number. Exits 1 when anything
+ * differs or is unknown, 2 when the input cannot be used or says nothing to compare. */
+#include "compare.h"
 #include "options.h"
 #include "xlstm.h"
 #include <float.h>
@@ -218,7 +220,25 @@ static int run_trainer(check *c, int logits, int gradients) {
     return status ? say("logits, loss and gradients") : 0;
 }
 
+static int is_input(const char *name) {
+    return !strcmp(name, "tokens") || !strcmp(name, "inputs") || !strcmp(name, "targets") ||
+           starts_with(name, "noise.");
+}
+
+static int compares_something(const check *c) {
+    xlstm_tensor t;
+    for (int i = 0; xlstm_tensors_get(c->file, i, &t) == XLSTM_OK; i++)
+        if (!is_input(t.name))
+            return 1;
+    fprintf(stderr,
+            "xlstm-check: the case has nothing to compare; expected logits, step_logits, loss or grad.NAME "
+            "beside its inputs\n");
+    return 0;
+}
+
 static int run(check *c) {
+    if (!compares_something(c))
+        return 2;
     int logits = has(c, "logits"), gradients = has(c, "loss") || has(c, "grad.");
     if (gradients && !c->targets && !c->outputs) {
         fprintf(stderr, "xlstm-check: the case has loss or gradients, but no targets\n");
@@ -260,13 +280,6 @@ static double *doubles(const xlstm_tensor *t) {
     return out;
 }
 
-static double largest(const double *x, size_t count) {
-    double m = 0;
-    for (size_t i = 0; i < count; i++)
-        m = fabs(x[i]) > m || isnan(x[i]) ? fabs(x[i]) : m;
-    return m;
-}
-
 static double noise_of(const check *c, const char *name) {
     char full[300];
     xlstm_tensor t;
@@ -274,7 +287,7 @@ static double noise_of(const check *c, const char *name) {
     snprintf(full, sizeof full, "noise.%.250s", name);
     if (xlstm_tensors_find(c->file, full, &t) || t.count != 1 || xlstm_tensor_doubles(&t, &noise))
         return 0;
-    return noise;
+    return isfinite(noise) ? noise : 0;
 }
 
 /* Hugging Face's model turns its norms' inputs and its logits to float32 even when it runs in double. */
@@ -295,27 +308,23 @@ static void find_precision(check *c) {
 static double allowed(const check *c, const options *o, const char *name, double magnitude) {
     int gradient = starts_with(name, "grad.");
     double r = in_double ? (gradient ? 1e-7 : 1e-9) : gradient ? 1e-4 : 1e-5;
-    double limit = (o->tolerance >= 0 ? o->tolerance : r) * magnitude;
     int rough = !in_double || c->is_float32;
-    if (rough)
-        limit = fmax(limit, 4 * noise_of(c, name));
-    if (in_double && c->is_float32)
-        limit = fmax(limit, 4 * (double)FLT_EPSILON * magnitude);
+    double asked = (o->tolerance >= 0 ? o->tolerance : r) * magnitude,
+           noise = rough ? 4 * noise_of(c, name) : 0;
+    double roundings = in_double && c->is_float32 ? 4 * (double)FLT_EPSILON * magnitude : 0;
+    double limit = fmax(asked, fmax(noise, roundings));
     return gradient ? fmax(limit, (rough ? 1e-6 : 1e-12) * c->largest_gradient) : limit;
 }
 
 static int compare(const check *c, const options *o, const xlstm_tensor *t, const xlstm_real *mine,
                    int width) {
-    double *reference = doubles(t), magnitude = largest(reference, t->count), error = 0;
-    for (size_t i = 0; i < t->count; i++) {
-        double d = fabs((double)mine[i] - reference[i]);
-        error = d > error || isnan(d) ? d : error;
-        if (isnan(error))
-            break;
-    }
-    int good = error <= allowed(c, o, t->name, magnitude); /* false for NaN */
-    printf("%-*s  %10.3e  %10.3e  %s\n", width, t->name, error, magnitude > 0 ? error / magnitude : error,
-           good ? "pass" : "FAIL");
+    double *reference = doubles(t);
+    comparison seen = {0};
+    for (size_t i = 0; i < t->count; i++)
+        see(&seen, (double)mine[i], reference[i]);
+    int good = agrees(&seen, allowed(c, o, t->name, seen.size));
+    printf("%-*s  %10.3e  %10.3e  %s\n", width, t->name, seen.error,
+           seen.size > 0 ? seen.error / seen.size : seen.error, good ? "pass" : "FAIL");
     free(reference);
     return good;
 }
@@ -325,11 +334,6 @@ static void keep(check *c, const xlstm_tensor *t, xlstm_real *mine) {
     *r = *t;
     r->dtype = in_double ? XLSTM_F64 : XLSTM_F32;
     r->data = mine;
-}
-
-static int is_input(const char *name) {
-    return !strcmp(name, "tokens") || !strcmp(name, "inputs") || !strcmp(name, "targets") ||
-           starts_with(name, "noise.");
 }
 
 static int name_width(const check *c) {
@@ -343,12 +347,15 @@ static int name_width(const check *c) {
 
 static void find_largest_gradient(check *c) {
     xlstm_tensor t;
+    comparison all = {0};
     for (int i = 0; xlstm_tensors_get(c->file, i, &t) == XLSTM_OK; i++)
         if (starts_with(t.name, "grad.")) {
             double *x = doubles(&t);
-            c->largest_gradient = fmax(c->largest_gradient, largest(x, t.count));
+            for (size_t k = 0; k < t.count; k++)
+                see(&all, x[k], x[k]);
             free(x);
         }
+    c->largest_gradient = all.size;
 }
 
 static int compare_all(check *c, const options *o) {
@@ -384,7 +391,7 @@ static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
                                .help = "config.json and weights in the format of the official package"},
                               {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file), .path = OPTION_READ,
                                .help = "tokens, targets and the reference tensors"},
-                              {"tolerance", 0, FIELD(tolerance), "R", RANGE(0, INFINITY),
+                              {"tolerance", 0, FIELD(tolerance), "R", RANGE(1e-300, 1e300),
                                .help = "allow errors up to R times a tensor's largest number"},
                               {"write", 0, FIELD(write), "FILE", .path = OPTION_WRITE,
                                .own = "\"kind\":\"xlstm-check\"", .help = "write what the library computed"},
@@ -393,7 +400,8 @@ static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
 static const option_table table = {.doc = "Compares a saved model with reference values: logits, "
                                           "step-by-step logits, loss and gradients, a line per "
                                           "tensor with its largest error.\v"
-                                          "Exit code 0: all tensors pass; 1: one fails; 2: bad input.",
+                                          "Exit code 0: all tensors pass; 1: one fails; 2: bad input, or "
+                                          "nothing to compare.",
                                    .rows = rows};
 
 static int run_case(check *c, const options *o) {

@@ -1,4 +1,5 @@
 /* Parameters and gradients are copied in and out at their places in the layout, and nowhere else. */
+#include "programs/compare.h"
 #include "support/training_run.h"
 #include <math.h>
 
@@ -42,7 +43,7 @@ static void weights(training_run *r) {
             xlstm_real *w = copy_parameter(r->m, i), *mine = malloc(p.count * sizeof *mine);
             fill_normal(mine, p.count, 1, (uint64_t)i);
             if (turn) {
-                assert_memory_equal(w, mine, p.count * sizeof *w);
+                assert_true(same_numbers(w, mine, p.count));
             } else {
                 assert_memory_not_equal(w, mine, p.count * sizeof *w);
                 assert_int_equal(xlstm_module_write(r->m, i, mine), XLSTM_OK);
@@ -81,14 +82,14 @@ static void reading(training_run *r) {
         xlstm_parameter p = parameter(r, i);
         xlstm_real *g = malloc(p.count * sizeof *g);
         assert_int_equal(xlstm_trainer_read_gradients(r->tr, p.offset, p.count, g), XLSTM_OK);
-        assert_memory_equal(g, all + p.offset, p.count * sizeof *g);
+        assert_true(same_numbers(g, all + p.offset, p.count));
         for (; at < p.offset; at++)
             assert_true(all[at] == 0);
         for (; at < p.offset + p.count; at++)
             sum += (double)all[at] * (double)all[at];
         free(g);
     }
-    assert_true(sum > 0 && fabs(sqrt(sum) / xlstm_trainer_gradient_norm(r->tr) - 1) < 1e-6);
+    assert_true(sum > 0 && is_near(sqrt(sum) / xlstm_trainer_gradient_norm(r->tr), 1, 1e-6));
     free(all);
 }
 
@@ -126,7 +127,7 @@ static void gaps(training_run *r) {
         end = p.offset + p.count;
     }
     xlstm_real *after = copy_gradients(r->tr, r->m);
-    assert_memory_equal(after, before, size * sizeof *after);
+    assert_true(same_numbers(after, before, size));
     free(before);
     free(after);
     free(wrong);
@@ -160,9 +161,9 @@ static void test_all_reduce(void **state) {
         g[0][k] = (g[0][k] + g[1][k]) / 2;
     assert_int_equal(xlstm_trainer_write_gradients(tr[0], 0, size, g[0]), XLSTM_OK);
     double norm = xlstm_trainer_gradient_norm(tr[2]);
-    assert_true(norm > 0 && fabs(xlstm_trainer_gradient_norm(tr[0]) / norm - 1) < 1e-5);
-    for (size_t k = 0; k < size; k++)
-        assert_true(fabs((double)(g[0][k] - g[2][k])) < 1e-5 * norm);
+    assert_true(norm > 0 && is_near(xlstm_trainer_gradient_norm(tr[0]) / norm, 1, 1e-5));
+    comparison halves = compare_numbers(g[0], g[2], size);
+    assert_true(agrees(&halves, 1e-5 * norm));
     for (int i = 0; i < 3; i++) {
         xlstm_trainer_free(tr[i]);
         free(g[i]);

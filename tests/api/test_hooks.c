@@ -1,5 +1,6 @@
 /* A program's own memory and log: everything comes from its functions and goes back to them, and it is told
  * what is made and opened. */
+#include "programs/compare.h"
 #include "xlstm.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,8 +146,9 @@ static void test_own_memory(void **state) {
     assert_true(p.bytes > (long)(m.tape + m.temporary + m.gradients + m.state));
     run(&h, own, &own_loss);
     assert_int_equal(p.calls, calls); /* running takes none */
-    assert_memory_equal(own, usual, sizeof own);
-    assert_memory_equal(&own_loss, &usual_loss, sizeof own_loss);
+    assert_true(same_numbers(own, usual, B * V));
+    assert_true(own_loss.sum == usual_loss.sum && own_loss.mean == usual_loss.mean &&
+                own_loss.count == usual_loss.count);
     assert_int_equal(xlstm_set_allocator(NULL, NULL, NULL), XLSTM_E_ARGUMENT);
     unmake(&h);
     assert_int_equal(p.blocks, 0);

@@ -2,6 +2,7 @@
  * double), cut into calls, with padding full of NaN, and what is refused. */
 #include "base/parallel.h"
 #include "ops/ops.h"
+#include "programs/compare.h"
 #include "support/random.h"
 #include "xlstm/recurrence.h"
 #include <math.h>
@@ -122,31 +123,25 @@ static size_t token_of(const problem *p, size_t count, size_t j) {
 }
 
 static double largest(const real *a, size_t n) {
-    double top = 0;
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs((double)a[i]));
-    return top;
+    return compare_numbers(a, a, n).size;
 }
 
 static void compare(const real *a, const real *b, size_t n, const problem *p, const char *what,
                     double allowed) {
-    double worst = 0;
-    for (size_t i = 0; i < n; i++) {
-        double off = fabs((double)a[i] - (double)b[i]);
-        worst = off > worst || off != off ? off : worst;
-    }
-    if (!(worst <= allowed))
-        fail_msg("kind %d, T %d, variant %d: %s differs by %g; allowed %g", (int)p->kind, p->T, p->variant,
-                 what, worst, allowed);
+    comparison c = compare_numbers(a, b, n);
+    if (!agrees(&c, allowed))
+        fail_msg("kind %d, T %d, variant %d: %s: " APART "; allowed %g", (int)p->kind, p->T, p->variant, what,
+                 APART_OF(c), allowed);
 }
 
 /* Some are zero but for rounding, so all are measured by the largest of the call. */
 static void compare_gradients(const answer *a, const answer *b, const problem *p, double allowed) {
-    double top = 0;
+    comparison all = {0};
     for (int j = 0; j < p->inputs; j++)
-        top = fmax(top, largest(b->d[j], p->count[j]));
+        for (size_t i = 0; i < p->count[j]; i++)
+            see(&all, (double)b->d[j][i], (double)b->d[j][i]);
     for (int j = 0; j < p->inputs; j++)
-        compare(a->d[j], b->d[j], p->count[j], p, "a gradient", allowed * top);
+        compare(a->d[j], b->d[j], p->count[j], p, "a gradient", allowed * all.size);
 }
 
 /* ---- the reference ops on the same arrays ---- */
@@ -308,7 +303,11 @@ static void test_padding(void **unused) {
         for (size_t i = 0, n = B * T_MAX * H * D; i < n; i++)
             p.d_h[i] = is_real(&p, token_of(&p, n, i)) ? p.d_h[i] : (real)NAN;
         solve(&p, &a);
-        assert_memory_equal(&a, &clean, sizeof a);
+        assert_memory_equal(&a, &clean, sizeof a); /* also what was not written */
+        assert_true(same_numbers(a.h, clean.h, B * T_MAX * H * D));
+        assert_true(same_numbers(a.state, clean.state, B * p.state_size));
+        for (int j = 0; j < p.inputs; j++)
+            assert_true(same_numbers(a.d[j], clean.d[j], p.count[j]));
         for (size_t i = 0, n = B * T_MAX * H * D; i < n; i++)
             assert_true(is_real(&p, token_of(&p, n, i)) || a.h[i] == 0);
         for (int j = 0; j < p.inputs && !(j == 1 && kind != XLSTM_CELL_MLSTM); j++)

@@ -1,5 +1,6 @@
 /* Sampling against probabilities worked out by hand, and generation against a loop of single steps. */
 #include "base/mem.h"
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <math.h>
@@ -67,7 +68,7 @@ static void test_frequencies(void **state) {
             all += cases[c].left[i];
         for (int i = 0; i < V; i++) {
             double p = cases[c].left[i] / all, spread = sqrt(DRAWS * p * (1 - p));
-            if (fabs(counts[i] - DRAWS * p) > 4.5 * spread)
+            if (!is_near(counts[i], DRAWS * p, 4.5 * spread))
                 fail_msg("case %zu: token %d came %d times, not %g", c, i, counts[i], DRAWS * p);
         }
     }
@@ -208,14 +209,14 @@ static void test_state_is_of_the_whole_text(void **state) {
     assert_int_equal(xlstm_session_get_state(fork, 0, saved), XLSTM_OK);
     assert_int_equal(xlstm_session_tokens(a.session, &next, 1, want), XLSTM_OK);
     assert_int_equal(xlstm_session_tokens(fork, &next, 1, got), XLSTM_OK);
-    for (int i = 0; i < WORDS; i++) /* the prompt was read in pieces of another length */
-        assert_true(fabs((double)want[i] - (double)got[i]) < 1e-4);
+    comparison c = compare_numbers(got, want, WORDS); /* the prompt was read in pieces of another length */
+    assert_true(agrees(&c, 1e-4));
     assert_int_equal(xlstm_session_tokens(b.session, &next, 1, want), XLSTM_OK);
-    assert_memory_equal(want, got, sizeof want);
+    assert_true(same_numbers(want, got, WORDS));
     assert_int_equal(xlstm_session_reset(fork, -1), XLSTM_OK);
     assert_int_equal(xlstm_session_set_state(fork, 0, saved), XLSTM_OK);
     assert_int_equal(xlstm_session_tokens(fork, &next, 1, got), XLSTM_OK);
-    assert_memory_equal(want, got, sizeof want);
+    assert_true(same_numbers(want, got, WORDS));
     free(saved);
     xlstm_session_free(fork);
     free_speaker(&a);

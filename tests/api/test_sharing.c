@@ -2,6 +2,7 @@
  * each finds is compared with one thread alone, bit for bit; the build under ThreadSanitizer also sees what
  * nobody may touch. */
 #include "base/parallel.h"
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <pthread.h>
@@ -124,7 +125,7 @@ static void share(const xlstm_module *m, const char *name) {
     for (int i = 0; i < THREADS; i++) {
         alone[i].id = i;
         serve(&alone[i]);
-        if (memcmp(w[i].out, alone[i].out, count * sizeof *w[i].out))
+        if (!same_numbers(w[i].out, alone[i].out, count))
             fail_msg("%s: thread %d differs from one thread alone", name, i);
         if (i > 0) /* threads have inputs of their own, or nothing was shown */
             assert_memory_not_equal(w[i].out, w[0].out, count * sizeof *w[i].out);

@@ -38,7 +38,7 @@ accepted() { # folder for results, how many there must be, then the command
 accepted "$work/lm" 4 "$bin/xlstm-lm" --preset smoke --data "$corpus"
 grep -q "^corpus $corpus" "$work/out"
 cat "$work/lm"/*.json | grep '"core_off_target_percent"' |
-    awk -F '[:,]' '{ n++; if ($2 > 2 || $2 < -2) bad = 1 } END { exit bad || n != 4 }' # sizes are matched
+    awk -F '[:,]' '{ n++; if ($2 !~ /^ *-?[0-9.e-]+$/ || !($2 <= 2 && $2 >= -2)) bad = 1 } END { exit bad || n != 4 }' # sizes are matched
 accepted "$work/lm1" 1 env XLSTM_DATA="$corpus" "$bin/xlstm-lm" --preset smoke --models xlstm@0:1 --threads 1
 accepted "$work/nns" 5 "$bin/xlstm-nns" --preset smoke
 accepted "$work/parity" 5 "$bin/xlstm-tasks" --task parity --preset smoke
@@ -202,7 +202,8 @@ if mknod "$work/null" c 1 3 2>/dev/null && : 2>/dev/null >"$work/null"; then # a
 fi
 # Smaller weights change its perplexity by little, threads not at all.
 "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,bf16,int8 --window 16 >"$work/out"
-awk '$1 == "real" || $1 == "bf16" || $1 == "int8" { n++; if ($3 + 0 > 1 || $3 + 0 < -1 || $2 < 2) bad = 1; mb[n] = $4 }
+awk '$1 == "real" || $1 == "bf16" || $1 == "int8" { n++; mb[n] = $4
+        if ($2 $3 !~ /^[-+0-9.%]+$/ || !($3 + 0 <= 1 && $3 + 0 >= -1 && $2 + 0 >= 2)) bad = 1 }
     END { exit !(n == 3 && !bad && mb[2] < mb[1] && mb[3] < mb[2]) }' "$work/out"
 "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --window 16 --threads 1 >"$work/alone"
 head -2 "$work/out" | cmp - "$work/alone"
@@ -228,6 +229,17 @@ refused "model_0.safetensors is there already" "$examples/xlstm-init" "$work/own
 cp "$work/own/config.json" "$work/theirs/config.json" # beside the configuration that is given
 "$examples/xlstm-init" "$work/theirs/config.json" "$work/theirs" >"$work/out"
 refused "tolerance is" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance few
+for number in inf nan -inf 1e999; do # no option of any program takes them
+    refused "give a number" "$examples/xlstm-check" "$work/saved/xlstm" case --tolerance=$number
+    for option in temperature top-p min-p; do
+        refused "give a number" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --$option=$number
+    done
+    refused "whole number" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --window=$number
+    for option in lr lr-grid weight-decay dropout checkpoint-every limit-seconds; do
+        refused "give a number" "$bin/xlstm-nns" --$option=$number
+    done
+    refused "give a number" "$bin/xlstm-speed" --seconds=$number
+done
 refused "too many" "$examples/xlstm-check" one two three
 refused "is not a directory" "$examples/xlstm-generate" "$work/none/such" --prompt x
 refused "no token" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --stop "no such thing"

@@ -117,6 +117,10 @@ head -c 900 "$work/out/lm-lstm-s1.json" >"$work/bad/nns-lstm-s1.json"
 report 2>"$work/err"
 grep -q "nns-lstm-s1.json is damaged" "$work/err"
 [ -f "$work/bad/nns-lstm-s1.json.damaged" ]
+fresh # a number that only one sentence of the page has
+sed -i '/"medium": {/,/}/s/"tokens"/"token"/' "$work/bad/lm-lstm-s1.json"
+report 2>"$work/err"
+grep -q 'lm-lstm-s1.json is damaged ("medium.tokens" is absent' "$work/err"
 fresh # only what is named like a run is set aside
 echo "hello" >"$work/bad/notes.json"
 echo "hello" >"$work/bad/lm-notes-s.json"
@@ -175,7 +179,7 @@ sed -i 's/"schema": 1/"schema": 2/' "$work/bad/speed.json"
 refused "another version of xlstm-speed" "$bin/xlstm-report" --out "$work/report.html" --speed "$work/bad/speed.json" "$work/out"
 speed_file ""
 sed -i 's/"read_bytes_per_second": 1e10, //' "$work/bad/speed.json"
-refused 'speed.json is damaged ("read_bytes_per_second" is absent or no number' "$bin/xlstm-report" --out "$work/report.html" \
+refused 'speed.json is damaged ("read_bytes_per_second" is absent or of a wrong type' "$bin/xlstm-report" --out "$work/report.html" \
     --speed "$work/bad/speed.json" "$work/out"
 fresh # a seed that diverged is counted, and what is said about the task comes from the others
 sed -e 's/"diverged": null/"diverged": 3/' -e '/^  "test": {/,/^  }/c\  "test": null' "$work/out/lm-lstm-s1.json" \

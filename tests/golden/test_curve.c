@@ -1,6 +1,7 @@
 /* Ten steps of AdamW from the package's weights over its tokens give its ten losses and gradient norms.
  * make_golden.py makes the curves and makes sure that decay on the wrong parameters would show; for
  * curve_dropout it gives the package's dropouts the masks that libxlstm draws. */
+#include "programs/compare.h"
 #include "xlstm.h"
 #include <math.h>
 #include <setjmp.h>
@@ -85,7 +86,7 @@ static xlstm_optimizer *adamw(const curve *c) {
 }
 
 static void close_to(double mine, double reference, const char *what, int step) {
-    if (!(fabs(mine - reference) <= tolerance * fabs(reference)))
+    if (!is_near(mine, reference, tolerance * fabs(reference)))
         fail_msg("%s of step %d is %.12g, the package's %.12g", what, step, mine, reference);
 }
 

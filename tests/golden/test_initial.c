@@ -1,5 +1,6 @@
 /* Fresh modules draw from the distributions that initial/NAME/initial.json names, which official_init.py
  * holds to the packages: values that are fixed one by one, the others by moments over many seeds. */
+#include "programs/compare.h"
 #include "support/copies.h"
 #include <jansson.h>
 #include <math.h>
@@ -23,10 +24,12 @@ static const char *where; /* parameter of which model; for messages */
 
 typedef struct {
     double n, sum, squares, largest, inside; /* inside: numbers within half of the scale */
+    int finite;
 } moments;
 
 static moments moments_of(xlstm_module *const *m, int index, double scale) {
-    moments s = {0};
+    moments s = {.finite = 1};
+    comparison sizes = {0};
     for (int seed = 0; seed < SEEDS; seed++) {
         xlstm_parameter p;
         xlstm_module_parameter(m[seed], index, &p);
@@ -36,31 +39,35 @@ static moments moments_of(xlstm_module *const *m, int index, double scale) {
             s.n++;
             s.sum += x;
             s.squares += x * x;
-            s.largest = fmax(s.largest, fabs(x));
-            s.inside += fabs(x) < scale / 2;
+            s.inside += is_near(x, 0, scale / 2);
+            s.finite &= isfinite(x);
+            see(&sizes, x, x);
         }
         free(w);
     }
+    s.largest = sizes.size;
     return s;
 }
 
 /* Five standard errors each, over seeds that never change. */
 static void check_moments(moments s, double sd, double share_inside) {
     double mean = s.sum / s.n, rms = sqrt(s.squares / s.n), share = s.inside / s.n;
-    CHECK(fabs(mean) < 5 * sd / sqrt(s.n), "mean %g of %g numbers, standard deviation %g", mean, s.n, sd);
-    CHECK(fabs(rms / sd - 1) < 5 / sqrt(2 * s.n), "standard deviation %g, not %g", rms, sd);
-    CHECK(fabs(share - share_inside) < 5 * sqrt(share_inside * (1 - share_inside) / s.n),
+    CHECK(s.finite, "a number that is not finite");
+    CHECK(is_near(mean, 0, 5 * sd / sqrt(s.n)), "mean %g of %g numbers, standard deviation %g", mean, s.n,
+          sd);
+    CHECK(is_near(rms / sd, 1, 5 / sqrt(2 * s.n)), "standard deviation %g, not %g", rms, sd);
+    CHECK(is_near(share, share_inside, 5 * sqrt(share_inside * (1 - share_inside) / s.n)),
           "share %g within half of the scale, not %g: another distribution", share, share_inside);
 }
 
 static void check_normal(moments s, double sd) {
     check_moments(s, sd, erf(0.5 / sqrt(2)));
-    CHECK(s.largest < 7 * sd, "%g is no normal number of standard deviation %g", s.largest, sd);
+    CHECK(within(s.largest, 7 * sd), "%g is no normal number of standard deviation %g", s.largest, sd);
 }
 
 static void check_uniform(moments s, double bound) {
     check_moments(s, bound / sqrt(3), 0.5);
-    CHECK(s.largest <= bound * (1 + 1e-6) && s.largest > bound * (1 - 50 / s.n),
+    CHECK(within(s.largest, bound * (1 + 1e-6)) && s.largest > bound * (1 - 50 / s.n),
           "largest %g, but the bound is %g", s.largest, bound);
 }
 
@@ -69,7 +76,7 @@ static void check_values(const xlstm_module *m, const xlstm_parameter *p, const 
     xlstm_real *w = copy_parameter(m, p->index);
     for (size_t i = 0; i < p->count; i++) {
         double x = (double)w[i], right = json_number_value(json_array_get(values, i));
-        CHECK(fabs(x - right) <= 1e-6 * (1 + fabs(right)), "number %zu is %g, not %g", i, x, right);
+        CHECK(is_near(x, right, 1e-6 * (1 + fabs(right))), "number %zu is %g, not %g", i, x, right);
     }
     free(w);
 }

@@ -1,4 +1,5 @@
 /* Every gradient of every kind against central differences, in double, to 1e-6. */
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <math.h>
@@ -81,8 +82,8 @@ static void check_parameter(xlstm_module *m, const data *d, const xlstm_paramete
         along += u[j] * g[p->offset + j];
         size += fabs(u[j] * g[p->offset + j]);
     }
-    double numeric = difference(m, d, p, u, dropout), error = fabs(numeric - along);
-    if (error > 1e-6 * size + 1e-11)
+    double numeric = difference(m, d, p, u, dropout);
+    if (!is_near(along, numeric, 1e-6 * size + 1e-11))
         fail_msg("%s, %s: gradient along a direction is %.12g, differences give %.12g (scale %.3g)", name,
                  p->name, along, numeric, size);
     free(u);
@@ -184,6 +185,8 @@ static void test_own_loss(void **state) {
         for (size_t i = 0; i < B * T * out; i++)
             dy[i] = 2 * (y[i] - d.outputs[i]) / (double)(B * T * out);
         assert_int_equal(xlstm_trainer_backward_from(tr, dy, dx), XLSTM_OK);
+        for (size_t i = 0; i < B * T * in; i++)
+            assert_true(isfinite(dx[i]));
         for (size_t i = 0; i < B * T * in; i += 7) {
             xlstm_real old = d.inputs[i];
             d.inputs[i] = old + 1e-5;
@@ -191,7 +194,7 @@ static void test_own_loss(void **state) {
             d.inputs[i] = old - 1e-5;
             double down = loss_of(m, &d.batch, 0);
             d.inputs[i] = old;
-            if (fabs((up - down) / 2e-5 - dx[i]) > 1e-7 * (1 + fabs(dx[i])))
+            if (!is_near(dx[i], (up - down) / 2e-5, 1e-7 * (1 + fabs(dx[i]))))
                 fail_msg("%s: input gradient %zu is %.12g, differences give %.12g", name, i, dx[i],
                          (up - down) / 2e-5);
         }

@@ -1,5 +1,6 @@
 /* Modules with matrices in a smaller type compute what a real module computes with the same, rounded,
  * numbers. */
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <dirent.h>
@@ -51,13 +52,10 @@ static void run(const xlstm_module *m, int piece, xlstm_real *logits) {
     xlstm_session_free(s);
 }
 
+/* Relative to the largest logit. */
 static double difference(const xlstm_real *a, const xlstm_real *b) {
-    double worst = 0, top = 0;
-    for (int i = 0; i < B * T * V; i++) {
-        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
-        top = fmax(top, fabs((double)b[i]));
-    }
-    return worst / top;
+    comparison c = compare_numbers(a, b, B * T * V);
+    return c.size > 0 ? c.error / c.size : INFINITY;
 }
 
 static void test_same_numbers(void **state) {
@@ -72,12 +70,12 @@ static void test_same_numbers(void **state) {
                 xlstm_module *rounded = same_in_real(packed);
                 run(packed, piece, got);
                 run(rounded, piece, want);
-                if (!(difference(got, want) <= 2e-5))
+                if (!within(difference(got, want), 2e-5))
                     fail_msg("kind %d, weights %d, pieces of %d: off by %g", kind, w, piece,
                              difference(got, want));
                 run(real, piece, want); /* and rounding changes something, but not much */
                 double change = difference(got, want);
-                if (!(change > 1e-5 && change < 0.1))
+                if (!within(change, 0.1) || within(change, 1e-5))
                     fail_msg("kind %d, weights %d: rounding changed the logits by %g", kind, w, change);
                 xlstm_module_free(real);
                 xlstm_module_free(packed);
@@ -109,11 +107,10 @@ static void test_rounding(void **state) {
             assert_int_equal(xlstm_module_write(packed, i, values), smaller ? XLSTM_E_ARGUMENT : XLSTM_OK);
             size_t cols = (size_t)p.shape[p.ndim - 1];
             for (size_t k = 0; k < p.count; k++) {
-                double top = 0, x = (double)exact[k];
-                for (size_t c = k / cols * cols; c < (k / cols + 1) * cols; c++)
-                    top = fmax(top, fabs((double)exact[c]));
+                const xlstm_real *row = exact + k / cols * cols;
+                double x = (double)exact[k], top = compare_numbers(row, row, cols).size;
                 double allowed = !smaller ? 0 : w == XLSTM_WEIGHTS_BF16 ? fabs(x) / 256 : top / 253;
-                assert_true(fabs((double)values[k] - x) <= allowed);
+                assert_true(is_near((double)values[k], x, allowed));
             }
             free(exact);
             free(values);
@@ -138,7 +135,7 @@ static void assert_same_weights(const xlstm_module *a, const xlstm_module *b) {
         xlstm_parameter p;
         xlstm_module_parameter(a, i, &p);
         xlstm_real *x = copy_parameter(a, i), *y = copy_parameter(b, i);
-        assert_memory_equal(x, y, p.count * sizeof *x);
+        assert_true(same_numbers(x, y, p.count));
         free(x);
         free(y);
     }
@@ -162,7 +159,7 @@ static void test_odd_numbers(void **state) {
     assert_int_equal(xlstm_module_quantize(&packed, m, XLSTM_WEIGHTS_INT8), XLSTM_OK);
     xlstm_real *got = copy_parameter(packed, p.index);
     for (int i = 0; i < (int)p.count; i++)
-        assert_true(i < 3 * cols ? isnan(got[i]) : fabs((double)(got[i] - w[i])) <= 0.01);
+        assert_true(i < 3 * cols ? isnan(got[i]) : is_near((double)got[i], (double)w[i], 0.01));
     free(w);
     free(got);
     xlstm_module_free(packed);
@@ -185,14 +182,14 @@ static void test_files(void **state) {
         assert_int_equal(xlstm_module_load_as(&loaded, dir, XLSTM_WEIGHTS_BF16), XLSTM_OK);
         assert_same_weights(packed, loaded);
         run(loaded, T, got); /* files do not tell the size of chunks, on which rounding depends */
-        assert_true(difference(got, want) <= 2e-5);
+        assert_true(within(difference(got, want), 2e-5));
         xlstm_module_free(loaded);
         assert_int_equal(xlstm_module_load(&loaded, dir), XLSTM_OK);
         assert_same_weights(packed, loaded);
         xlstm_module_free(loaded);
         assert_int_equal(xlstm_module_load_as(&loaded, dir, XLSTM_WEIGHTS_INT8), XLSTM_OK);
         run(loaded, T, got);
-        assert_true(difference(got, want) > 0 && difference(got, want) < 0.1);
+        assert_true(within(difference(got, want), 0.1) && !within(difference(got, want), 0));
         assert_int_equal(xlstm_module_save(loaded, dir), XLSTM_E_ARGUMENT); /* no format has it */
         xlstm_module_free(loaded);
         xlstm_module_free(packed);

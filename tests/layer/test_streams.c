@@ -1,6 +1,7 @@
 /* Streams that live side by side, for every kind of module: rows of different lengths, new sequences inside a
  * row, states that travel, one stream that starts anew. Padding is full of what would be seen at once: NaN,
  * and tokens that no vocabulary has. */
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <math.h>
@@ -76,13 +77,12 @@ static void check(xlstm_status status) {
         fail_msg("%s", xlstm_last_error());
 }
 
-/* NaN differs from everything. */
 static void same(const xlstm_real *a, const xlstm_real *b, int n, const char *name, const char *what) {
-    for (int i = 0; i < n; i++) {
-        double off = fabs((double)a[i] - (double)b[i]) / (1 + fabs((double)b[i]));
-        if (!(off <= tolerance))
-            fail_msg("%s: %s: number %d is %g, not %g", name, what, i, (double)a[i], (double)b[i]);
-    }
+    comparison c = {0};
+    for (int i = 0; i < n; i++)
+        see_in(&c, (double)a[i], (double)b[i], 1 + fabs((double)b[i]));
+    if (!agrees(&c, tolerance))
+        fail_msg("%s: %s: " APART, name, what, APART_OF(c));
 }
 
 static void all_zero(const xlstm_real *a, size_t n, const char *name, const char *what) {
@@ -163,7 +163,7 @@ static void stays(xlstm_module *m, const char *name) {
     in.lengths = lengths;
     check(xlstm_session_run(s, &in, NULL, NULL));
     check(xlstm_session_get_state(s, 2, after));
-    if (memcmp(before, after, n * sizeof *before))
+    if (!same_numbers(before, after, n))
         fail_msg("%s: a row of no tokens has moved", name);
 
     static const int32_t long_row[B] = {1, 1, T + 1, 1}, negative[B] = {1, 1, -1, 1};
@@ -183,7 +183,7 @@ static void stays(xlstm_module *m, const char *name) {
     assert_int_equal(xlstm_session_run(s, NULL, NULL, NULL), XLSTM_E_ARGUMENT);
     assert_int_equal(xlstm_session_run(NULL, &in, NULL, NULL), XLSTM_E_ARGUMENT);
     check(xlstm_session_get_state(s, 2, after));
-    assert_memory_equal(before, after, n * sizeof *before);
+    assert_true(same_numbers(before, after, n));
     free(before);
     free(after);
     xlstm_session_free(s);
@@ -251,7 +251,7 @@ static void reset_one(xlstm_module *m, const char *name) {
     check(xlstm_session_run(t, &in_next, usual, NULL));
     check(xlstm_session_run(fresh, &in_next, new, NULL));
     for (int b = 0; b < B; b++)
-        if (memcmp(y + b * row, (b == 1 ? new : usual) + b * row, (size_t)row * sizeof *y))
+        if (!same_numbers(y + b * row, (b == 1 ? new : usual) + b * row, (size_t)row))
             fail_msg("%s: stream %d after stream 1 was reset", name, b);
     xlstm_session_free(s);
     xlstm_session_free(t);
@@ -363,7 +363,7 @@ static void travels(xlstm_module *m, const char *name) {
     check(xlstm_trainer_evaluate(tr, &batch, NULL));
     batch.token_loss = loss_moved;
     check(xlstm_trainer_evaluate(to, &batch, NULL));
-    assert_memory_equal(loss + T, loss_moved + T, T * sizeof *loss);
+    assert_true(same_numbers(loss + T, loss_moved + T, T));
     assert_memory_not_equal(loss, loss_moved, T * sizeof *loss);
 
     assert_int_equal(xlstm_trainer_get_state(tr, B, state), XLSTM_E_ARGUMENT);
@@ -404,7 +404,7 @@ static void reset_in_training(xlstm_module *m, const char *name) {
         xlstm_trainer_free(tr);
     }
     for (int b = 0; b < B; b++)
-        if (memcmp(y + b * T, (b == 1 ? new : usual) + b * T, T * sizeof *y))
+        if (!same_numbers(y + b * T, (b == 1 ? new : usual) + b * T, T))
             fail_msg("%s: stream %d of a trainer after stream 1 was reset", name, b);
 }
 

@@ -1,5 +1,6 @@
 /* Training lowers the loss of every kind, with both optimizers; carried state, optimizer rules and schedules.
  */
+#include "programs/compare.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <math.h>
@@ -53,7 +54,7 @@ static void train(int kind, xlstm_optimizer_kind optimizer, float rate) {
         assert_int_equal(xlstm_optimizer_step(opt, tr, rate, NULL), XLSTM_OK);
     }
     xlstm_trainer_evaluate(tr, &batch, &last);
-    if (!(last.mean < 0.99 * first.mean))
+    if (!within(last.mean, 0.99 * first.mean))
         fail_msg("%s: %d steps took the loss from %g to %g", name, STEPS, first.mean, last.mean);
     xlstm_optimizer_free(opt);
     xlstm_trainer_free(tr);
@@ -93,7 +94,7 @@ static void test_carried_state(void **state) {
     batch.tokens += T;
     batch.targets += T;
     assert_int_equal(xlstm_trainer_evaluate(tr, &batch, &part[1]), XLSTM_OK);
-    assert_true(fabs(part[0].sum + part[1].sum - whole.sum) < 1e-4 * whole.sum);
+    assert_true(is_near(part[0].sum + part[1].sum, whole.sum, 1e-4 * whole.sum));
     xlstm_trainer_free(tr);
     xlstm_module_free(m);
 }
@@ -138,12 +139,12 @@ static void test_adamw_rule(void **state) {
     first_two(m, &decayed, w);
     first_two(m, &not, u);
     assert_int_equal(xlstm_optimizer_step(opt, tr, (float)lr, &norm), XLSTM_OK);
-    assert_true(fabs(norm - 5) < 1e-6);
+    assert_true(is_near(norm, 5, 1e-6));
     first_two(m, &not, now);
-    assert_true(fabs(now[0] - (u[0] + lr)) < 1e-5);
+    assert_true(is_near(now[0], u[0] + lr, 1e-5));
     first_two(m, &decayed, now);
-    assert_true(fabs(now[0] - (w[0] * (1 - lr * 0.1) - lr)) < 1e-5);
-    assert_true(fabs(now[1] - w[1] * (1 - lr * 0.1)) < 1e-6);
+    assert_true(is_near(now[0], w[0] * (1 - lr * 0.1) - lr, 1e-5));
+    assert_true(is_near(now[1], w[1] * (1 - lr * 0.1), 1e-6));
     assert_true(xlstm_trainer_gradient_norm(tr) == 0);
     set_gradient(tr, 0, NAN);
     assert_int_equal(xlstm_optimizer_step(opt, tr, (float)lr, &norm), XLSTM_E_NUMERIC);
@@ -157,11 +158,12 @@ static void test_adamw_rule(void **state) {
 static void test_schedule(void **state) {
     (void)state;
     xlstm_schedule s = {XLSTM_WARMUP_COSINE, 1, 0.1f, 10, 110};
-    assert_true(fabsf(xlstm_schedule_rate(&s, 0) - 0.1f) < 1e-6f);
-    assert_true(fabsf(xlstm_schedule_rate(&s, 9) - 1) < 1e-6f);
-    assert_true(fabsf(xlstm_schedule_rate(&s, 60) - 0.55f) < 1e-5f);
-    assert_true(fabsf(xlstm_schedule_rate(&s, 110) - 0.1f) < 1e-6f);
-    assert_true(fabsf(xlstm_schedule_rate(&s, 500) - 0.1f) < 1e-6f);
+    static const struct {
+        int step;
+        double rate;
+    } at[] = {{0, 0.1}, {9, 1}, {60, 0.55}, {110, 0.1}, {500, 0.1}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        assert_true(is_near((double)xlstm_schedule_rate(&s, at[i].step), at[i].rate, 1e-6));
     s.kind = XLSTM_CONSTANT;
     assert_true(xlstm_schedule_rate(&s, 3) == 1);
 }

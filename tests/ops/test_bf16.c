@@ -2,6 +2,7 @@
  * over odd sizes, transpositions and strides; a head with its loss against the same in double; the same bits
  * for any number of threads; and a training that stays close to one in float. */
 #include "ops/cpu/bf16.h"
+#include "programs/compare.h"
 #include "base/half.h"
 #include "base/rng.h"
 #include "support/random.h"
@@ -40,7 +41,7 @@ static void compare(const xl_bf16_product *p, const float *before) {
                 sum += product;
                 size += fabs(product);
             }
-            if (!(fabs((double)p->C[c] - sum) <= 0x1p-24 * (p->K + 2) * size))
+            if (!is_near((double)p->C[c], sum, 0x1p-24 * (p->K + 2) * size))
                 fail_msg("(%d, %d) of %d x %d x %d: %.9g in place of %.9g", m, n, p->M, p->N, p->K,
                          (double)p->C[c], sum);
         }
@@ -219,7 +220,7 @@ static float *run_head(const xl_ops *op, const head *h, int gradients, const flo
 }
 
 static void near(const char *what, size_t at, float is, double should, double error) {
-    if (!(fabs((double)is - should) <= error))
+    if (!is_near((double)is, should, error))
         fail_msg("%s, number %zu: %.9g in place of %.9g +- %g", what, at, (double)is, should, error);
 }
 
@@ -253,7 +254,7 @@ static void one_head(const xl_ops *op, const head *h) {
     compare_head(h, three, before);
     compare_losses(h, losses);
     if (xl_xent_cut_of(h->N, h->V, h->D).rows) /* logits made whole go through another loop with gradients */
-        assert_memory_equal(three, losses, (size_t)h->N * sizeof *three);
+        assert_true(same_numbers(three, losses, (size_t)h->N));
     assert_int_equal(xlstm_set_threads(1), XLSTM_OK);
     float *one = run_head(op, h, 1, before, &count);
     assert_memory_equal(one, three, count * sizeof *one);
@@ -345,7 +346,7 @@ static void training(void **state) {
     double real = train(XLSTM_PRODUCTS_REAL, 40), bf16 = train(XLSTM_PRODUCTS_BF16, 40);
     print_message("loss after 40 updates: %.4f, with bfloat16 products %.4f\n", real, bf16);
     assert_true(real != bf16); /* they are really used */
-    assert_true(real < 3.5 && fabs(bf16 - real) < 0.02 * real);
+    assert_true(within(real, 3.5) && is_near(bf16, real, 0.02 * real));
     xlstm_trainer_config tc;
     xlstm_trainer *tr;
     xlstm_module *m;

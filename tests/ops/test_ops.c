@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "ops/cpu/cpu.h"
 #include "ops/trace.h"
+#include "programs/compare.h"
 #include "support/random.h"
 #include "support/rooms.h"
 #include "xlstm/profile.h"
@@ -542,20 +543,32 @@ static void finish(bench *b) {
         free(b->owned[i]);
 }
 
-static void compare(const bench *a, const bench *b, const char *name, double tolerance) {
+static int all_finite(const float *p, size_t count) {
+    int bad = 0;
+    for (size_t i = 0; i < count; i++)
+        bad |= !isfinite(p[i]);
+    return !bad;
+}
+
+/* The first output that is another one, with how it differs; -1: none. No case here has an output that is
+ * infinite. */
+static int differing(const bench *a, const bench *b, double tolerance, comparison *c) {
     assert_int_equal(a->outs, b->outs);
     for (int o = 0; o < a->outs; o++) {
-        double top = 1e-6, worst = 0;
-        for (size_t i = 0; i < b->out_count[o]; i++)
-            top = fmax(top, fabs((double)b->out[o][i]));
-        for (size_t i = 0; i < a->out_count[o]; i++) {
-            double d = fabs((double)a->out[o][i] - (double)b->out[o][i]);
-            worst = d > worst || d != d ? d : worst;
-        }
-        if (!(worst <= tolerance * top))
-            fail_msg("%s, %s, seed %llu, output %d: differs by %g of %g", a->op->name, name,
-                     (unsigned long long)a->seed, o, worst, top);
+        assert_int_equal(a->out_count[o], b->out_count[o]);
+        *c = compare_numbers(a->out[o], b->out[o], b->out_count[o]);
+        if (!agrees(c, tolerance * fmax(c->size, 1e-6)) || !all_finite(a->out[o], a->out_count[o]))
+            return o;
     }
+    return -1;
+}
+
+static void compare(const bench *a, const bench *b, const char *name, double tolerance) {
+    comparison c;
+    int o = differing(a, b, tolerance, &c);
+    if (o >= 0)
+        fail_msg("%s, %s, seed %llu, output %d: " APART, a->op->name, name, (unsigned long long)a->seed, o,
+                 APART_OF(c));
 }
 
 static bench run_case(int c, uint64_t seed, const xl_ops *op, int threads) {
@@ -580,6 +593,31 @@ static void test_every_table_is_the_reference(void **state) {
             }
             finish(&want);
         }
+}
+
+/* One number of any output of any case that is not finite is seen, in a kernel's output, in the reference's
+ * and in both. */
+static void test_not_finite_is_seen(void **state) {
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    (void)state;
+    for (int c = 0; c < CASE_KINDS; c++) {
+        bench got = run_case(c, 1, &xl_ops_ref, 1), want = run_case(c, 1, &xl_ops_ref, 1);
+        comparison seen;
+        assert_int_equal(differing(&got, &want, 0, &seen), -1);
+        for (int o = 0; o < got.outs; o++)
+            for (int i = 0; i < 9; i++) {
+                size_t at = (size_t)i * 7919 % got.out_count[o];
+                float *mine = &got.out[o][at], *other = &want.out[o][at], right = *mine;
+                *(i % 3 == 1 ? other : mine) = bad[i / 3];
+                if (i % 3 == 2)
+                    *other = bad[i / 3];
+                if (differing(&got, &want, 1, &seen) != o)
+                    fail_msg("%s, output %d: %g in place of %g was not seen", cases[c].name, o,
+                             (double)bad[i / 3], (double)right);
+                *mine = *other = right;
+            }
+        finish(&got), finish(&want);
+    }
 }
 
 static void same_bits(table t) {
@@ -659,7 +697,8 @@ static void does_not_drift(table op) {
         *xl_row(f, t) += 5; /* long memory */
     b.op->mlstm(h, (xl_mlstm_tape){0}, x, (xl_gates){i, f}, d, seq, (xl_state){0},
                 scratch(&b, b.op->mlstm_scratch(d, seq)));
-    double C[K][K] = {{0}}, n[K] = {0}, m = 0, worst = 0, top = 0;
+    double C[K][K] = {{0}}, n[K] = {0}, m = 0;
+    comparison c = {0};
     for (int t = 0; t < T; t++) {
         const float *q = xl_row(x.q, t), *k = xl_row(x.k, t), *v = xl_row(x.v, t), *got = xl_row(h, t);
         double ii = (double)*xl_row(i, t), logf = -log1p(exp(-(double)*xl_row(f, t))), u[K] = {0}, den = 0;
@@ -676,12 +715,11 @@ static void does_not_drift(table op) {
         m = next;
         for (int e = 0; e < K; e++) {
             double want = u[e] / (fmax(fabs(den), exp(-m)) + 1e-6);
-            worst = fmax(worst, fabs(want - (double)got[e]));
-            top = fmax(top, fabs(want));
+            see(&c, (double)got[e], want);
         }
     }
-    if (!(worst <= 1e-4 * top))
-        fail_msg("%s: after 16,384 tokens h is off by %g of %g", op.op->name, worst, top);
+    if (!agrees(&c, 1e-4 * c.size))
+        fail_msg("%s: after 16,384 tokens: " APART, op.op->name, APART_OF(c));
     finish(&b);
 }
 
@@ -781,9 +819,13 @@ static int time_all(const char *only) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_table_is_the_reference), cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_every_op_has_a_case),          cmocka_unit_test(test_nan_stays),
-        cmocka_unit_test(test_mlstm_does_not_drift),         cmocka_unit_test(test_mlstm_forgets_all),
+        cmocka_unit_test(test_every_table_is_the_reference),
+        cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_every_op_has_a_case),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_not_finite_is_seen),
+        cmocka_unit_test(test_mlstm_does_not_drift),
+        cmocka_unit_test(test_mlstm_forgets_all),
         cmocka_unit_test(test_mlstm_remembers_one),
     };
     if (argc > 1 && !strcmp(argv[1], "--time"))

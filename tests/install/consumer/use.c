@@ -1,6 +1,7 @@
 /* A user's program, built outside the tree: learns to repeat the token before the last, then generates with a
  * session one token at a time and compares with the same tokens at once. Returns 0 if all is as it should be.
  */
+#include "../../../examples/programs/compare.h"
 #include <stdio.h>
 #include <string.h>
 #include <xlstm.h>
@@ -32,20 +33,18 @@ static double difference(const xlstm_module *model) {
     int32_t tokens[T] = {0, 1, 2, 3, 4, 3, 2, 1};
     xlstm_real all[T * V], one[V];
     xlstm_session *session;
-    double worst = 0;
+    comparison seen = {0};
     if (xlstm_session_create(&session, model, 1, T) || xlstm_session_tokens(session, tokens, T, all) ||
         xlstm_session_reset(session, -1))
         return fail("a session");
     for (int t = 0; t < T; t++) {
         if (xlstm_session_tokens(session, &tokens[t], 1, one))
             return fail("a token");
-        for (int v = 0; v < V; v++) {
-            double d = (double)(one[v] - all[t * V + v]);
-            worst = d > worst ? d : -d > worst ? -d : worst;
-        }
+        for (int v = 0; v < V; v++)
+            see(&seen, (double)one[v], (double)all[t * V + v]);
     }
     xlstm_session_free(session);
-    return worst;
+    return seen.error;
 }
 
 int main(void) {
@@ -71,5 +70,8 @@ int main(void) {
     xlstm_module_free(model);
     printf("libxlstm %s, headers %s: loss %.4f, difference %.1e\n", xlstm_version(), XLSTM_VERSION_STRING,
            loss, worst);
-    return loss > 0 && loss < 0.1 && worst < 1e-4 && !strcmp(xlstm_version(), XLSTM_VERSION_STRING) ? 0 : 1;
+    return loss > 0 && within(loss, 0.1) && within(worst, 1e-4) &&
+                   !strcmp(xlstm_version(), XLSTM_VERSION_STRING)
+               ? 0
+               : 1;
 }

@@ -1,4 +1,5 @@
 // A user's program in C++17: the drop-in for nn.LSTM as a resource, stepped and run at once.
+#include "../../../examples/programs/compare.h"
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -38,23 +39,21 @@ static double difference(const Module &cell) {
     Session session(raw);
     xlstm_session_vectors(session.get(), x.data(), time, all.data());
     xlstm_session_reset(session.get(), -1);
-    double worst = 0, size = 0;
+    comparison seen{};
     for (int t = 0; t < time; t++) {
         xlstm_session_vectors(session.get(), &x[t * in], 1, one.data());
-        for (int i = 0; i < out; i++) {
-            worst = std::fmax(worst, std::fabs(double(one[i] - all[t * out + i])));
-            size = std::fmax(size, std::fabs(double(one[i])));
-        }
+        for (int i = 0; i < out; i++)
+            see(&seen, double(all[t * out + i]), double(one[i]));
     }
-    return size > 1e-3 ? worst : 1; // outputs that are all zero prove nothing
+    return seen.size > 1e-3 ? seen.error : 1; // outputs that are all zero prove nothing
 }
 
 int main() {
-    double worst = 0;
+    comparison worst{};
     for (int kind = 0; kind < XLSTM_CELL_KINDS; kind++) {
         Module cell = make_cell(static_cast<xlstm_cell_kind>(kind));
-        worst = cell ? std::fmax(worst, difference(cell)) : 1;
+        see(&worst, cell ? difference(cell) : 1, 0);
     }
-    std::printf("libxlstm %s from C++: difference %.1e\n", xlstm_version(), worst);
-    return worst < 1e-5 ? 0 : 1;
+    std::printf("libxlstm %s from C++: difference %.1e\n", xlstm_version(), worst.error);
+    return agrees(&worst, 1e-5) ? 0 : 1;
 }
