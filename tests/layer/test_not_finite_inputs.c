@@ -228,8 +228,94 @@ static void test_training(void **state) {
     on_every_backend(train_every_kind);
 }
 
+/* ---- what does not count ---- */
+
+typedef struct {
+    xlstm_loss loss;
+    xlstm_real *gradients;
+} result;
+
+static result train_on(xlstm_module *m, const xlstm_batch *b, size_t size) {
+    xlstm_trainer *tr = trainer_of(m, XLSTM_PRODUCTS_REAL);
+    result r = {.gradients = malloc(size * sizeof(xlstm_real))};
+    assert_non_null(tr);
+    assert_int_equal(xlstm_trainer_backward(tr, b, &r.loss), XLSTM_OK);
+    assert_int_equal(xlstm_trainer_read_gradients(tr, 0, size, r.gradients), XLSTM_OK);
+    xlstm_trainer_free(tr);
+    return r;
+}
+
+/* Values to predict that have no weight may be anything; where none has one, nothing is to be learnt. */
+static void zero_weights(void) {
+    static xlstm_real x[B * T * MOST], y[B * T * MOST], weights[B * T];
+    char name[64];
+    xlstm_module *m = make(WIDE + XLSTM_LSTM, XLSTM_WEIGHTS_REAL, name);
+    size_t size = xlstm_module_layout_size(m);
+    int out = xlstm_module_output_dim(m);
+    xlstm_batch b = {.struct_size = sizeof b, .inputs = x, .outputs = y, .weights = weights};
+    fill_normal(x, (size_t)(B * T * xlstm_module_input_dim(m)), 1, 21);
+    fill_normal(y, (size_t)(B * T * out), 1, 22);
+    for (int i = 0; i < B * T; i++)
+        weights[i] = (xlstm_real)(i % 3 ? 0.5 : 0);
+    result want = train_on(m, &b, size);
+    for (int i = 0; i < B * T; i++)
+        if (i % 3 == 0)
+            y[i * out] = (xlstm_real)(i % 2 ? NAN : INFINITY), y[i * out + 1] = (xlstm_real)-1e30;
+    result got = train_on(m, &b, size);
+    assert_true(got.loss.sum == want.loss.sum && got.loss.count == want.loss.count);
+    assert_memory_equal(got.gradients, want.gradients, size * sizeof(xlstm_real));
+    memset(weights, 0, sizeof weights);
+    result none = train_on(m, &b, size);
+    assert_true(none.loss.sum == 0 && none.loss.mean == 0 && none.loss.count == 0);
+    for (size_t i = 0; i < size; i++)
+        assert_true(none.gradients[i] == 0);
+    free(want.gradients), free(got.gradients), free(none.gradients);
+    xlstm_module_free(m);
+}
+
+/* The head's logits of all ignored positions overflow; only the loss of others is learnt from. */
+static void ignored_targets(void) {
+    static int32_t tokens[B * T], targets[B * T];
+    xlstm_config c = small_config(XLSTM_LSTM_PLAIN);
+    xlstm_module *m;
+    c.vocab_size = 40, c.final_norm = 0;
+    assert_int_equal(xlstm_model_create(&m, &c, 7), XLSTM_OK);
+    size_t size = xlstm_module_layout_size(m);
+    xlstm_batch b = {.struct_size = sizeof b, .tokens = tokens, .targets = targets};
+    fill_tokens(tokens, B * T, 40, 5);
+    for (int i = 0; i < B * T; i++)
+        targets[i] = i % 4 ? (i * 7) % 40 : -1;
+    result some = train_on(m, &b, size);
+    assert_true(some.loss.count == 105 && isfinite(some.loss.sum));
+    for (int i = 0; i < B * T; i++)
+        targets[i] = -1 - i;
+    for (int i = 0; i < xlstm_module_parameter_count(m); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(m, i, &p);
+        xlstm_real *w = copy_parameter(m, i);
+        for (size_t k = 0; k < p.count; k++)
+            w[k] *= strstr(p.name, "head") || strstr(p.name, "embedding") ? (xlstm_real)1e30 : 1;
+        assert_int_equal(xlstm_module_write(m, i, w), XLSTM_OK);
+        free(w);
+    }
+    result none = train_on(m, &b, size);
+    assert_true(none.loss.sum == 0 && none.loss.mean == 0 && none.loss.count == 0);
+    for (size_t i = 0; i < size; i++)
+        if (none.gradients[i] != 0)
+            fail_msg("gradient %zu is %g", i, (double)none.gradients[i]);
+    free(some.gradients), free(none.gradients);
+    xlstm_module_free(m);
+}
+
+static void test_what_does_not_count(void **state) {
+    (void)state;
+    on_every_backend(zero_weights);
+    on_every_backend(ignored_targets);
+}
+
 int main(void) {
     xlstm_set_threads(1); /* they change nothing, and single tokens are not worth a second one */
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions), cmocka_unit_test(test_training)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions), cmocka_unit_test(test_training),
+                                       cmocka_unit_test(test_what_does_not_count)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
