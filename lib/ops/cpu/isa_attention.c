@@ -4,7 +4,6 @@
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
-#include <float.h>
 
 /* Scores are worked on in blocks of so many queries and keys. */
 enum { QUERIES = 64, KEYS = 512, FEW = 4 };
@@ -123,21 +122,6 @@ typedef struct {
     int finite; /* all values are; 0 also where nobody looked, for few queries */
 } span;
 
-static int is_finite(const float *x, int n) {
-    int other = 0;
-#pragma omp simd reduction(| : other)
-    for (int i = 0; i < n; i++)
-        other |= !(fabsf(x[i]) <= FLT_MAX);
-    return !other;
-}
-
-static int all_finite(xl_view v) {
-    int finite = 1;
-    for (int n = 0; n < v.rows && finite; n++)
-        finite = is_finite(xl_row(v, n), v.cols);
-    return finite;
-}
-
 /* Where one head finds its part of a stream's state, | tokens seen | visible | k window x D | v window x D |,
  * whose rows are rings. */
 static xl_qkv rings_of(xl_attention d, const float *state, int head) {
@@ -165,7 +149,7 @@ static int spans_of(span s[3], const call *a, int b, int head) {
     s[count++] =
         (span){xl_block(a->in.k, n, T, head * dh, dh), xl_block(a->in.v, n, T, head * dh, dh), 0, T, 0};
     for (int i = 0; i < count && T >= FEW; i++)
-        s[i].finite = all_finite(s[i].v);
+        s[i].finite = xl_all_below(s[i].v, INFINITY);
     return count;
 }
 
@@ -214,7 +198,8 @@ static xl_view block_of(const queries *u, int which, int keys) {
  * score so far, to which all that came before is scaled down. */
 static void softmax_row(queries *u, int r, int from, int to) {
     float *w = u->scores + r * KEYS, total = 0;
-    int low = seen_by(u, r, from, to).low, high = seen_by(u, r, from, to).high;
+    const seen some = seen_by(u, r, from, to);
+    const int low = some.low, high = some.high;
     if (low >= high) {
         memset(w, 0, (to - from) * sizeof *w);
         return;
@@ -258,7 +243,7 @@ static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
 static xl_view finite_values(const queries *u, xl_view v) {
     xl_view finite = xl_rows(u->scores + block_size(u->a->seq), v.rows, v.cols);
     for (int i = 0; i < v.rows; i++)
-        if (is_finite(xl_row(v, i), v.cols))
+        if (xl_all_below(xl_some_rows(v, i, 1), INFINITY))
             memcpy(xl_row(finite, i), xl_row(v, i), v.cols * sizeof(float));
         else
             memset(xl_row(finite, i), 0, v.cols * sizeof(float));
@@ -270,12 +255,11 @@ static xl_view finite_values(const queries *u, xl_view v) {
 static void add_values(queries *u, xl_view v, int from, int to) {
     xl_product(u->y, block_of(u, 0, to - from), finite_values(u, v), 1, 1);
     for (int i = 0; i < to - from; i++) {
-        const float *value = xl_row(v, i);
-        if (is_finite(value, v.cols))
+        if (xl_all_below(xl_some_rows(v, i, 1), INFINITY))
             continue;
         for (int r = 0; r < u->rows; r++)
             if (i >= seen_by(u, r, from, to).low && i < seen_by(u, r, from, to).high)
-                vec_axpy(xl_row(u->y, r), u->scores[r * KEYS + i], value, v.cols);
+                vec_axpy(xl_row(u->y, r), u->scores[r * KEYS + i], xl_row(v, i), v.cols);
     }
 }
 

@@ -5,7 +5,6 @@
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 #include <assert.h>
-#include <float.h>
 
 /* x is a difference of large numbers, which double keeps exact; its exponential needs no more than float. */
 static inline float rounded_exp(double x) {
@@ -199,12 +198,8 @@ static int is_zero(const float *x, ptrdiff_t n) {
 }
 
 /* Whether sums of products of three of the numbers stay finite. */
-static int is_ordinary(const float *x, int n) {
-    int other = 0;
-#pragma omp simd reduction(| : other)
-    for (int i = 0; i < n; i++)
-        other |= !(fabsf(x[i]) < 0x1p36f);
-    return !other;
+static int is_ordinary(xl_view x) {
+    return xl_all_below(x, 0x1p36f);
 }
 
 /* ---- forward ---- */
@@ -247,9 +242,14 @@ static void keep_on_tape(const call *a, ptrdiff_t n, int head, float m, float de
 /* How many tokens come before the first whose numbers are beyond what products take: what is not finite would
  * reach tokens before it there, times 0, and what is huge overflows another way than token by token. */
 static int ordinary_tokens(const chunk *c) {
-    int t = 0;
-    while (t < c->L && is_ordinary(xl_row(c->in.q, t), c->dk) && is_ordinary(xl_row(c->in.k, t), c->dk) &&
-           is_ordinary(xl_row(c->in.v, t), c->dv) && c->bi[t] == c->bi[t])
+    xl_qkv in = c->in;
+    int t = 0, nan = 0;
+    for (int s = 0; s < c->L; s++)
+        nan |= c->bi[s] != c->bi[s];
+    if (!nan && is_ordinary(in.q) && is_ordinary(in.k) && is_ordinary(in.v))
+        return c->L;
+    while (t < c->L && is_ordinary(xl_some_rows(in.q, t, 1)) && is_ordinary(xl_some_rows(in.k, t, 1)) &&
+           is_ordinary(xl_some_rows(in.v, t, 1)) && c->bi[t] == c->bi[t])
         t++;
     return t;
 }
@@ -267,21 +267,10 @@ static xl_view values_up_to(const chunk *c, int end) {
     return v;
 }
 
-/* h from sums, in place; whether all of it is finite. */
-static int divide(float *h, float N, int dv) {
-    int other = 0;
-#pragma omp simd reduction(| : other)
-    for (int e = 0; e < dv; e++) {
-        h[e] /= N;
-        other |= !(fabsf(h[e]) <= FLT_MAX);
-    }
-    return !other;
-}
-
-/* h of all tokens as products, of the values before token `end` alone. Returns 0 where sums before it are not
- * finite: then the state is not. m: [L], the stabilisers. */
+/* h of all tokens as products, of the values before token `end` alone; m: [L], the stabilisers. Returns 0
+ * where the state is not finite, or huge: then so is what the first token has from it. */
 static int forward_products(const call *a, chunk *c, head_state S, int end, float *m) {
-    int L = c->L, finite = 1;
+    int L = c->L;
     float *den = m + L;
     double largest = *S.m; /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
@@ -298,11 +287,12 @@ static int forward_products(const call *a, chunk *c, head_state S, int end, floa
     if (!is_zero(S.C.p, a->size - 1)) /* most sequences begin so, many are one chunk */
         forward_incoming(c, S, m, den);
     for (int t = 0; t < L; t++) {
-        int divided = divide(xl_row(c->h, t), normaliser(a, den[t], m[t]), c->dv);
-        finite &= t >= end || (divided && fabsf(den[t]) <= FLT_MAX);
+        float N = normaliser(a, den[t], m[t]), *h = xl_row(c->h, t);
+        for (int e = 0; e < c->dv; e++)
+            h[e] /= N;
         keep_on_tape(a, c->n + t, c->head, m[t], den[t]);
     }
-    return finite;
+    return is_ordinary(xl_some_rows(c->h, 0, 1)) && is_ordinary(xl_rows(den, 1, 1));
 }
 
 /* A chunk of one token, row n, as in generation: the state is read and written once, and nothing else is. */
@@ -336,7 +326,7 @@ static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
 static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
     int L = c->L, ordinary = ordinary_tokens(c);
     float *m = c->P.p; /* P is free in the forward pass */
-    if (!forward_products(a, c, S, ordinary, m))
+    if (ordinary > 0 && !forward_products(a, c, S, ordinary, m))
         ordinary = 0;
     c->L = ordinary;
     if (ordinary > 0 && (go_on || ordinary < L))
