@@ -211,7 +211,7 @@ static void softmax_row(queries *u, int r, int from, int to) {
         u->total[r] *= shrink;
         times(xl_row(u->y, r), shrink, u->y.cols);
     }
-    top = u->top[r];
+    top = u->top[r] > -INFINITY ? u->top[r] : 0; /* of -infinity alone all weights are 0 */
 #pragma omp simd reduction(+ : total)
     for (int i = low; i < high; i++) {
         w[i] = vec_exp(w[i] - top);
