@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#define TITLE "xLSTM compared" /* of the page and of its tables in Markdown */
+
 enum { MAX_RUNS = 1024, MAX_GROUPS = 64 };
 
 typedef struct {

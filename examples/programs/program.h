@@ -101,12 +101,16 @@ static inline char *read_file(const char *path, size_t *size) {
     return text;
 }
 
-/* The text of an option as a finite number in a range. */
+/* The text of an option as a number in a range. Sooner or later it becomes a float, so the bounds are
+ * compared as floats, and what is 0 only then is refused. */
 static inline double number_option(const char *name, const char *text, double low, double high) {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || !(value >= low && value <= high))
+    float here = (float)value;
+    if (end == text || *end || !isfinite(here) || !(here >= (float)low && here <= (float)high))
         die("--%s is \"%s\"; give a number from %g to %g", name, text, low, high);
+    if (value != 0 && here == 0)
+        die("--%s is \"%s\", which is 0 as a float; give 0 itself, or 1e-45 and more", name, text);
     return value;
 }
 

@@ -65,14 +65,15 @@ typedef struct xlstm_batch {
     size_t struct_size;        /**< sizeof(xlstm_batch) */
     int time;                  /**< tokens in this call, 1 to the trainer's T; 0: T */
     const int32_t *tokens;     /**< [B, time]; token models */
-    const int32_t *targets;    /**< [B, time]; negative: ignored */
+    const int32_t *targets;    /**< [B, time]; negative: ignored, and what comes out there is not looked at */
     const xlstm_real *inputs;  /**< [B, time, input_dim]; vector models */
     const xlstm_real *outputs; /**< [B, time, output_dim], the values to predict; loss is the mean square over
                                   all that count */
     const int32_t *lengths; /**< [B] or NULL: tokens of each row; the rest is padding and changes nothing */
     const unsigned char *resets; /**< [B, time] or NULL: non-zero where a new sequence begins */
     const xlstm_real *weights;   /**< [B, time] or NULL: weight of each output vector's loss (vector models);
-                                    finite, not negative */
+                                    finite, not negative. Where it is 0, neither the value to predict nor what
+                                    comes out is looked at */
     xlstm_real *token_loss; /**< [B, time] or NULL: receives each token's loss (nats, or summed squares times
                                weight), 0 where ignored */
 } xlstm_batch;

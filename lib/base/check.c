@@ -6,7 +6,12 @@ static xlstm_status refuse(const char *name, double value, double low, double hi
 }
 
 xlstm_status xl_check_range(const char *name, double value, double low, double high) {
-    return value >= low && value <= high ? XLSTM_OK : refuse(name, value, low, high);
+    if (!(value >= low && value <= high))
+        return refuse(name, value, low, high);
+    if (value != 0 && (float)value == 0)
+        return xl_fail(XLSTM_E_CONFIG, "%s is %.8g, which is 0 as a float; give 0 itself, or 1e-45 and more",
+                       name, value);
+    return XLSTM_OK;
 }
 
 xlstm_status xl_check_float_range(const char *name, float value, double low, double high) {

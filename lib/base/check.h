@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 
-/* XLSTM_E_CONFIG with the option's name unless low <= value <= high. */
+/* XLSTM_E_CONFIG with the option's name unless low <= value <= high, and where the float that it becomes is 0
+ * and it is not. */
 xlstm_status xl_check_range(const char *name, double value, double low, double high);
 /* The same of a float, whose bounds are floats too: 0.99f is more than 0.99. */
 xlstm_status xl_check_float_range(const char *name, float value, double low, double high);

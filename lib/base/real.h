@@ -4,6 +4,7 @@
 #define XL_REAL_H
 
 #include "xlstm/common.h"
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tgmath.h>
@@ -18,5 +19,13 @@
 #endif
 
 typedef xlstm_real real;
+
+#ifdef XLSTM_DOUBLE
+#define XL_REAL_MAX DBL_MAX
+#define XL_REAL_EPSILON DBL_EPSILON
+#else
+#define XL_REAL_MAX FLT_MAX
+#define XL_REAL_EPSILON FLT_EPSILON
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 /* What no table lists might change the mathematics, so it is an error; so is a value of another type than the
  * table's. A table is read from beginning to end for each key: tables are short. */
 #include "file/fields.h"
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -37,9 +38,31 @@ static xlstm_status read_must_be_off(const json_t *value, const char *key, const
     return xl_fail(XLSTM_E_CONFIG, "%s: field %.80s is set; that is not supported", where, key);
 }
 
+/* Floats in the end, all of them: what becomes 0 or infinite there would mean something else. NULL: `none`.
+ */
+static xlstm_status read_real(double *to, const xl_field *f, const json_t *value, double none,
+                              const char *where) {
+    const double d = json_number_value(value);
+    if (!json_is_number(value) && !json_is_null(value))
+        return wrong(where, f->key, f->kind == XL_F64 ? "a number or null" : "a number");
+    if (fabs(d) > (double)FLT_MAX || (d != 0 && (float)d == 0))
+        return xl_fail(
+            XLSTM_E_CONFIG,
+            "%s: field %.80s is %g, which as a float is %s; give a number from 1e-45 to 3e38, or 0", where,
+            f->key, d, d != 0 && (float)d == 0 ? "0" : "infinite");
+    *to = json_is_null(value) ? none : d;
+    return XLSTM_OK;
+}
+
+static xlstm_status read_float(float *to, const xl_field *f, const json_t *value, const char *where) {
+    double d = 0;
+    XL_TRY(read_real(&d, f, value, 0, where));
+    *to = (float)d;
+    return XLSTM_OK;
+}
+
 static xlstm_status read_field(const xl_field *f, void *to, json_t *value, const char *where) {
     char *p = (char *)to + f->at;
-    int is_null = json_is_null(value);
     switch (f->kind) {
     case XL_INT:
         return read_int((int *)(void *)p, value, f->key, where);
@@ -49,15 +72,9 @@ static xlstm_status read_field(const xl_field *f, void *to, json_t *value, const
         *(int *)(void *)p = json_is_true(value);
         return XLSTM_OK;
     case XL_F32:
-        if (!json_is_number(value) && !is_null)
-            return wrong(where, f->key, "a number");
-        *(float *)(void *)p = (float)json_number_value(value);
-        return XLSTM_OK;
+        return read_float((float *)(void *)p, f, value, where);
     case XL_F64:
-        if (!json_is_number(value) && !is_null)
-            return wrong(where, f->key, "a number or null");
-        *(double *)(void *)p = is_null ? NAN : json_number_value(value);
-        return XLSTM_OK;
+        return read_real((double *)(void *)p, f, value, NAN, where);
     case XL_CHOICE:
         return read_choice((int *)(void *)p, f, value, where);
     case XL_MUST_BE: {

@@ -168,12 +168,15 @@ typedef struct {
     real b1, b2, eps, decay, momentum;
 } xl_update;
 
+/* No square of a gradient whose squares sum to more is sure to be finite. */
+#define XL_MOST_SUMSQ ((double)XL_REAL_MAX)
+
 /* What changes from step to step, in tensor memory. */
 typedef struct {
     real rate;
     real c1, c2; /* 1 - b1^t, 1 - b2^t */
     real scale;  /* of the gradient, by the op clip; as is */
-    int32_t go;  /* 0: the gradient is not finite, and nothing may change */
+    int32_t go;  /* 0: the gradient, or its square, is not finite, and nothing may change */
 } xl_now;
 
 /* A backend: its kernels and their scratch. NULL: it has no such kernel, and what needs one is refused when

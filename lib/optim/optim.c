@@ -6,6 +6,7 @@
 #include "base/parallel.h"
 #include "base/structs.h"
 #include "optim/optimizer.h"
+#include <float.h>
 
 /* ---- rules ---- */
 
@@ -13,15 +14,15 @@ typedef struct xl_rule {
     const char *name;
     int moments;        /* 1 or 2 */
     float weight_decay; /* by default */
-    void (*update)(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range range, xl_update s);
+    void (*update)(const xl_ops *op, xl_update_part p, xl_update s, const xl_now *now);
 } rule;
 
-static void adamw(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range r, xl_update s) {
-    op->adamw(o->m->w + r.from, grad + r.from, o->first + r.from, o->second + r.from, r.count, s, o->now);
+static void adamw(const xl_ops *op, xl_update_part p, xl_update s, const xl_now *now) {
+    op->adamw(p.w, p.g, p.first, p.second, p.count, s, now);
 }
 
-static void sgd(const xl_ops *op, const xlstm_optimizer *o, const real *grad, xl_range r, xl_update s) {
-    op->sgd(o->m->w + r.from, grad + r.from, o->first + r.from, r.count, s, o->now);
+static void sgd(const xl_ops *op, xl_update_part p, xl_update s, const xl_now *now) {
+    op->sgd(p.w, p.g, p.first, p.count, s, now);
 }
 
 static const rule rules[XLSTM_OPTIMIZER_KINDS] = {
@@ -63,15 +64,44 @@ static void find_ranges(xlstm_optimizer *o) {
     }
 }
 
-static void update(const xl_ops *op, const xlstm_optimizer *o, const real *grad) {
+static xl_update_part part_of(const xlstm_optimizer *o, const real *grad, size_t from, size_t count) {
+    return (xl_update_part){o->m->w + from, grad + from, o->first + from, o->second ? o->second + from : NULL,
+                            count};
+}
+
+static xl_update constants(const xlstm_optimizer *o, const xl_range *range) {
     const xlstm_optimizer_config *c = &o->config;
-    xl_update s = {.b1 = c->beta1, .b2 = c->beta2, .eps = c->eps, .momentum = c->momentum};
+    return (xl_update){.b1 = c->beta1,
+                       .b2 = c->beta2,
+                       .eps = c->eps,
+                       .momentum = c->momentum,
+                       .decay = range->decay ? c->weight_decay : 0};
+}
+
+static void measure(const xl_ops *op, const xlstm_optimizer *o, const real *grad) {
     op->sumsq(o->sum, grad, o->m->params.size);
-    op->clip(o->now, o->sum, c->clip);
+    op->clip(o->now, o->sum, o->config.clip);
+}
+
+static void update(const xl_ops *op, const xlstm_optimizer *o, const real *grad) {
     for (int i = 0; i < o->range_count; i++) {
-        s.decay = o->ranges[i].decay ? c->weight_decay : 0;
-        o->rule->update(op, o, grad, o->ranges[i], s);
+        const xl_range *r = &o->ranges[i];
+        o->rule->update(op, part_of(o, grad, r->from, r->count), constants(o, r), o->now);
     }
+}
+
+/* What an update would make of some numbers, in `trial`, | w | first | second |; *sum is finite if all are.
+ */
+static void try_part(const xl_ops *op, const xlstm_optimizer *o, xl_update_part p, xl_update s) {
+    xl_memory *memory = o->m->memory;
+    size_t bytes = p.count * sizeof(real);
+    real *w = o->trial, *first = w + p.count, *second = p.second ? first + p.count : NULL;
+    memory->copy(memory, w, p.w, bytes);
+    memory->copy(memory, first, p.first, bytes);
+    if (second)
+        memory->copy(memory, second, p.second, bytes);
+    o->rule->update(op, (xl_update_part){w, p.g, first, second, p.count}, s, o->now);
+    op->sumsq(o->sum, w, (second ? 3 : 2) * p.count);
 }
 
 static xlstm_status allocate(xlstm_optimizer *o) {
@@ -82,12 +112,15 @@ static xlstm_status allocate(xlstm_optimizer *o) {
     o->ranges = xl_alloc(count * sizeof *o->ranges);
     o->first = memory->take(memory, bytes);
     o->second = two ? memory->take(memory, bytes) : NULL;
+    o->at_once = o->m->params.size < XL_SUM_PIECE ? o->m->params.size : XL_SUM_PIECE;
+    o->trial = memory->take(memory, 3 * o->at_once * sizeof(real));
     o->sum = memory->take(memory, sizeof *o->sum);
     o->now = memory->take(memory, sizeof *o->now);
-    if (!o->ranges || !o->first || (two && !o->second) || !o->sum || !o->now)
+    if (!o->ranges || !o->first || (two && !o->second) || !o->trial || !o->sum || !o->now)
         return xl_no_memory(2 * bytes, "the optimizer's moments");
     find_ranges(o);
     const xl_ops *op = xl_plan_begin(o->place.op);
+    measure(op, o, o->first);
     update(op, o, o->first);
     op->fill(o->first, 1, 0);
     XL_TRY(xl_plan_end("an optimizer"));
@@ -138,6 +171,7 @@ void xlstm_optimizer_free(xlstm_optimizer *o) {
     xl_memory *memory = o->m->memory;
     memory->give(memory, o->first);
     memory->give(memory, o->second);
+    memory->give(memory, o->trial);
     memory->give(memory, o->sum);
     memory->give(memory, o->now);
     xl_free(o->ranges);
@@ -147,22 +181,67 @@ void xlstm_optimizer_free(xlstm_optimizer *o) {
 
 /* ---- a step ---- */
 
-/* The first parameter whose gradient is to blame. */
-static xlstm_status refuse_gradient(const xlstm_optimizer *o, const xlstm_trainer *tr, const xl_ops *op) {
-    const char *name = "all parameters together";
+/* The first parameter whose gradient is not finite, or is beyond `most` squared; sum: of its squares. */
+static xlstm_status find_gradient(const char **name, const xlstm_optimizer *o, const xlstm_trainer *tr,
+                                  const xl_ops *op, double most) {
     double sum = 0;
-    for (int i = 0; i < o->m->params.count && isfinite(sum); i++) {
+    *name = "all parameters together";
+    for (int i = 0; i < o->m->params.count && sum <= most; i++) {
         const xl_param *p = &o->m->params.items[i];
         XL_TRY(xl_trainer_sumsq(tr, op, p->offset, p->count, &sum));
-        name = isfinite(sum) ? name : p->name;
+        *name = sum <= most ? *name : p->name;
     }
-    return xl_fail(XLSTM_E_NUMERIC,
-                   "the gradient of %s is not finite at update %lld; weights and moments are unchanged", name,
-                   (long long)o->steps);
+    return XLSTM_OK;
 }
 
-/* Weights and moments change unless the gradient or the loss is not finite; then the gradients are cleared.
- */
+static xlstm_status refuse_gradient(const xlstm_optimizer *o, const xlstm_trainer *tr, const xl_ops *op,
+                                    double length) {
+    const char *name = NULL;
+    if (!isfinite(length)) {
+        XL_TRY(find_gradient(&name, o, tr, op, DBL_MAX));
+        return xl_fail(XLSTM_E_NUMERIC,
+                       "the gradient of %s is not finite at update %lld; weights and moments are unchanged",
+                       name, (long long)o->steps);
+    }
+    XL_TRY(find_gradient(&name, o, tr, op, XL_MOST_SUMSQ));
+    return xl_fail(
+        XLSTM_E_NUMERIC,
+        "the gradient of %s is too large at update %lld: its length is %g, whose square is infinite; "
+        "weights and moments are unchanged: clip it, or scale the loss down",
+        name, (long long)o->steps, length);
+}
+
+/* Whether no update of this rate can make anything infinite that is finite: moments are at most as large as
+ * the gradients were, a weight does not grow by its decay, and a step is too small to be seen in the largest
+ * number. Nearly always; where it is not sure, the update is tried first. */
+static int is_harmless(const xlstm_optimizer_config *c, double rate) {
+    const double unseen = (double)XL_REAL_MAX * (double)XL_REAL_EPSILON / 4, most = sqrt(XL_MOST_SUMSQ);
+    double length = c->clip > 0 && (double)c->clip < most ? (double)c->clip : most;
+    double lasting = 1 - (double)c->momentum;
+    return rate * (double)c->weight_decay <= lasting && rate * length / (double)c->eps / lasting < unseen;
+}
+
+static xlstm_status try_update(const xlstm_optimizer *o, const xl_ops *op, const real *grad, double rate) {
+    xl_memory *memory = o->m->memory;
+    for (int i = 0; i < o->range_count; i++) {
+        const xl_range *r = &o->ranges[i];
+        for (size_t done = 0, count; done < r->count; done += count) {
+            double sum = 0;
+            count = r->count - done < o->at_once ? r->count - done : o->at_once;
+            try_part(op, o, part_of(o, grad, r->from + done, count), constants(o, r));
+            XL_TRY(memory->get(memory, &sum, o->sum, sizeof sum));
+            if (!isfinite(sum))
+                return xl_fail(XLSTM_E_NUMERIC,
+                               "update %lld would make weights or moments infinite at learning rate %g and "
+                               "weight decay %g; they are unchanged: use smaller ones",
+                               (long long)o->steps, rate, (double)o->config.weight_decay);
+        }
+    }
+    return XLSTM_OK;
+}
+
+/* Weights and moments change unless the gradient or the loss is not finite, or they would not be; then the
+ * gradients are cleared. */
 static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op, real rate, double *norm) {
     xl_memory *memory = o->m->memory;
     double t = o->steps + 1.0, sum = 0;
@@ -178,11 +257,17 @@ static xlstm_status step(xlstm_optimizer *o, xlstm_trainer *tr, const xl_ops *op
             (long long)o->steps);
     }
     memory->put(memory, o->now, &now, sizeof now);
+    measure(op, o, tr->grad);
+    if (!is_harmless(&o->config, rate)) {
+        XL_TRY(try_update(o, op, tr->grad, rate));
+        measure(op, o, tr->grad);
+    }
     update(op, o, tr->grad);
     XL_TRY(memory->get(memory, &sum, o->sum, sizeof sum));
+    XL_TRY(memory->get(memory, &now, o->now, sizeof now));
     *norm = sqrt(sum);
-    if (!isfinite(sum))
-        return refuse_gradient(o, tr, op);
+    if (!now.go)
+        return refuse_gradient(o, tr, op, *norm);
     o->steps++;
     op->fill(tr->grad, o->m->params.size, 0);
     return XLSTM_OK;

@@ -137,6 +137,72 @@ static void test_gradient(void **state) {
     }
 }
 
+typedef struct {
+    const char *what;
+    xlstm_real gradient;
+    float clip, rate, decay, eps; /* below 0: the default */
+    const char *because;          /* NULL: nothing is wrong */
+} extreme;
+
+/* An update after a sound one: it is said and changes nothing, or everything is finite. */
+static void try_extreme(int rule, const extreme *e) {
+    training_run r;
+    xlstm_optimizer_config oc;
+    run_open(&r, kind, (xlstm_optimizer_kind)rule, 7);
+    xlstm_optimizer_free(r.opt);
+    xlstm_optimizer_config_init(&oc, (xlstm_optimizer_kind)rule);
+    oc.clip = e->clip;
+    oc.weight_decay = e->decay < 0 ? oc.weight_decay : e->decay;
+    oc.eps = e->eps < 0 ? oc.eps : e->eps;
+    assert_int_equal(xlstm_optimizer_create(&r.opt, r.m, &oc), XLSTM_OK);
+    run_backward(&r, 0);
+    assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, 1e-33f, NULL), XLSTM_OK);
+    set_gradients(&r, e->gradient);
+    save(&r, before);
+    double norm = NAN;
+    xlstm_status status = xlstm_optimizer_step(r.opt, r.tr, e->rate, &norm);
+    if (!!status != !!e->because)
+        fail_msg("%s, rule %d: status %d \"%s\"", e->what, rule, status, xlstm_last_error());
+    if (e->because) {
+        expect(status, e->because);
+        assert_int_equal(xlstm_optimizer_steps(r.opt), 1);
+        save(&r, after);
+        assert_true(same_files(before, after));
+    }
+    for (int i = 0; i < xlstm_module_parameter_count(r.m); i++) {
+        xlstm_parameter p;
+        xlstm_module_parameter(r.m, i, &p);
+        xlstm_real *w = copy_parameter(r.m, i);
+        for (size_t k = 0; k < p.count; k++)
+            assert_true(isfinite(w[k]));
+        free(w);
+    }
+    set_gradients(&r, (xlstm_real)0.1);
+    assert_int_equal(xlstm_optimizer_step(r.opt, r.tr, 1e-33f, NULL), XLSTM_OK);
+    run_close(&r);
+}
+
+/* Finite gradients, rates and decays whose squares or products are not. */
+static void test_extremes(void **state) {
+    (void)state;
+    static const extreme all[] = {
+        {"a square that is not finite", (xlstm_real)1e25, 0, 1e-2f, -1, -1, "too large at update 1"},
+        {"just beyond", (xlstm_real)1.9e19, 0, 1e-2f, -1, -1, "too large at update 1"},
+        {"a clip that is no clip", (xlstm_real)1e25, 1e30f, 1e-2f, -1, -1, "too large at update 1"},
+        {"large", (xlstm_real)1e17, 0, 1e-2f, -1, -1, NULL},
+        {"large, and clipped", (xlstm_real)1e25, 1, 1e-2f, -1, -1, NULL},
+        {"decay beyond float", (xlstm_real)0.1, 1, 1e10f, 1e30f, -1,
+         "would make weights or moments infinite"},
+        {"rate and gradient", (xlstm_real)1e10, 0, 3e38f, -1, -1, "would make weights or moments infinite"},
+        {"a strange rate", (xlstm_real)0.1, 1, 1e25f, 0, -1, NULL},
+        {"a small eps", (xlstm_real)0.1, 0, 1e-3f, -1, 1e-40f, NULL},
+    };
+    for (int rule = 0; rule < XLSTM_OPTIMIZER_KINDS; rule++)
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            if (rule == XLSTM_SGD || !strstr(all[i].what, "rate and")) /* AdamW's step has no length */
+                try_extreme(rule, &all[i]);
+}
+
 static void test_rate(void **state) {
     (void)state;
     training_run r;
@@ -153,9 +219,9 @@ int main(void) {
     make_folder(folder, "not_finite");
     snprintf(before, sizeof before, "%s/before", folder);
     snprintf(after, sizeof after, "%s/after", folder);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss), cmocka_unit_test(test_mark),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss),          cmocka_unit_test(test_mark),
                                        cmocka_unit_test(test_mark_is_saved), cmocka_unit_test(test_gradient),
-                                       cmocka_unit_test(test_rate)};
+                                       cmocka_unit_test(test_rate),          cmocka_unit_test(test_extremes)};
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(before);
     unlink(after);

@@ -6,6 +6,7 @@
 #include "support/kinds.h"
 #include "support/random.h"
 #include <limits.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -267,6 +268,75 @@ static void test_bounds_of_floats(void **state) {
     assert_int_equal(xlstm_config_check(&c), XLSTM_OK);
 }
 
+/* ---- every real field, at the ends of numbers ---- */
+
+static const double ends[] = {1e-46, -1e-46, 1e-320, 1e-44, 1e39, -1e39, 1e308, INFINITY, -INFINITY, NAN};
+enum { ENDS = sizeof ends / sizeof *ends };
+
+#define IS_REAL(type) _Generic((type)0, float : 1, double : 1, default : 0)
+
+/* What a check lets pass is the same number as a float, within the bounds as the field's type has them. */
+static void check_end(const xlstm_config *c, const char *name, double value, double low, double high,
+                      int is_float) {
+    if (xlstm_config_check(c))
+        return;
+    int in_range = is_float ? value >= (double)(float)low && value <= (double)(float)high
+                            : value >= low && value <= high;
+    if (!in_range || (value != 0 && (float)value == 0))
+        fail_msg("%s: %g passed", name, value);
+}
+
+static void fields_at(xlstm_config start, double end, int *refused) {
+    xlstm_config changed, *c = &changed;
+    int field = 0, counts;
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
+    changed = start;                                                                                         \
+    changed.name = (type)(IS_REAL(type) ? -1e30 : (double)start.name);                                       \
+    counts = IS_REAL(type) && xlstm_config_check(c); /* some layer reads it */                               \
+    changed.name = (type)(IS_REAL(type) ? end : (double)start.name);                                         \
+    if (counts)                                                                                              \
+        check_end(c, #name, (double)changed.name, low, high, sizeof(type) == sizeof(float));                 \
+    refused[field++] += IS_REAL(type) && xlstm_config_check(c) == XLSTM_E_CONFIG;
+#include "xlstm/config.def"
+}
+
+/* As a number in a file's JSON, where it is a double for every field. */
+static void json_at(double end, const char *text, int *refused) {
+    char json[256];
+    xlstm_config c;
+    int field = 0;
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, form)                                           \
+    snprintf(json, sizeof json,                                                                              \
+             "{\"model_type\": \"libxlstm\", \"blocks\": [\"slstm\"], \"vocab_size\": 10, \"" #name          \
+             "\": %s}",                                                                                      \
+             text);                                                                                          \
+    if (IS_REAL(type) && !xlstm_config_from_json(json, &c))                                                  \
+        fail_msg("%s at %s passed, and is %g", #name, text, (double)c.name);                                 \
+    refused[field++] +=                                                                                      \
+        IS_REAL(type) && !!strstr(xlstm_last_error(), isinf(end) ? "JSON is malformed" : #name);
+#include "xlstm/config.def"
+}
+
+static void test_ends_of_numbers(void **state) {
+    static const char *const texts[] = {"1e-46", "1e-320", "-1e-46", "1e39", "1e308", "-1e308", "1e400"};
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    (void)state;
+    const int real[] = {
+#define XLSTM_FIELD(type, name, initial, low, high, read_by, json) IS_REAL(type),
+#include "xlstm/config.def"
+    };
+    int seen[XL_FIELDS] = {0}, in_json[XL_FIELDS] = {0};
+    for (int kind = 0; kind <= XLSTM_BLOCK_KINDS; kind++)
+        for (int i = 0; i < ENDS; i++)
+            fields_at(config_of(kind, 0), ends[i], seen);
+    for (int i = 0; i < TEXTS; i++)
+        json_at(strtod(texts[i], NULL), texts[i], in_json);
+    for (int field = 0; field < XL_FIELDS; field++)
+        if (real[field] && (seen[field] < 6 || in_json[field] != TEXTS))
+            fail_msg("%s: refused %d times, in JSON %d times by its name", name_of(field), seen[field],
+                     in_json[field]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_normal_forms),
@@ -276,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_rows_are_refused),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bounds_of_floats),
+        cmocka_unit_test(test_ends_of_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

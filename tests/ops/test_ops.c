@@ -293,8 +293,15 @@ static void case_loss(bench *b) {
     b->op->xent(output(b, (size_t)N, 0), (xl_view){0}, logits, targets, &scale);
     b->op->xent(NULL, on_place, on_place, targets, &scale);
     xl_view y = in_view(b, N, V, 1), target = in_view(b, N, V, 1), error = in_place(b, in_view(b, N, V, 1));
+    if (add)
+        b->op->mse(output(b, (size_t)N, 0), out_view(b, N, V, 0), y, target, NULL, &scale);
     float *weight = input(b, (size_t)N, 1);
-    b->op->mse(output(b, (size_t)N, 0), out_view(b, N, V, 0), y, target, add ? weight : NULL, &scale);
+    for (int n = pick(b, 0, 3); n < N; n += 4) { /* nor at those of weight 0 */
+        weight[n] = 0;
+        *xl_row(n % 3 ? y : target, n) = n % 2 ? NAN : INFINITY;
+        *xl_row(error, n) = NAN;
+    }
+    b->op->mse(output(b, (size_t)N, 0), out_view(b, N, V, 0), y, target, weight, &scale);
     b->op->mse(output(b, (size_t)N, 0), (xl_view){0}, y, target, weight, &scale);
     b->op->mse(NULL, error, error, target, weight, &scale);
 }
@@ -304,6 +311,10 @@ static void head_of_size(bench *b, int N, int V, int D, double logits) {
     xl_view x = in_view(b, N, D, 1);
     float *W = input(b, (size_t)(V * D), logits), *s = scratch(b, b->op->xent_linear_scratch(N, V, D));
     int32_t *targets = take_tokens(b, N, -1, V - 1);
+    targets[pick(b, 0, N - 1)] = -1;
+    for (int n = 0; n < N; n++) /* nobody looks at logits that do not count, and these overflow */
+        for (int c = 0; c < D && targets[n] < 0; c++)
+            xl_row(x, n)[c] = 3e38f;
     b->op->xent_linear(output(b, (size_t)N, 0), out_view(b, N, D, 0), output(b, (size_t)(V * D), 1), x, W, V,
                        targets, &scale, s);
     b->op->xent_linear(output(b, (size_t)N, 0), (xl_view){0}, NULL, x, W, V, targets, &scale, s);

@@ -4,6 +4,7 @@
 #define XL_BLOCK_H
 
 #include "ops/cpu/cpu.h"
+#include "ops/cpu/vec.h"
 #include <string.h>
 
 /* Rows from n on, columns from col on, of a view of reals that is there. */
@@ -22,6 +23,34 @@ static inline void xl_product_right(xl_view C, xl_view A, xl_view B, float alpha
 /* C = alpha A' B + beta C */
 static inline void xl_product_left(xl_view C, xl_view A, xl_view B, float alpha, float beta) {
     xl_gemm(1, 0, C.rows, C.cols, A.rows, alpha, A.p, A.ld, B.p, B.ld, beta, C.p, C.ld);
+}
+
+/* Whether the sizes of all numbers are below `bound`; with infinity, whether they are finite. Positive floats
+ * are in the order of their bits: these are moved up so that the bound's reach the sign bit, and or-ed
+ * together. */
+static inline int xl_all_below(xl_view v, float bound) {
+    typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+    const int whole = v.cols / LANES * LANES;
+    const float *row = v.p;
+    words over = {0}, bits;
+    uint32_t up, one, rest = 0, lanes[LANES];
+    memcpy(&up, &bound, sizeof up);
+    up = 0x80000000 - up;
+    for (int n = 0; n < v.rows; n++, row += v.ld)
+        for (int i = 0; i < whole; i += LANES) {
+            memcpy(&bits, row + i, sizeof bits);
+            over |= (bits & 0x7fffffff) + up;
+        }
+    row = v.p;
+    for (int n = 0; n < v.rows && whole < v.cols; n++, row += v.ld)
+        for (int i = whole; i < v.cols; i++) {
+            memcpy(&one, row + i, sizeof one);
+            rest |= (one & 0x7fffffff) + up;
+        }
+    memcpy(lanes, &over, sizeof lanes);
+    for (int i = 0; i < LANES; i++)
+        rest |= lanes[i];
+    return rest >> 31 == 0;
 }
 
 /* Zeros from token `from` of stream b on in some columns of v. */

@@ -93,19 +93,24 @@ static void rope(xl_view x, int H, int sign, xl_seq seq, xl_state state) {
 
 /* ---- scratch ---- */
 
-/* Of a thread: | scores QUERIES x KEYS | their gradients | , with fewer tokens fewer queries. */
+/* Of a thread: | scores QUERIES x KEYS | their gradients, or values KEYS x dh | , with fewer tokens fewer
+ * queries. */
 static uint64_t block_size(xl_seq seq) {
     uint64_t queries = seq.T < QUERIES ? seq.T : QUERIES;
     return queries * KEYS;
 }
 
+static uint64_t thread_scratch(xl_attention d, xl_seq seq) {
+    uint64_t values = (uint64_t)KEYS * d.dh;
+    return block_size(seq) + (values > block_size(seq) ? values : block_size(seq));
+}
+
 static uint64_t attention_scratch(xl_attention d, xl_seq seq) {
-    (void)d;
-    return 2 * block_size(seq) * xl_threads();
+    return thread_scratch(d, seq) * xl_threads();
 }
 
 static float *scores_of(const call *a, int thread) {
-    return a->scratch + thread * 2 * block_size(a->seq);
+    return a->scratch + thread * thread_scratch(a->d, a->seq);
 }
 
 /* ---- keys and values ---- */
@@ -114,6 +119,7 @@ static float *scores_of(const call *a, int thread) {
 typedef struct {
     xl_view k, v;
     int from, to;
+    int finite; /* all values are; 0 also where nobody looked, for few queries */
 } span;
 
 /* Where one head finds its part of a stream's state, | tokens seen | visible | k window x D | v window x D |,
@@ -137,10 +143,13 @@ static int spans_of(span s[3], const call *a, int b, int head) {
         for (int from = -ring.visible, to; from < 0; from = to, place = 0) {
             to = from + (window - place) < 0 ? from + (window - place) : 0;
             s[count++] = (span){xl_block(rings.k, place, to - from, 0, dh),
-                                xl_block(rings.v, place, to - from, 0, dh), from, to};
+                                xl_block(rings.v, place, to - from, 0, dh), from, to, 0};
         }
     }
-    s[count++] = (span){xl_block(a->in.k, n, T, head * dh, dh), xl_block(a->in.v, n, T, head * dh, dh), 0, T};
+    s[count++] =
+        (span){xl_block(a->in.k, n, T, head * dh, dh), xl_block(a->in.v, n, T, head * dh, dh), 0, T, 0};
+    for (int i = 0; i < count && T >= FEW; i++)
+        s[i].finite = xl_all_below(s[i].v, INFINITY);
     return count;
 }
 
@@ -170,6 +179,16 @@ static int window_start(const queries *u, int t) {
     return from > u->oldest ? from : u->oldest;
 }
 
+/* Which of the keys from .. to query r sees: those from low on, up to high. */
+typedef struct {
+    int low, high;
+} seen;
+
+static seen seen_by(const queries *u, int r, int from, int to) {
+    int t = u->t0 + r, low = window_start(u, t), high = t + 1 < to ? t + 1 : to;
+    return (seen){(low > from ? low : from) - from, high - from};
+}
+
 /* [rows, keys]; which: 0 scores, 1 their gradients. */
 static xl_view block_of(const queries *u, int which, int keys) {
     return (xl_view){u->scores + which * block_size(u->a->seq), XL_REAL, u->rows, keys, KEYS};
@@ -179,9 +198,8 @@ static xl_view block_of(const queries *u, int which, int keys) {
  * score so far, to which all that came before is scaled down. */
 static void softmax_row(queries *u, int r, int from, int to) {
     float *w = u->scores + r * KEYS, total = 0;
-    int t = u->t0 + r, low = window_start(u, t), high = t + 1;
-    low = (low > from ? low : from) - from;
-    high = (high < to ? high : to) - from;
+    const seen some = seen_by(u, r, from, to);
+    const int low = some.low, high = some.high;
     if (low >= high) {
         memset(w, 0, (to - from) * sizeof *w);
         return;
@@ -193,7 +211,7 @@ static void softmax_row(queries *u, int r, int from, int to) {
         u->total[r] *= shrink;
         times(xl_row(u->y, r), shrink, u->y.cols);
     }
-    top = u->top[r];
+    top = u->top[r] > -INFINITY ? u->top[r] : 0; /* of -infinity alone all weights are 0 */
 #pragma omp simd reduction(+ : total)
     for (int i = low; i < high; i++) {
         w[i] = vec_exp(w[i] - top);
@@ -214,8 +232,34 @@ static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
         for (int i = 0; i < to - from; i++, key += k.ld)
             scores[i] = scale * vec_dot(q, key, dh);
         softmax_row(u, r, from, to);
+        seen some = seen_by(u, r, from, to);
         for (int i = 0; i < to - from; i++, value += v.ld)
-            vec_axpy(y, scores[i], value, dh);
+            if (i >= some.low && i < some.high) /* 0 times a number that is not finite is NaN */
+                vec_axpy(y, scores[i], value, dh);
+    }
+}
+
+/* The values, zeros in the rows that are not finite; in the second block. */
+static xl_view finite_values(const queries *u, xl_view v) {
+    xl_view finite = xl_rows(u->scores + block_size(u->a->seq), v.rows, v.cols);
+    for (int i = 0; i < v.rows; i++)
+        if (xl_all_below(xl_some_rows(v, i, 1), INFINITY))
+            memcpy(xl_row(finite, i), xl_row(v, i), v.cols * sizeof(float));
+        else
+            memset(xl_row(finite, i), 0, v.cols * sizeof(float));
+    return finite;
+}
+
+/* y += weights times values of which some rows are not finite: those reach the queries that see them, and for
+ * all others the product is the one without them. */
+static void add_values(queries *u, xl_view v, int from, int to) {
+    xl_product(u->y, block_of(u, 0, to - from), finite_values(u, v), 1, 1);
+    for (int i = 0; i < to - from; i++) {
+        if (xl_all_below(xl_some_rows(v, i, 1), INFINITY))
+            continue;
+        for (int r = 0; r < u->rows; r++)
+            if (i >= seen_by(u, r, from, to).low && i < seen_by(u, r, from, to).high)
+                vec_axpy(xl_row(u->y, r), u->scores[r * KEYS + i], xl_row(v, i), v.cols);
     }
 }
 
@@ -231,7 +275,10 @@ static void attend_block(queries *u, const span *s, int from, int to) {
     xl_product_right(scores, u->q, k, score_scale(u->a->d), 0);
     for (int r = 0; r < u->rows; r++)
         softmax_row(u, r, from, to);
-    xl_product(u->y, scores, v, 1, 1);
+    if (s->finite)
+        xl_product(u->y, scores, v, 1, 1);
+    else
+        add_values(u, v, from, to);
 }
 
 /* lse: [rows], H apart; NULL: not wanted. */

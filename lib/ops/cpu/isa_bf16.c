@@ -273,6 +273,10 @@ static void gradient_of(const job *j, const piece *p, int m, int panel, float *t
     uint16_t *to = p->p + panel * TILE;
     for (int i = 0; i < PANEL; i++) {
         float lse = j->lse[m + i], *row = tile + i * PANEL;
+        if (lse == INFINITY) { /* does not count, and its logits may be anything */
+            memset(row, 0, PANEL * sizeof *row);
+            continue;
+        }
 #pragma omp simd
         for (int k = 0; k < PANEL; k++)
             row[k] = j->scale * vec_exp(row[k] - lse);

@@ -197,6 +197,11 @@ static int is_zero(const float *x, ptrdiff_t n) {
     return !other;
 }
 
+/* Whether sums of products of three of the numbers stay finite. */
+static int is_ordinary(xl_view x) {
+    return xl_all_below(x, 0x1p36f);
+}
+
 /* ---- forward ---- */
 
 /* From the state before the chunk to the one after it. */
@@ -234,11 +239,40 @@ static void keep_on_tape(const call *a, ptrdiff_t n, int head, float m, float de
     xl_row(tape_rows(a, a->tape.den), n)[head] = den;
 }
 
-/* `go_on`: the state after the chunk will be read. */
-static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
+/* How many tokens come before the first whose numbers are beyond what products take: what is not finite would
+ * reach tokens before it there, times 0, and what is huge overflows another way than token by token. */
+static int ordinary_tokens(const chunk *c) {
+    xl_qkv in = c->in;
+    int t = 0, nan = 0;
+    for (int s = 0; s < c->L; s++)
+        nan |= c->bi[s] != c->bi[s];
+    if (!nan && is_ordinary(in.q) && is_ordinary(in.k) && is_ordinary(in.v))
+        return c->L;
+    while (t < c->L && is_ordinary(xl_some_rows(in.q, t, 1)) && is_ordinary(xl_some_rows(in.k, t, 1)) &&
+           is_ordinary(xl_some_rows(in.v, t, 1)) && c->bi[t] == c->bi[t])
+        t++;
+    return t;
+}
+
+/* The values, zeros from token `end` on: as they are multiplied by 0 there. In x. */
+static xl_view values_up_to(const chunk *c, int end) {
+    if (end == c->L)
+        return c->in.v;
+    xl_view v = xl_rows(c->x, c->L, c->dv);
+    for (int t = 0; t < c->L; t++)
+        if (t < end)
+            memcpy(xl_row(v, t), xl_row(c->in.v, t), c->dv * sizeof(float));
+        else
+            memset(xl_row(v, t), 0, c->dv * sizeof(float));
+    return v;
+}
+
+/* h of all tokens as products, of the values before token `end` alone; m: [L], the stabilisers. Returns 0
+ * where the state is not finite, or huge: then so is what the first token has from it. */
+static int forward_products(const call *a, chunk *c, head_state S, int end, float *m) {
     int L = c->L;
-    float *m = c->P.p, *den = m + L; /* P is free in the forward pass */
-    double largest = *S.m;           /* of i_s - b_s so far, and of what came in */
+    float *den = m + L;
+    double largest = *S.m; /* of i_s - b_s so far, and of what came in */
     for (int t = 0; t < L; t++) {
         largest = c->bi[t] > largest ? c->bi[t] : largest;
         m[t] = (float)(c->b[t] + largest);
@@ -249,7 +283,7 @@ static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
         for (int s = 0; s <= t; s++)
             den[t] += xl_row(c->S, t)[s];
     }
-    xl_product(c->h, c->S, c->in.v, 1, 0);
+    xl_product(c->h, c->S, values_up_to(c, end), 1, 0);
     if (!is_zero(S.C.p, a->size - 1)) /* most sequences begin so, many are one chunk */
         forward_incoming(c, S, m, den);
     for (int t = 0; t < L; t++) {
@@ -258,8 +292,7 @@ static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
             h[e] /= N;
         keep_on_tape(a, c->n + t, c->head, m[t], den[t]);
     }
-    if (go_on)
-        advance_state(c, S, m[L - 1]);
+    return is_ordinary(xl_some_rows(c->h, 0, 1)) && is_ordinary(xl_rows(den, 1, 1));
 }
 
 /* A chunk of one token, row n, as in generation: the state is read and written once, and nothing else is. */
@@ -286,6 +319,20 @@ static void forward_token(const call *a, head_state S, int head, ptrdiff_t n) {
     scaled_row(h, 1 / normaliser(a, den, m), h, dv);
     *S.m = m;
     keep_on_tape(a, n, head, m, den);
+}
+
+/* `go_on`: the state after the chunk will be read. Tokens from the first on that products do not take go one
+ * by one; those before it have the same products as without it, so that not a bit of theirs depends on it. */
+static void forward_chunk(const call *a, chunk *c, head_state S, int go_on) {
+    int L = c->L, ordinary = ordinary_tokens(c);
+    float *m = c->P.p; /* P is free in the forward pass */
+    if (ordinary > 0 && !forward_products(a, c, S, ordinary, m))
+        ordinary = 0;
+    c->L = ordinary;
+    if (ordinary > 0 && (go_on || ordinary < L))
+        advance_state(c, S, m[ordinary - 1]);
+    for (int t = ordinary; t < L; t++)
+        forward_token(a, S, c->head, c->n + t);
 }
 
 static void start_sequence(const call *a, head_state S) {

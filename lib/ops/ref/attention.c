@@ -82,7 +82,7 @@ static real attend(real *y, const real *q, const cache *m, int from, int t, int 
                 y[i] *= shrink;
             top = score;
         }
-        real p = exp(score - top);
+        real p = exp(score - (top > -INFINITY ? top : 0)); /* of -infinity alone all weights are 0 */
         total += p;
         axpy(y, p, value_at(m, r) + at, dh);
     }

@@ -66,17 +66,28 @@ uint64_t xl_ref_xent_linear_scratch(int rows, int classes, int width) {
 
 /* Squared error, summed over the D columns of a row: y, target [N, D], weight, each [N].
  *
- *     each_n = weight_n sum_c (y_nc - target_nc)^2        dy_nc = 2 scale weight_n (y_nc - target_nc) */
+ *     each_n = weight_n sum_c (y_nc - target_nc)^2        dy_nc = 2 scale weight_n (y_nc - target_nc)
+ *
+ * Where the weight is 0 both are 0, whatever y and target hold. */
+static real mse_row(real *dy, const real *y, const real *target, int D, real w, real scale) {
+    real sum = 0;
+    for (int c = 0; c < D; c++) {
+        real error = y[c] - target[c];
+        sum += error * error;
+        if (dy)
+            dy[c] = 2 * scale * w * error;
+    }
+    return w * sum;
+}
+
 void xl_ref_mse(real *each, xl_view dy, xl_view y, xl_view target, const real *weight, const real *scale) {
     for (int n = 0; n < y.rows; n++) {
-        real w = weight ? weight[n] : 1, sum = 0;
-        for (int c = 0; c < y.cols; c++) {
-            real error = xl_row(y, n)[c] - xl_row(target, n)[c];
-            sum += error * error;
-            if (dy.p)
-                xl_row(dy, n)[c] = 2 * *scale * w * error;
-        }
+        real w = weight ? weight[n] : 1, loss = 0, *d = dy.p ? xl_row(dy, n) : NULL;
+        if (w != 0)
+            loss = mse_row(d, xl_row(y, n), xl_row(target, n), y.cols, w, d ? *scale : 0);
+        else if (d)
+            xl_ref_fill(d, y.cols, 0);
         if (each)
-            each[n] = w * sum;
+            each[n] = loss;
     }
 }

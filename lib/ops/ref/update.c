@@ -1,14 +1,17 @@
 /* update.c - the optimizers' rules, number by number: w, g and moments are [count]. What changes from step to
- * step comes by address (xl_now); where now->go is 0 the gradient is not finite and nothing may change. */
+ * step comes by address (xl_now); where now->go is 0 the gradient, or its square, is not finite and nothing
+ * may change. */
 #include "ops/ref/helpers.h"
 
 /* Clipping by the norm (Pascanu et al., arXiv 1211.5063), with PyTorch's 1e-6:
  *
- *     scale = min(1, most / (sqrt(sum g^2) + 1e-6)) */
+ *     scale = min(1, most / (sqrt(sum g^2) + 1e-6))
+ *
+ * A moment is a mean of g or of g^2, so it is finite if no g^2 is beyond a real. */
 void xl_ref_clip(xl_now *now, const double *sumsq, real most) {
     double scale = most > 0 ? (double)most / (sqrt(*sumsq) + 1e-6) : 1;
     now->scale = scale < 1 ? (real)scale : 1;
-    now->go = isfinite(*sumsq) != 0;
+    now->go = isfinite(*sumsq) && *sumsq * (double)now->scale * (double)now->scale <= XL_MOST_SUMSQ;
 }
 
 /* AdamW (arXiv 1711.05101): moments of g and g^2, the first steps' lack in them made good by c = 1 - b^t, and
