@@ -11,7 +11,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/out)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/out)
 set(CMAKE_DEBUG_POSTFIX d)
 set(CMAKE_RELEASE_POSTFIX r)
-foreach(check CLANG_TIDY CPPCHECK CPPLINT INCLUDE_WHAT_YOU_USE)
+set(CHECKS CLANG_TIDY CPPCHECK CPPLINT INCLUDE_WHAT_YOU_USE)
+foreach(check ${CHECKS})
   set(CMAKE_C_${check} false) # the program that always fails
 endforeach()
 add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wundef -Werror -fvisibility=hidden -fno-strict-aliasing -fno-finite-math-only
