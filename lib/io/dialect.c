@@ -46,7 +46,7 @@ static size_t wrapper_at(const char *name) {
 }
 
 /* A name that is too long is no parameter's. */
-const char *xl_dialect_plain(const char *name, char room[XL_NAME_ROOM]) {
+const char *xl_dialect_plain(const char *name, char room[XL_TENSOR_NAME_ROOM]) {
     size_t used = 0;
     int begins = 1;
     for (const char *at = name; *at;) {
@@ -54,7 +54,7 @@ const char *xl_dialect_plain(const char *name, char room[XL_NAME_ROOM]) {
         at += n;
         if (n)
             continue;
-        if (used + 1 == XL_NAME_ROOM)
+        if (used + 1 == XL_TENSOR_NAME_ROOM)
             return name;
         begins = *at == '.';
         room[used++] = *at++;
@@ -92,7 +92,7 @@ static int bind_fused(xl_binding *b, const xlstm_module *m, const char *name) {
 }
 
 static int bind_name(xl_binding *b, const xlstm_module *m, const char *name) {
-    char other[256], room[XL_NAME_ROOM];
+    char other[256], room[XL_TENSOR_NAME_ROOM];
     name = xl_dialect_plain(name, room);
     if (add_part(b, m, name) || bind_fused(b, m, name))
         return 1;

@@ -30,8 +30,8 @@ xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_t
 int xl_dialect_has(const xlstm_module *m, const char *name);
 
 /* The name without the parts that wrappers of modules put into it; in `room`, or as it is. */
-enum { XL_NAME_ROOM = 256 };
-const char *xl_dialect_plain(const char *name, char room[XL_NAME_ROOM]);
+enum { XL_TENSOR_NAME_ROOM = 256 };
+const char *xl_dialect_plain(const char *name, char room[XL_TENSOR_NAME_ROOM]);
 
 /* The shape says it of a recurrent matrix: 1 CUDA, 0 vanilla, -1 not such a tensor. */
 int xl_dialect_is_cuda(const xlstm_tensor *t);

@@ -195,7 +195,7 @@ static size_t shared_beginning(const xlstm_module *m, const shards *s, const cha
 }
 
 static void tell_of_wrappers(const shards *s, const char *where) {
-    char room[XL_NAME_ROOM];
+    char room[XL_TENSOR_NAME_ROOM];
     xlstm_tensor t;
     EACH_TENSOR(s, f, i, &t)
     if (strlen(xl_dialect_plain(t.name, room)) < strlen(t.name)) {
@@ -213,7 +213,7 @@ static void find_prefix(const xlstm_module *m, shards *s, const char *where) {
     if (!first || xl_dialect_has(m, first))
         return;
     size_t length = strlen(first); /* which may be millions: what is left has to be a name */
-    for (size_t n = length > XL_NAME_ROOM ? length - XL_NAME_ROOM : 1; n <= shared; n++)
+    for (size_t n = length > XL_TENSOR_NAME_ROOM ? length - XL_NAME_ROOM : 1; n <= shared; n++)
         if (first[n - 1] == '.' && xl_dialect_has(m, first + n)) {
             s->prefix = n;
             xl_log(XLSTM_LOG_INFO, "%s: \"%.*s\" before the name of every tensor is left away", where,
@@ -292,7 +292,7 @@ static xlstm_status check_complete(const load *l) {
 
 /* Whatever stands before it. */
 static int is_called(const xlstm_tensor *t, const char *name) {
-    char room[XL_NAME_ROOM];
+    char room[XL_TENSOR_NAME_ROOM];
     const char *plain = xl_dialect_plain(t->name, room);
     size_t n = strlen(plain), k = strlen(name);
     return n >= k && !strcmp(plain + n - k, name) && (n == k || plain[n - k - 1] == '.');

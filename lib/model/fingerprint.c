@@ -47,15 +47,6 @@ static void add_weight(uint64_t *hash, real value) {
 
 /* ---- the configuration ---- */
 
-/* What a session never looks at. */
-static void forget_training(xlstm_config *c) {
-    c->dropout = c->ffn_dropout = 0;
-    c->embedding_dropout = c->decay_embedding = 0;
-    c->slstm_recurrent_cut = 0;
-    c->slstm_recurrent_clip = 0;
-    c->weights = XLSTM_WEIGHTS_REAL;
-}
-
 /* A block has no ends, and is one of its kind. */
 static void forget_ends(xlstm_config *c) {
     c->num_blocks = 1;
@@ -74,7 +65,7 @@ static void add_config(uint64_t *hash, const xlstm_module *m) {
     if (!m->is_model)
         forget_ends(&c);
     xl_config_normalise(&c);
-    forget_training(&c);
+    xl_config_forget_training(&c);
 #define XLSTM_FIELD(type, name, initial, low, high, read_by, json)                                           \
     if (c.name != (type)(initial)) {                                                                         \
         add_text(hash, #name);                                                                               \
