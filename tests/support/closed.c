@@ -102,6 +102,7 @@ static const char *lacking;
 
 void closed_lack(const char *op) {
     lacking = op;
+    inner[XL_PRODUCTS_REAL] = inner[XL_PRODUCTS_BF16] = NULL; /* tables are filled anew */
 }
 
 /* An op that is not there has no scratch either. */
@@ -110,27 +111,36 @@ static int is_there(const char *name) {
     return !n || strncmp(name, lacking, n) || (name[n] && strcmp(name + n, "_scratch"));
 }
 
-static const xl_ops *device_ops(xl_memory *m, xl_products products) {
-    (void)m;
-    const xl_ops *of = inner[products] = xl_memory_host.ops(&xl_memory_host, products);
-    if (!of)
-        return NULL;
-    tables[XL_PRODUCTS_REAL] = (xl_ops){
-        .name = "closed",
+static void fill(xl_products products, const xl_ops *of) {
+    inner[products] = of;
+    if (products == XL_PRODUCTS_REAL)
+        tables[products] = (xl_ops){
+            .name = "closed",
 #define OP(name, ...) .name = is_there(#name) ? real_##name : NULL,
 #define SIZE(name, ...) .name = is_there(#name) ? of->name : NULL,
 #include "ops/ops.def"
 #undef OP
-    };
-    if (products == XL_PRODUCTS_BF16)
-        tables[XL_PRODUCTS_BF16] = (xl_ops){
+        };
+    else
+        tables[products] = (xl_ops){
             .name = "closed, bf16",
 #define OP(name, ...) .name = bf16_##name,
 #define SIZE(name, ...) .name = of->name,
 #include "ops/ops.def"
 #undef OP
         };
-    return &tables[products];
+}
+
+/* Filled when it is first asked for, and when it is another one: threads may be computing with it. */
+static const xl_ops *device_ops(xl_memory *m, xl_products products) {
+    static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
+    const xl_ops *of = xl_memory_host.ops(&xl_memory_host, products);
+    (void)m;
+    pthread_mutex_lock(&filling);
+    if (of && inner[products] != of)
+        fill(products, of);
+    pthread_mutex_unlock(&filling);
+    return of ? &tables[products] : NULL;
 }
 
 /* ---- memory ---- */
