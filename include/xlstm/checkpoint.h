@@ -7,10 +7,10 @@
  * yours to give again when creating: sizes, and settings that one may change between two parts of a run:
  * learning rate, betas, clipping, weight decay, dropout rates, longest window, chunk_size, threads.
  *
- * Files are replaced at once: written beside (`path.tmp`), brought to the disk, then renamed. Killing the
- * program or the machine at any moment leaves the old or the new checkpoint. Every byte is under a CRC-32,
- * which loading checks before it changes anything. A file is one of safetensors, readable by any reader of
- * those; docs/checkpoints.md says what is in it.
+ * Files are replaced at once: written beside, brought to the disk, then renamed, as xlstm/io.h says under
+ * "Writing files". Killing the program or the machine at any moment leaves the old or the new checkpoint.
+ * Every byte is under a CRC-32, which loading checks before it changes anything. A file is one of
+ * safetensors, readable by any reader of those; docs/checkpoints.md says what is in it.
  */
 #ifndef XLSTM_CHECKPOINT_H
 #define XLSTM_CHECKPOINT_H
@@ -23,15 +23,15 @@ extern "C" {
 
 /** Writes a checkpoint. Call it between two steps; a forward that waits for xlstm_trainer_backward_from() is
  * not saved.
- *  @param path of the file, which is replaced at once; its folder must be there
+ *  @param path of the file, which is replaced at once, or of a link to it; its folder must be there
  *  @param trainer whose run it is, and whose module
  *  @param optimizer of the same module; NULL if you have one of your own, whose numbers belong into `user`
  *  @param user [user_bytes] bytes of your own, kept as they are: use types of fixed width; NULL: none
  *  @param user_bytes how many
- *  @return XLSTM_OK; XLSTM_E_IO when it cannot be written (disk full, no such folder): the old checkpoint is
- * untouched, nothing is left beside it; XLSTM_E_FORMAT when `path` holds something that is no checkpoint, or
- * one whose header is damaged: that is not written over; XLSTM_E_ARGUMENT, also for an optimizer of another
- * module and for matrices in a smaller type; XLSTM_E_MEMORY */
+ *  @return XLSTM_OK; XLSTM_E_IO when it cannot be written (disk full, no such folder, no regular file): the
+ * old checkpoint is untouched, nothing is left beside it; XLSTM_E_FORMAT when `path` holds something that is
+ * no checkpoint, or one whose header is damaged: that is not written over; XLSTM_E_ARGUMENT, also for an
+ * optimizer of another module and for matrices in a smaller type; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_checkpoint_save(const char *path, const xlstm_trainer *trainer,
                                              const xlstm_optimizer *optimizer, const void *user,
                                              size_t user_bytes);

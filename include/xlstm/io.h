@@ -19,14 +19,15 @@
  * Writing files. All of the library's writers follow one rule set:
  * - A regular file, or one that is not there yet, is written beside, brought to the disk and renamed: until
  *   then, and whenever the call fails, what was there is unchanged, and nothing is left beside it. Killing
- * the program or the machine leaves the old file or the new one, whole; what is left beside then
- *   (`NAME.xlstm-0.tmp`, or another number) is removed by the next save to the same path. Names of that form
- *   are the library's own; no other file is touched.
+ *   the program or the machine leaves the old file or the new one, whole. What is left beside then
+ *   (`NAME.xlstm-0.tmp`, or another number) is removed by the next save to the same path. Names of that
+ *   form are the library's own; no other file is touched.
  * - Symbolic links stay: the file that they lead to is replaced, or made. Another name of the same file (a
  *   hard link) keeps the old contents.
- * - A file that is replaced passes on its mode, and where the process may, its group and owner (0600 stays
- *   0600, also beside it); access lists and other attributes are those of a new file. A new file is as the
- *   umask says. A file that may not be written is not replaced.
+ * - A file that is replaced passes on its mode and access list, and where the process may, its group and
+ *   its owner. 0600 stays 0600, also beside it; a group that cannot be kept leaves its rights to no other.
+ *   Other attributes are those of a new file. A new file is as the umask says. A file that may not be
+ *   written is not replaced.
  * - A character device, a pipe that somebody reads, and an open descriptor (`/dev/stdout`, `/dev/fd/3`) are
  *   written straight into, and so may get a part when the call fails; xlstm_checkpoint_save() and
  *   xlstm_module_save() refuse them. A pipe without a reader is refused, never waited for; so are
@@ -64,9 +65,8 @@ static inline xlstm_status xlstm_config_load(const char *path, xlstm_config *con
     return xlstm_config_load_sized(path, config, sizeof *config);
 }
 /** Writes a configuration in the format that it came from, or the official one of its family, or the own one.
- *  The file is replaced at once.
  *  @param config what xlstm_config_check() accepts
- *  @param path a JSON file, or a directory for config.json
+ *  @param path a JSON file, or a directory for config.json; written as "Writing files" says
  *  @return XLSTM_OK, XLSTM_E_IO, XLSTM_E_CONFIG, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_config_save(const xlstm_config *config, const char *path);
 
@@ -95,6 +95,14 @@ static inline xlstm_status xlstm_config_from_json(const char *text, xlstm_config
 }
 
 /** Creates a module from a directory: configuration and weights.
+ *
+ * Weights that xlstm_module_save() wrote say which configuration they were saved with. If config.json says
+ * another one, with which they would compute something else (a save was cut short, or a file is of another
+ * model), the directory is refused, and the sentence names the field. Changes that only training, speed or
+ * file names look at, such as another dropout, are free. A change by hand that is meant: make the model with
+ * xlstm_model_create(), take the weights with xlstm_module_load_weights(), which does not compare, and save.
+ * Weights of the official packages and of Hugging Face, and those that were saved before this was kept, say
+ * nothing, and load with any configuration that fits.
  *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
  *  @param directory as the top of this page says
  *  @return XLSTM_OK; XLSTM_E_IO for what cannot be read; XLSTM_E_FORMAT and XLSTM_E_CONFIG with the field or
@@ -102,7 +110,10 @@ static inline xlstm_status xlstm_config_from_json(const char *text, xlstm_config
 XLSTM_API xlstm_status xlstm_module_load(xlstm_module **out, const char *directory);
 /** The same, with matrices kept in a smaller type for inference (see xlstm_module_quantize()). bfloat16
  * matrices of a file are neither copied nor read before they are used: the module maps them, and processes
- * share them.
+ * share them. While it lives, such a file must not be truncated or written in place, which would change the
+ * weights under it or end the process (SIGBUS); replacing it by another of its name, as all writers here do,
+ * or removing it, is safe. Where the file's size or time has changed, creating a session or trainer, and
+ * saving, return XLSTM_E_IO.
  *  @param out receives the module: yours, NULL on failure; free it with xlstm_module_free()
  *  @param directory as the top of this page says
  *  @param weights in which type matrices are kept, whatever the file has
@@ -118,14 +129,21 @@ XLSTM_API xlstm_status xlstm_module_load_as(xlstm_module **out, const char *dire
 XLSTM_API xlstm_status xlstm_module_load_weights(xlstm_module *module, const char *path);
 /** Writes config.json and weights (`weights.safetensors` for the paper's family, else `model.safetensors`)
  *  into a directory, which is created if it is not there. Loading them again gives the same bits.
+ *
+ * Both files are written beside, as "Writing files" says, and brought to the disk before either is renamed,
+ * the weights first; where the second cannot be, the first is put back. A failing call leaves the model that
+ * was there. No file system renames two files in one step: a program or machine that is killed between the
+ * two leaves new weights beside the old config.json. Then, if the two configurations compute the same, the
+ * new model is there; else xlstm_module_load() refuses the directory, and the next save mends it.
  *  @param module a whole model
- *  @param directory where to; files of the same names are replaced
+ *  @param directory where to, or a link to it; files of the same names are replaced
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a bare cell or block, and for 8-bit matrices; XLSTM_E_IO also when
- * the directory holds weights under another name, which would be found first; XLSTM_E_MEMORY */
+ * the directory holds weights under another name (shards with their index too), which would be found first,
+ * and for anything but regular files; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save(const xlstm_module *module, const char *directory);
 /** Writes the weights alone, for xlstm_module_load_weights().
  *  @param module any, also a cell or a block
- *  @param path a safetensors file; it is replaced at once
+ *  @param path a safetensors file; written as "Writing files" says
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for 8-bit matrices, or for a parameter that the module's spelling has
  * no place for; XLSTM_E_IO; XLSTM_E_MEMORY */
 XLSTM_API xlstm_status xlstm_module_save_weights(const xlstm_module *module, const char *path);

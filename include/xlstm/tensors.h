@@ -86,7 +86,9 @@ typedef struct xlstm_tensor {
     const void *data; /**< little-endian numbers of `dtype`; may be at any address, so copy, do not cast */
 } xlstm_tensor;
 
-/** An open file; its bytes are mapped, not read, until they are asked for. */
+/** An open file; its bytes are mapped, not read, until they are asked for. While it is open it must not be
+ * truncated or written in place, which would end the process (SIGBUS) or change numbers that were checked;
+ * replacing it by another of its name, as all writers here do, or removing it, is safe. */
 typedef struct xlstm_tensors xlstm_tensors;
 
 /** Opens and checks a file.
@@ -138,8 +140,8 @@ XLSTM_API xlstm_status xlstm_tensor_doubles(const xlstm_tensor *tensor, double *
  *  @return XLSTM_OK; XLSTM_E_FORMAT for floating point, or a number beyond int64; XLSTM_E_ARGUMENT */
 XLSTM_API xlstm_status xlstm_tensor_int64s(const xlstm_tensor *tensor, int64_t *out);
 
-/** Writes a file: beside it first, then renamed, so that `path` never holds half a file. Data is taken as it
- *  is, in the type that each tensor names.
+/** Writes a file, as xlstm/io.h says under "Writing files": `path` never holds half a file. Data is taken as
+ * it is, in the type that each tensor names.
  *  @param path is replaced
  *  @param tensors [count]; their own `count` is not looked at
  *  @param count of tensors

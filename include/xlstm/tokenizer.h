@@ -46,7 +46,7 @@ XLSTM_API xlstm_status xlstm_tokenizer_from_text(xlstm_tokenizer **out, const ch
  *  @param tokenizer may be NULL */
 XLSTM_API void xlstm_tokenizer_free(xlstm_tokenizer *tokenizer);
 
-/** Writes a word-level vocabulary, beside `path` first and then renamed.
+/** Writes a word-level vocabulary, as xlstm/io.h says under "Writing files".
  *  @param tokenizer word-level
  *  @param path of a text file, one word per line; it is replaced
  *  @return XLSTM_OK; XLSTM_E_ARGUMENT for a tokenizer of another kind; XLSTM_E_IO; XLSTM_E_MEMORY */

@@ -26,7 +26,7 @@ static xlstm_status map_fd(xl_file_map *map, int fd, const char *path) {
     void *p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return failed("map it", path);
-    *map = (xl_file_map){p, st.st_size};
+    *map = (xl_file_map){p, st.st_size, st};
     xl_log(XLSTM_LOG_INFO, "mapped %s, %.1f MiB", path, xl_mib(map->size));
     return XLSTM_OK;
 }
@@ -45,6 +45,19 @@ void xl_file_map_close(xl_file_map *map) {
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size);
     *map = (xl_file_map){0};
+}
+
+xlstm_status xl_file_map_check(const xl_file_map *map, const char *path) {
+    struct stat st;
+    const struct stat *was = &map->was;
+    if (stat(path, &st) || st.st_ino != was->st_ino || st.st_dev != was->st_dev)
+        return XLSTM_OK;
+    if (st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+        st.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
+        return XLSTM_OK;
+    return xl_fail(
+        XLSTM_E_IO,
+        "%s: was written to while it was mapped; replace such a file by another one, and load it anew", path);
 }
 
 char *xl_path_join(const char *dir, const char *name) {

@@ -8,10 +8,15 @@
 typedef struct {
     const char *data; /* NULL if the file is empty */
     size_t size;
+    struct stat was;
 } xl_file_map;
 
 xlstm_status xl_file_map_open(xl_file_map *map, const char *path);
 void xl_file_map_close(xl_file_map *map);
+/* Is what is mapped still what was opened? Reading pages that a file has lost ends the process, and pages
+ * that were written since are not what was checked. One that was replaced by another file, or removed, is as
+ * it was. A look at the path, no more. */
+xlstm_status xl_file_map_check(const xl_file_map *map, const char *path);
 
 /* A file that is being written. One rule set for all writers:
  *
@@ -48,7 +53,7 @@ xlstm_status xl_file_replace_commit(xl_file_replace *r);
 void xl_file_replace_drop(xl_file_replace *r);
 /* Commits what was put well; drops what was not, and passes the status on. */
 xlstm_status xl_file_replace_end(xl_file_replace *r, xlstm_status status);
-/* Two regular files of one folder: both are on the disk before the first is renamed, and the second follows
+/* Two regular files: both are on the disk before the first is renamed, and the second follows
  * at once. Where it cannot, the first is put back. */
 xlstm_status xl_file_replace_end_both(xl_file_replace *first, xl_file_replace *second, xlstm_status status);
 

@@ -15,6 +15,9 @@
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 
 enum {
     ROOM = 1 << 16,
@@ -226,19 +229,24 @@ static int remove_leftover(const xl_file_replace *r, const char *name) {
     return removed;
 }
 
-/* Locked and empty; -1 with errno. Of a private file nobody else may read what is still beside. */
+/* -1 with errno. Of a private file nobody else may read what is still beside. */
 static int create(const xl_file_replace *r) {
-    for (int tries = 0; tries < 3; tries++) {
-        int fd = openat(r->folder, r->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                        r->was.st_mode ? 0600 : 0666);
-        if (fd < 0 && (errno != EEXIST || !remove_leftover(r, r->beside)))
-            return -1;
-        if (fd >= 0 && lock(fd) && has_name(r, fd, r->beside))
-            return fd;
-        if (fd >= 0)
-            close(fd); /* another writer took it for a leftover before it was locked */
+    return openat(r->folder, r->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                  r->was.st_mode ? 0600 : 0666);
+}
+
+/* Locked and empty; -1 with errno, EEXIST where the name is taken. */
+static int create_locked(const xl_file_replace *r) {
+    int fd = create(r);
+    if (fd < 0 && errno == EEXIST) {
+        int removed = remove_leftover(r, r->beside);
         errno = EEXIST;
+        fd = removed ? create(r) : -1;
     }
+    if (fd < 0 || (lock(fd) && has_name(r, fd, r->beside)))
+        return fd;
+    close(fd); /* another writer took it for a leftover before it was locked, and removes it */
+    errno = EEXIST;
     return -1;
 }
 
@@ -247,7 +255,7 @@ static xlstm_status open_beside(xl_file_replace *r) {
     for (int slot = 0; slot < SLOTS; slot++) {
         snprintf(number, sizeof number, "%d", slot);
         name_beside(r, r->beside, number);
-        r->fd = create(r);
+        r->fd = create_locked(r);
         if (r->fd >= 0)
             return XLSTM_OK;
         if (errno != EEXIST)
@@ -344,13 +352,35 @@ void xl_file_replace_drop(xl_file_replace *r) {
 
 /* ---- the end ---- */
 
+/* Whether the access list of what is replaced is kept, or there is none. Without its list, the middle bits of
+ * a mode would be rights of the group, which may have had fewer. */
+static int keep_access_list(const xl_file_replace *r) {
+#ifdef __linux__
+    static const char list[] = "system.posix_acl_access";
+    int was = openat(r->folder, r->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t bytes = was < 0 ? -1 : fgetxattr(was, list, r->room, ROOM);
+    int kept = was >= 0 && (bytes < 0 ? errno == ENODATA || errno == EOPNOTSUPP
+                                      : !fsetxattr(r->fd, list, r->room, (size_t)bytes, 0));
+    if (was >= 0)
+        close(was);
+    return kept;
+#else
+    (void)r;
+    return 1;
+#endif
+}
+
+static int keep_group(const xl_file_replace *r) {
+    return !fchown(r->fd, r->was.st_uid, r->was.st_gid) || !fchown(r->fd, (uid_t)-1, r->was.st_gid);
+}
+
 /* Mode and owner of what is replaced; only root may give files away, others go on with their own. Where the
- * group cannot be kept either, its rights are not another group's. */
+ * group or the list cannot be kept either, others get no right by it. */
 static int take_over(const xl_file_replace *r) {
     mode_t mode = r->was.st_mode & PERMISSIONS;
     if (!r->was.st_mode)
         return 0;
-    if (fchown(r->fd, r->was.st_uid, r->was.st_gid) && fchown(r->fd, (uid_t)-1, r->was.st_gid))
+    if (!keep_group(r) || !keep_access_list(r))
         mode &= ~(mode_t)070 | (mode & 07) << 3;
     return fchmod(r->fd, mode) ? errno : 0;
 }
@@ -442,6 +472,7 @@ static xlstm_status put_both_in_place(xl_file_replace *first, xl_file_replace *s
     if (kept && !second->error) /* else it is in its place again, or all that is left */
         unlinkat(first->folder, old, 0);
     fsync(first->folder);
+    fsync(second->folder); /* links may lead to two */
     return report(first->error ? first : second, changed);
 }
 

@@ -260,6 +260,10 @@ xlstm_status xlstm_tensors_find(const xlstm_tensors *t, const char *name, xlstm_
     return xl_fail(XLSTM_E_NOT_FOUND, "the file has no tensor %.200s", name);
 }
 
+xlstm_status xl_tensors_check(const xlstm_tensors *t) {
+    return xl_file_map_check(&t->map, t->path);
+}
+
 const char *xl_tensors_path(const xlstm_tensors *t) {
     return t->path;
 }
@@ -479,19 +483,15 @@ xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t byte
     return put_tensors(file, tensors, count, source);
 }
 
-static xlstm_status write_file(const char *path, const char *head, size_t bytes, const xlstm_tensor *tensors,
-                               int count) {
-    xl_file_replace file;
-    XL_TRY(xl_file_replace_open(&file, path, XL_FILE_ANY));
-    return xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
-}
-
 static xlstm_status write_with(const char *path, const xlstm_tensor *tensors, int count, json_t *metadata) {
     char *head = NULL;
     size_t bytes = 0;
+    xl_file_replace file;
     xlstm_status status = xl_tensors_head(&head, &bytes, tensors, count, metadata);
     if (status == XLSTM_OK)
-        status = write_file(path, head, bytes, tensors, count);
+        status = xl_file_replace_open(&file, path, XL_FILE_ANY);
+    if (status == XLSTM_OK)
+        status = xl_file_replace_end(&file, xl_tensors_put(&file, head, bytes, tensors, count, NULL));
     xl_free(head);
     return status;
 }

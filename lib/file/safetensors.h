@@ -30,6 +30,8 @@ xlstm_status xl_tensors_put(xl_file_replace *file, const char *head, size_t byte
 /* The same of an open file; NULL metadata where there is none. */
 const char *xl_tensors_head_of(const xlstm_tensors *file, size_t *bytes);
 const json_t *xl_tensors_metadata(const xlstm_tensors *file);
+/* As xl_file_map_check(). */
+xlstm_status xl_tensors_check(const xlstm_tensors *file);
 /* As it was opened. */
 const char *xl_tensors_path(const xlstm_tensors *file);
 

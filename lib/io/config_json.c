@@ -281,8 +281,13 @@ static xlstm_status check_same(const char *key, json_t *here, json_t *there, con
     return status;
 }
 
+enum { LONGEST_MARK = 1 << 20 };
+
 static xlstm_status read_mark(xlstm_config *c, const char *mark, const char *where) {
     json_t *object = NULL;
+    if (strlen(mark) > LONGEST_MARK)
+        return xl_fail(XLSTM_E_FORMAT, "%s: " XL_CONFIG_MARK " in its header is longer than %d bytes", where,
+                       LONGEST_MARK);
     XL_TRY(xl_json_parse(&object, mark, strlen(mark), where));
     xlstm_status status = xl_config_from_json(c, object, where);
     json_decref(object);

@@ -394,6 +394,13 @@ static void release(void *lent) {
     xl_free(lent);
 }
 
+static xlstm_status check_unchanged(const void *lent) {
+    const shards *s = lent;
+    for (int f = 0; f < s->count; f++)
+        XL_TRY(xl_tensors_check(s->files[f]));
+    return XLSTM_OK;
+}
+
 /* From here on the open files are the module's. */
 static xlstm_status lend(xlstm_module *m, shards *s) {
     shards *lent = xl_alloc(sizeof *lent);
@@ -403,6 +410,7 @@ static xlstm_status lend(xlstm_module *m, shards *s) {
     *s = (shards){0};
     m->lent = lent;
     m->release = release;
+    m->check = check_unchanged;
     return XLSTM_OK;
 }
 
@@ -468,6 +476,8 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
         status = xl_module_declare(&m, &config, xl_memory_default());
     if (status == XLSTM_OK)
         status = load_shards(m, directory, &s, 1);
+    if (status == XLSTM_OK)
+        status = check_unchanged(m->lent ? m->lent : &s); /* somebody may have written while we read */
     close_shards(&s);
     if (status == XLSTM_OK)
         *out = m;
@@ -599,6 +609,7 @@ static xlstm_status begin_saving(saving *w) {
     w->s = xl_alloc(most * sizeof *w->s);
     if (!w->t || !w->s)
         return xl_no_memory(most * sizeof *w->s, "a list of tensors");
+    XL_TRY(xl_module_check_lent(w->m));
     XL_TRY(xl_fetch_open(&w->fetch, w->m->memory));
     XL_TRY(check_absent(w));
     XL_TRY(list_tensors(w));

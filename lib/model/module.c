@@ -303,6 +303,10 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     return finish_drawn(out, m, declare_cell(m, config), seed);
 }
 
+xlstm_status xl_module_check_lent(const xlstm_module *m) {
+    return m->check ? m->check(m->lent) : XLSTM_OK;
+}
+
 void xlstm_module_free(xlstm_module *m) {
     if (!m)
         return;

@@ -28,6 +28,7 @@ struct xlstm_module {
     xl_packing packed;           /* matrices of an inference module in a smaller type */
     void *lent;                  /* what owns the numbers that packed matrices borrow, */
     void (*release)(void *lent); /* and what ends it; NULL: they borrow none */
+    xlstm_status (*check)(const void *lent); /* and whether they are still what was loaded */
     xl_sublayer *sub;
     int subs;
     size_t state_size; /* one stream */
@@ -84,6 +85,8 @@ xlstm_status xl_module_copy_weights(xlstm_module *m, const xlstm_module *from);
 /* First values for all parameters. */
 xlstm_status xl_module_draw(xlstm_module *m, uint64_t seed);
 xlstm_status xl_module_check_index(const xlstm_module *m, int index, const void *p, const char *function);
+/* Are the numbers that the module borrows still those that were loaded? Cheap: before anything uses them. */
+xlstm_status xl_module_check_lent(const xlstm_module *m);
 /* For what only works on real numbers: training, above all. */
 xlstm_status xl_module_needs_reals(const xlstm_module *m, const char *what);
 

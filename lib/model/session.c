@@ -132,6 +132,7 @@ xlstm_status xlstm_session_create(xlstm_session **out, const xlstm_module *modul
                        "streams of %d tokens at once",
                        streams, max_tokens);
     XL_TRY(xl_module_check_streams(module, streams));
+    XL_TRY(xl_module_check_lent(module));
     return make(out, module, streams, max_tokens, NULL);
 }
 

@@ -214,6 +214,7 @@ xlstm_status xlstm_trainer_create(xlstm_trainer **out, xlstm_module *module,
     XL_TRY(xl_loss_of(&loss, module, config->loss));
     if (config->gradients)
         XL_TRY(xl_module_needs_reals(module, "a trainer with gradients"));
+    XL_TRY(xl_module_check_lent(module));
     xlstm_trainer *tr = xl_alloc(sizeof *tr);
     if (!tr)
         return xl_no_memory(sizeof *tr, "a trainer");

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <zlib.h>
 
@@ -592,7 +591,6 @@ static void test_full_disk(void **state) {
     free(read_file(path, &size));
     run_backward(&r, 0);
     run_update(&r);
-    signal(SIGXFSZ, SIG_IGN);
     for (size_t room = 0; room < size; room += room < 5000 ? 499 : size / 20) {
         limit_files(room);
         xlstm_status status = xlstm_checkpoint_save(path, r.tr, r.opt, mine, sizeof mine);
@@ -612,7 +610,6 @@ static void test_full_for_a_while(void **state) {
     (void)state;
     static const char much[100000];
     xl_file_replace file;
-    signal(SIGXFSZ, SIG_IGN);
     put(path, "what was there", 14);
     put(other, "what was there", 14);
     assert_int_equal(xl_file_replace_open(&file, path, XL_FILE_REGULAR), XLSTM_OK);
@@ -634,7 +631,6 @@ static void test_full_disk_for_all(void **state) {
     const char *const words[] = {"<unk>", "one", "two"};
     run_open(&r, TEST_KINDS - 2, XLSTM_ADAMW, 7);
     assert_int_equal(xlstm_tokenizer_from_words(&t, words, 3), XLSTM_OK);
-    signal(SIGXFSZ, SIG_IGN);
     for (int writer = 0; writer < 3; writer++) {
         put(path, "what was there", 14);
         put(other, "what was there", 14);

@@ -83,7 +83,8 @@ static void check_folder(void) {
     int others = 0;
     assert_non_null(d);
     for (const struct dirent *e; (e = readdir(d));)
-        others += e->d_name[0] != '.' && strcmp(e->d_name, "killed") && strcmp(e->d_name, "killed.xlstm-0.tmp");
+        others +=
+            e->d_name[0] != '.' && strcmp(e->d_name, "killed") && strcmp(e->d_name, "killed.xlstm-0.tmp");
     closedir(d);
     assert_int_equal(others, 0);
 }
