@@ -134,9 +134,9 @@ grep -q 'x.json is left out, and left alone: "command" is absent' "$work/err"
 mkdir "$work/folder"
 refused "notes.json is no file of --out" "$bin/xlstm-report" --out "$work/bad/../bad/notes.json" "$work/bad"
 refused "lm-lstm-s1.json is no file of --markdown" "$bin/xlstm-report" --markdown "$work/bad/lm-lstm-s1.json" "$work/out"  "$work/bad"
-cp "$work/report.html" "$work/bad/page.json" # its own, but read as a result
-refused "page.json is among the files that" "$bin/xlstm-report" --out "$work/bad/../bad/page.json" "$work/bad"
-rm "$work/bad/page.json"
+cp "$work/report.html" "$work/bad/a.json" # its own, but read as a result, the first
+refused "a.json is among the files that" "$bin/xlstm-report" --out "$work/bad/../bad/a.json" "$work/bad"
+rm "$work/bad/a.json"
 refused "are the same file" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/./new.html" "$work/out"
 refused "folder: cannot write it: it is a directory" "$bin/xlstm-report" --out "$work/folder" --markdown "$work/new.md" "$work/out"
 refused "new.md: cannot write it" "$bin/xlstm-report" --out "$work/new.html" --markdown "$work/no/new.md" "$work/out"
