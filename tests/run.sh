@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests. With --sanitize: under ASAN and UBSAN; with --clang-sanitize:
 # under clang's. With --valgrind: a training step of every kind of module, sessions and generation under valgrind.
-# With --clang: by clang and its OpenMP. With --plain: without OpenMP and without BLAS. With --threads: sessions that
+# With --clang: by clang and its OpenMP, with products by OpenBLAS. With --plain: without OpenMP. With --threads: sessions that
 # share a module, first uses and trainers side by side, under TSAN.
 # With --baseline: on the instructions alone that every machine of this architecture has.
 # With --format: C sources must be as clang-format 14 (Debian 12's) writes them; with --tidy: library, programs and

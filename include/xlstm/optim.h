@@ -63,9 +63,9 @@ XLSTM_API void xlstm_optimizer_free(xlstm_optimizer *optimizer);
  *  @param norm receives the gradient norm before clipping; may be NULL
  *  @return XLSTM_OK; XLSTM_E_NUMERIC when a gradient, its square, or a loss that went into them, is not
  * finite, or when weights or moments would not be after the update: weights, moments and count are untouched,
- * gradients kept. xlstm_last_error() says which of these, at which update and in which parameter. Either stop ("diverged at update n"), or leave the batch out:
- * xlstm_trainer_zero_gradients(), and on with the next one. XLSTM_E_ARGUMENT, also for a learning rate that
- * is negative or not finite */
+ * gradients kept. xlstm_last_error() says which of these, at which update and in which parameter. Either stop
+ * ("diverged at update n"), or leave the batch out: xlstm_trainer_zero_gradients(), and on with the next one.
+ * XLSTM_E_ARGUMENT, also for a learning rate that is negative or not finite */
 XLSTM_API xlstm_status xlstm_optimizer_step(xlstm_optimizer *optimizer, xlstm_trainer *trainer,
                                             float learning_rate, double *norm);
 /** Updates made so far.

@@ -29,7 +29,7 @@ for f in $(grep -rlE '#pragma omp parallel|omp\.h|pthread_create' . | grep -v '^
     complain "$f starts threads; use xl_parallel"
 done
 for f in $(grep -rl 'cblas\.h' . | grep -v '^./ops/cpu/blas.c$'); do
-    complain "$f includes cblas.h; use xl_gemm"
+    complain "$f includes cblas.h; use xl_product of ops/cpu/block.h"
 done
 for f in $(grep -rlE '\b(printf|puts|abort|exit)\(' . || true); do
     complain "$f prints or exits; the library returns a status"

@@ -6,6 +6,7 @@
 #include "ops/cpu/cpu.h"
 #include "ops/ref/ref.h"
 #include "support/random.h"
+#include "support/rooms.h"
 #include "xlstm.h"
 #include <math.h>
 #include <setjmp.h>
@@ -223,6 +224,7 @@ static void try_rows(const xl_ops *op) {
     static float x[N * I], W[O * I], scales[O], clean[N * O], got[N * O];
     static _Alignas(64) char packed[O * I * sizeof(float)];
     static const int counts[] = {2, 8, 9, 33, N};
+    take_rooms(op->linear_room(), 1);
     fill_normal(x, N * I, 1, 3), fill_normal(W, O * I, 1, 4);
     for (int type = 0; type < XL_NUMBERS; type++)
         for (int c = 0; c < 5; c++) {

@@ -132,12 +132,10 @@ static int fits(ptrdiff_t ld) {
     return ld <= INT_MAX;
 }
 
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda, const float *B,
-             ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
-    if (!fits(lda) || !fits(ldb) || !fits(ldc)) {
-        xl_plain_gemm(tA, tB, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
-        return;
-    }
+int xl_blas_multiply(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
+                     const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
+    if (!fits(lda) || !fits(ldb) || !fits(ldc))
+        return 0;
     xl_team *team = xl_team_here();
     if (hold_each_call && !atomic_load(&team->blas))
         hold_for_call(team);
@@ -148,6 +146,7 @@ void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, p
     go_out();
     if (own)
         xl_openmp_limit(own);
+    return 1;
 }
 
 void xl_blas_prepare(void) {

@@ -14,15 +14,15 @@ static inline xl_view xl_block(xl_view v, ptrdiff_t n, int rows, int col, int co
 
 /* C = alpha A B + beta C, on one thread. */
 static inline void xl_product(xl_view C, xl_view A, xl_view B, float alpha, float beta) {
-    xl_gemm(0, 0, C.rows, C.cols, A.cols, alpha, A.p, A.ld, B.p, B.ld, beta, C.p, C.ld);
+    XL_ISA_NAME(xl_multiply)(C, A, 0, B, 0, alpha, beta);
 }
 /* C = alpha A B' + beta C */
 static inline void xl_product_right(xl_view C, xl_view A, xl_view B, float alpha, float beta) {
-    xl_gemm(0, 1, C.rows, C.cols, A.cols, alpha, A.p, A.ld, B.p, B.ld, beta, C.p, C.ld);
+    XL_ISA_NAME(xl_multiply)(C, A, 0, B, 1, alpha, beta);
 }
 /* C = alpha A' B + beta C */
 static inline void xl_product_left(xl_view C, xl_view A, xl_view B, float alpha, float beta) {
-    xl_gemm(1, 0, C.rows, C.cols, A.rows, alpha, A.p, A.ld, B.p, B.ld, beta, C.p, C.ld);
+    XL_ISA_NAME(xl_multiply)(C, A, 1, B, 0, alpha, beta);
 }
 
 /* Whether the sizes of all numbers are below `bound`; with infinity, whether they are finite. Positive floats

@@ -17,6 +17,7 @@
     X(loss, isa)                                                                                             \
     X(move, isa)                                                                                             \
     X(update, isa)                                                                                           \
+    X(gemm, isa)                                                                                             \
     X(linear, isa)                                                                                           \
     X(heads, isa)                                                                                            \
     X(mlstm, isa)                                                                                            \
@@ -25,9 +26,17 @@
 
 #define XL_DECLARE_INSTALL(file, isa) void xl_install_##file##_##isa(xl_ops *table);
 /* bf16: makes of a copy of `floats` the table with products in bfloat16 */
+/* multiply: C = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. The others: ops on matrices
+ * of reals by it. */
 #define XL_DECLARE_ISA(isa)                                                                                  \
     XL_ISA_FILES(XL_DECLARE_INSTALL, isa)                                                                    \
-    void xl_install_bf16_##isa(xl_ops *table, const xl_ops *floats);
+    void xl_install_bf16_##isa(xl_ops *table, const xl_ops *floats);                                         \
+    void xl_multiply_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);        \
+    void xl_linear_real_##isa(xl_view y, xl_view x, const float *W, const float *b);                         \
+    void xl_heads_real_##isa(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);              \
+    void xl_heads_real_dx_##isa(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);                \
+    void xl_heads_real_dw_##isa(float *dW, float *db, xl_view x, xl_view dy, xl_heads s);                    \
+    void xl_column_sums_##isa(float *db, xl_view dy); /* db += the sums of dy's columns */
 XL_DECLARE_ISA(base)
 XL_DECLARE_ISA(avx2)
 XL_DECLARE_ISA(avx512)
@@ -44,31 +53,18 @@ const xl_ops *xl_cpu_isa(int index);
 /* The same set's table with products in bfloat16; NULL: with_floats is no table of this backend. */
 const xl_ops *xl_cpu_bf16(const xl_ops *with_floats);
 
-/* ---- products, compiled once ---- */
+/* ---- BLAS, where the build has products by it ---- */
 
-/* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. xl_gemm is BLAS where the build
- * has it. */
-void xl_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda, const float *B,
-             ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
-void xl_plain_gemm(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
-                   const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
+/* C[M,N] = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. 0: a stride is too long for it,
+ * and nothing was done. */
+int xl_blas_multiply(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
+                     const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
 void xl_blas_prepare(void); /* before the first product */
 /* What the products of this thread's call have set for the whole program goes back. */
 void xl_blas_call_over(void);
 
-/* With so few rows, reading the matrix is all the time there is, and BLAS reads it at half the speed of
- * memory: there linear has kernels of its own. */
+/* With so few rows, reading the matrix is all the time there is: there linear has kernels of its own. */
 enum { XL_FEW_ROWS = 4 };
-
-/* The ops on matrices of reals by xl_gemm, for more rows than that. */
-void xl_gemm_linear(xl_view y, xl_view x, const float *W, const float *b);
-void xl_gemm_linear_dx(xl_view dx, xl_view dy, const float *W, int add);
-void xl_gemm_linear_dw(float *dW, float *db, xl_view x, xl_view dy);
-void xl_gemm_heads(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);
-void xl_gemm_heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);
-void xl_gemm_heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s);
-/* db += the sums of dy's columns */
-void xl_column_sums(float *db, xl_view dy);
 
 /* The op xent_linear by other ops of a table: logits of some rows are made whole, then those of the next. */
 void xl_xent_linear_by_rows(const xl_ops *op, float *each, xl_view dx, float *dW, xl_view x, const float *W,

@@ -222,7 +222,7 @@ static void softmax_row(queries *u, int r, int from, int to) {
     memset(w + high, 0, (to - from - high) * sizeof *w);
 }
 
-/* y += softmax(q k') v for few queries: BLAS would copy all keys to use them once. */
+/* y += softmax(q k') v for few queries: a product would copy all keys to use them once. */
 static void attend_few(queries *u, xl_view k, xl_view v, int from, int to) {
     int dh = u->a->d.dh;
     float scale = score_scale(u->a->d);

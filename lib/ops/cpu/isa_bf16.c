@@ -69,7 +69,7 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
                                            .ldc = x.cols,
                                            .add = 1});
     if (db)
-        xl_column_sums(db, dy);
+        XL_ISA_NAME(xl_column_sums)(db, dy);
 }
 
 static uint64_t linear_room(void) {

@@ -1,12 +1,12 @@
-/* isa_heads.c - block-diagonal products with small blocks. Of few numbers BLAS would spend its time on being
- * called. Blocks of 4 x 4, which the paper's mLSTM has, are vector code: 16 columns are four blocks, and tap
- * c of each is one multiplication of its weights by the vector in which every block's number c stands in all
- * its four places. */
+/* isa_heads.c - block-diagonal products with small blocks. Of few numbers a product would spend its time
+ * on being called. Blocks of 4 x 4, which the paper's mLSTM has, are vector code: 16 columns are four blocks,
+ * and tap c of each is one multiplication of its weights by the vector in which every block's number c stands
+ * in all its four places. */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 
 enum { ROWS = 128, SLICE = 256, WIDE = 64, B = 4, GROUPS = WIDE / LANES };
-enum { SMALL_BLOCK = 16, FEW_ROWS = 8, FEW_NUMBERS = 64 };
+enum { SMALL_BLOCK = 16, FEW_ROWS = 8 };
 
 static const xl_ops *own; /* the table these kernels are in */
 
@@ -24,19 +24,26 @@ static int pieces(int n, int size) {
 
 /* ---- any small block ---- */
 
-static void any_rows(const blocks *a) {
+static void any_rows(const blocks *a, int from, int end) {
     int in = a->s.in, out = a->s.out;
-    for (int n = 0; n < a->y.rows; n++) {
+    for (int n = from; n < end; n++) {
         const float *x = xl_row(a->x, n), *w = a->W;
         float *y = xl_row(a->y, n);
         for (int j = 0; j < a->s.n; j++)
             for (int o = 0; o < out; o++, w += in) {
-                float sum = a->b ? a->b[j * out + o] : 0;
+                float sum = 0;
                 for (int c = 0; c < in; c++)
                     sum += w[c] * x[j * in + c];
-                y[j * a->s.ystep + o] = sum;
+                y[j * a->s.ystep + o] = (a->b ? a->b[j * out + o] : 0) + sum;
             }
     }
+}
+
+static void any_task(void *context, int index, int thread) {
+    const blocks *a = context;
+    int last = (index + 1) * ROWS < a->y.rows ? (index + 1) * ROWS : a->y.rows;
+    (void)thread;
+    any_rows(a, index * ROWS, last);
 }
 
 /* ---- blocks of 4 x 4 ---- */
@@ -105,34 +112,37 @@ static void four_rows(void *context, int index, int thread) {
     }
 }
 
-#define BLOCK_OF(x, j)                                                                                       \
-    __builtin_shufflevector(x, x, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,       \
-                            4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3, 4 * j, 4 * j + 1, 4 * j + 2,  \
-                            4 * j + 3)
-
-/* 16 columns of one row with the weights as they lie: too few rows to turn them first. All four products of
- * four blocks are summed by adding neighbours twice. */
-static void four_blocks(float *y, const float *x, const float *W, const float *b) {
-    floats v = FLOATS(x), p0 = FLOATS(W) * BLOCK_OF(v, 0), p1 = FLOATS(W + LANES) * BLOCK_OF(v, 1);
-    floats p2 = FLOATS(W + 2 * LANES) * BLOCK_OF(v, 2), p3 = FLOATS(W + 3 * LANES) * BLOCK_OF(v, 3);
-    floats low = EVENS(p0, p1) + ODDS(p0, p1), high = EVENS(p2, p3) + ODDS(p2, p3);
-    floats sums = EVENS(low, high) + ODDS(low, high);
-    FLOATS_AT(y) = b ? sums + FLOATS(b) : sums;
+/* 16 columns of one row, or n of them, with the weights as they lie, too few rows to turn them all first:
+ * these are. */
+static inline void four_blocks(float *y, const float *x, const float *W, const float *b, int n) {
+    floats v, w0, w1, w2, w3, sum = {0};
+    load(&v, x, n);
+    load(&w0, W, B * n);
+    load(&w1, W + LANES, B * n > LANES ? B * n - LANES : 0);
+    load(&w2, W + 2 * LANES, B * n > 2 * LANES ? B * n - 2 * LANES : 0);
+    load(&w3, W + 3 * LANES, B * n > 3 * LANES ? B * n - 3 * LANES : 0);
+    if (b)
+        load(&sum, b, n);
+    floats even_low = EVENS(w0, w1), even_high = EVENS(w2, w3); /* taps 0 and 2 */
+    floats odd_low = ODDS(w0, w1), odd_high = ODDS(w2, w3);     /* taps 1 and 3 */
+    sum += EVENS(even_low, even_high) * BROADCAST(v, 0);
+    sum += EVENS(odd_low, odd_high) * BROADCAST(v, 1);
+    sum += ODDS(even_low, even_high) * BROADCAST(v, 2);
+    sum += ODDS(odd_low, odd_high) * BROADCAST(v, 3);
+    store(y, &sum, n);
 }
 
 static void few_rows(const blocks *a) {
     int cols = a->s.n * B, whole = cols / LANES * LANES;
-    blocks rest = *a; /* the last columns */
-    rest.s.n = (cols - whole) / B;
-    rest.x = xl_cols(a->x, whole, cols - whole);
-    rest.y = xl_cols(a->y, whole, cols - whole);
-    rest.W = a->W + (ptrdiff_t)whole * B;
-    rest.b = a->b ? a->b + whole : NULL;
-    for (int n = 0; n < a->y.rows; n++)
+    for (int n = 0; n < a->y.rows; n++) {
+        const float *x = xl_row(a->x, n), *b = a->b;
+        float *y = xl_row(a->y, n);
         for (int i = 0; i < whole; i += LANES)
-            four_blocks(xl_row(a->y, n) + i, xl_row(a->x, n) + i, a->W + (ptrdiff_t)i * B,
-                        a->b ? a->b + i : NULL);
-    any_rows(&rest);
+            four_blocks(y + i, x + i, a->W + (ptrdiff_t)i * B, b ? b + i : NULL, LANES);
+        if (whole < cols)
+            four_blocks(y + whole, x + whole, a->W + (ptrdiff_t)whole * B, b ? b + whole : NULL,
+                        cols - whole);
+    }
 }
 
 /* The gradient of `width` columns' blocks, at most WIDE: dW[o][c] = sum dy_o x_c with c along the lanes. */
@@ -193,8 +203,8 @@ static int four(xl_heads s) {
     return s.in == B && s.out == B && s.ystep == B;
 }
 
-static int few(xl_heads s, int rows) {
-    return s.in <= SMALL_BLOCK && s.out <= SMALL_BLOCK && (rows < FEW_ROWS || rows * s.in < FEW_NUMBERS);
+static int small(xl_heads s) {
+    return s.in < SMALL_BLOCK && s.out < SMALL_BLOCK;
 }
 
 static void heads_real(xl_view y, xl_view x, xl_matrix W, const float *b, xl_heads s) {
@@ -203,12 +213,12 @@ static void heads_real(xl_view y, xl_view x, xl_matrix W, const float *b, xl_hea
         few_rows(&a);
     else if (four(s))
         xl_parallel(pieces(y.rows, ROWS), four_rows, &a);
-    else if (few(s, y.rows))
-        any_rows(&a);
+    else if (small(s))
+        xl_parallel(pieces(y.rows, ROWS), any_task, &a);
     else if (y.rows <= XL_FEW_ROWS)
         xl_parallel(s.n, one_product, &(products){y, x, W, b, s});
     else
-        xl_gemm_heads(y, x, W.data, b, s);
+        XL_ISA_NAME(xl_heads_real)(y, x, W.data, b, s);
 }
 
 static void heads(xl_view y, xl_view x, xl_matrix W, const float *b, xl_heads s) {
@@ -223,7 +233,7 @@ static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add
     if (four(s))
         xl_parallel(pieces(dy.rows, ROWS), four_rows, &a);
     else
-        xl_gemm_heads_dx(dx, dy, W, s, add);
+        XL_ISA_NAME(xl_heads_real_dx)(dx, dy, W, s, add);
 }
 
 static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
@@ -231,7 +241,7 @@ static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
     if (four(s))
         xl_parallel(pieces(s.n * B, WIDE), four_dw_columns, &a);
     else
-        xl_gemm_heads_dw(dW, db, x, dy, s);
+        XL_ISA_NAME(xl_heads_real_dw)(dW, db, x, dy, s);
 }
 
 void XL_ISA_NAME(xl_install_heads)(xl_ops *table) {

@@ -1,7 +1,8 @@
 /* isa_linear.c - products with a matrix of any type of number. With few rows of x, reading the matrix is all
- * the time there is, and each type has a product of its own; with many, BLAS takes a matrix of reals as it is
+ * the time there is, and each type has a product of its own; with many, a matrix of reals is taken as it is
  * and of every other type tiles that were turned into floats. */
 #include "base/half.h"
+#include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
 #include <assert.h>
@@ -201,8 +202,8 @@ static void many_task(void *context, int index, int thread) {
         int cols = least(TILE_COLS, p->W.cols - c);
         for (int r = 0; r < rows; r++)
             types[p->W.type].widen(tile + r * TILE_COLS, numbers_at(&p->W, from + r, c), cols);
-        xl_gemm(0, 1, p->x.rows, rows, cols, 1, xl_row(p->x, 0) + c, p->x.ld, tile, TILE_COLS, c > 0,
-                xl_row(p->y, 0) + from, p->y.ld);
+        xl_view weights = {tile, XL_REAL, rows, cols, TILE_COLS};
+        xl_product_right(xl_cols(p->y, from, rows), xl_cols(p->x, c, cols), weights, 1, c > 0);
     }
     for (int n = 0; n < p->y.rows; n++)
         finish(xl_row(p->y, n) + from, scales, p->b ? p->b + from : NULL, rows);
@@ -226,7 +227,7 @@ static void piece_task(void *context, int index, int thread) {
 
 static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
     if (W.type == XL_REAL && x.rows > XL_FEW_ROWS) {
-        xl_gemm_linear(y, x, W.data, b);
+        XL_ISA_NAME(xl_linear_real)(y, x, W.data, b);
         return;
     }
     assert(x.p && y.p); /* slices of views keep a NULL */
@@ -255,8 +256,6 @@ void XL_ISA_NAME(xl_install_linear)(xl_ops *table) {
     own = table;
     table->linear = linear;
     table->linear_room = linear_room;
-    table->linear_dx = xl_gemm_linear_dx;
-    table->linear_dw = xl_gemm_linear_dw;
     table->xent_linear = xent_linear;
     table->xent_linear_scratch = xl_xent_linear_by_rows_scratch;
 }
