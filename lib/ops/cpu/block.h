@@ -5,6 +5,7 @@
 
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
+#include <assert.h>
 #include <string.h>
 
 /* Rows from n on, columns from col on, of a view of reals that is there. */
@@ -34,6 +35,7 @@ static inline int xl_all_below(xl_view v, float bound) {
     const float *row = v.p;
     words over = {0}, bits;
     uint32_t up, one, rest = 0, lanes[LANES];
+    assert(row);
     memcpy(&up, &bound, sizeof up);
     up = 0x80000000 - up;
     for (int n = 0; n < v.rows; n++, row += v.ld)

@@ -10,6 +10,7 @@
  *     | k 0: columns n .. n + WIDE - 1 | k 1 | ... | k DEPTH - 1 | */
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
+#include <assert.h>
 #include <string.h>
 
 #ifdef __AVX512F__
@@ -83,7 +84,7 @@ static inline __attribute__((always_inline)) void tile(const strip *s, int m, in
                 sum[i][v] += a[i * down] * p[v];
     }
     float *c = s->C + m * s->ldc;
-    const float *start = s->start + (s->start ? m * s->ldstart : 0);
+    const float *start = s->start ? s->start + m * s->ldstart : NULL;
     if (s->alpha != 1)
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++)
@@ -339,6 +340,7 @@ static int by_blas(const product *p, int m, int n, int rows, int cols) {
 static void multiply_part(const product *p, int m, int n, int rows, int cols) {
     _Alignas(64) float panel[DEPTH * WIDE];
     ptrdiff_t down = p->A.transposed ? 1 : p->A.ld, along = p->A.transposed ? p->A.ld : 1;
+    assert(p->A.p && p->B.p && p->C.p); /* slices of views keep a NULL */
     int narrow = p->B.transposed && !p->A.transposed ? cols % WIDTH : 0;
     if (by_blas(p, m, n, rows, cols))
         return;
