@@ -208,15 +208,16 @@ static void in_child(void) {
 
 /* The team is made as soon as it is found that it can be, before another thread is told the same. */
 static int make_team(int count) {
-    int there = 0, others = try_threads(count - 1);
+    atomic_int there = 0; /* (an empty region could be left out) */
+    int others = try_threads(count - 1);
     if (others < count - 1)
         others /= 2; /* who is at the limit leaves something to others */
     if (!handles_fork)
         handles_fork = pthread_atfork(before_fork, after_fork, in_child) == 0;
     if (!handles_fork)
         return 1;
-#pragma omp parallel num_threads(others + 1) reduction(+ : there)
-    there++;
+#pragma omp parallel num_threads(others + 1)
+    atomic_fetch_add(&there, 1);
     return others + 1;
 }
 

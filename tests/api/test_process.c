@@ -303,11 +303,14 @@ static void test_variables_of_openmp(void **state) {
     static const struct {
         const char *name, *value;
     } cases[] = {
-        {"OMP_STACKSIZE", "100000G"},  {"OMP_STACKSIZE", " 100000g "}, {"OMP_STACKSIZE", "90000000000"},
-        {"OMP_STACKSIZE", "nonsense"}, {"OMP_STACKSIZE", "64M"},       {"OMP_NUM_THREADS", "0"},
-        {"OMP_NUM_THREADS", "-3"},     {"OMP_NUM_THREADS", "several"}, {"OMP_THREAD_LIMIT", "1"},
-        {"OMP_THREAD_LIMIT", "2"},     {"OMP_DYNAMIC", "true"},        {"OMP_MAX_ACTIVE_LEVELS", "0"},
-        {"OMP_WAIT_POLICY", "passive"}};
+        {"OMP_STACKSIZE", "100000G"},   {"OMP_STACKSIZE", " 100000g "}, {"OMP_STACKSIZE", "90000000000"},
+        {"OMP_STACKSIZE", "nonsense"},  {"OMP_STACKSIZE", "64M"},       {"OMP_NUM_THREADS", "0"},
+#ifndef __clang__ /* LLVM's OpenMP makes room for as many as it takes these for, and ends the program itself \
+                   */
+        {"OMP_NUM_THREADS", "-3"},      {"OMP_NUM_THREADS", "several"},
+#endif
+        {"OMP_THREAD_LIMIT", "1"},      {"OMP_THREAD_LIMIT", "2"},      {"OMP_DYNAMIC", "true"},
+        {"OMP_MAX_ACTIVE_LEVELS", "0"}, {"OMP_WAIT_POLICY", "passive"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fflush(NULL);
