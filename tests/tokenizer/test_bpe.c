@@ -313,7 +313,7 @@ static void test_left_by_training(void **state) {
         "[[[\"padding\"], {\"strategy\": {\"Fixed\": 64}, \"direction\": \"Left\", \"pad_id\": 1}],"
         "[[\"truncation\"], {\"max_length\": 0}]]"};
     int32_t plain[64], tokens[64];
-    size_t count, n;
+    size_t count = 0, n;
     for (size_t i = 0; i < COUNT(changes); i++) {
         xlstm_tokenizer *t = load_told(changes[i], i == 0 ? 0 : i < 3 ? 1 : 2);
         assert_int_equal(xlstm_tokenizer_encode(t, "hello world", 11, tokens, 64, &n), XLSTM_OK);
