@@ -30,7 +30,7 @@ while IFS='|' read -r header edit; do
 done <<'END'
 common.h|s/^XLSTM_API int xlstm_get_threads(void);/&\nXLSTM_API int xlstm_undocumented(void);/
 session.h|s/^ \*  @param streams B >= 1$/ */
-common.h|s/^ \*  @return 1 to XLSTM_MAX_THREADS \*\//*\//
+common.h|s,^ \*  @return 1 to XLSTM_MAX_THREADS.* \*/,*/,
 config.def|s#^\(XLSTM_FIELD(int, num_blocks.*)\) .*#\1#
 config.def|/^XLSTM_FIELD(int, num_heads/{n;d}
 config.def|s#^\(XLSTM_FLAG(bias.*)\) .*#\1#
