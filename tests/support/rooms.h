@@ -6,17 +6,22 @@
 #include "base/parallel.h"
 #include <stdlib.h>
 
-/* So many reals for each of so many threads, at the least; the last ones are kept until the program ends. */
+/* So many reals for each of so many threads, at the least; kept until the program ends. Sessions and trainers
+ * put their own in the place of these, so they are asked for again behind them. */
 static inline void take_rooms(uint64_t reals, int threads) {
+    static char *rooms;
+    static size_t bytes;
     xl_team *team = xl_team_here();
-    size_t room = (size_t)(reals * sizeof(xlstm_real) + 63) / 64 * 64;
-    if (team->rooms && room <= team->room)
-        return;
-    free(team->rooms);
-    team->rooms = aligned_alloc(64, (size_t)threads * room + 64);
-    team->room = room;
-    if (!team->rooms)
+    size_t room = (size_t)(reals * sizeof(xlstm_real) + 63) / 64 * 64, all = (size_t)threads * room + 64;
+    if (!rooms || all > bytes) {
+        free(rooms);
+        rooms = aligned_alloc(64, all);
+        bytes = all;
+    }
+    if (!rooms)
         abort();
+    team->rooms = rooms;
+    team->room = room;
 }
 
 #endif
