@@ -1,6 +1,7 @@
 // A user's program in C++17: the drop-in for nn.LSTM as a resource, stepped and run at once.
 #include "../../../examples/programs/compare.h"
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -41,9 +42,9 @@ static double difference(const Module &cell) {
     xlstm_session_reset(session.get(), -1);
     comparison seen{};
     for (int t = 0; t < time; t++) {
-        xlstm_session_vectors(session.get(), &x[t * in], 1, one.data());
+        xlstm_session_vectors(session.get(), &x[std::size_t(t * in)], 1, one.data());
         for (int i = 0; i < out; i++)
-            see(&seen, double(all[t * out + i]), double(one[i]));
+            see(&seen, double(all[std::size_t(t * out + i)]), double(one[std::size_t(i)]));
     }
     return seen.size > 1e-3 ? seen.error : 1; // outputs that are all zero prove nothing
 }
