@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "base/mem.h"
 #include "file/utf8.h"
+#include "support/tokenizers.h"
 #include "text/unicode.h"
 #include "xlstm.h"
 #include <jansson.h>
@@ -28,13 +29,6 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     return unlink(path);
-}
-
-static xlstm_tokenizer *load(const char *from) {
-    xlstm_tokenizer *t;
-    if (xlstm_tokenizer_load(&t, from) != XLSTM_OK)
-        fail_msg("%s", xlstm_last_error());
-    return t;
 }
 
 static json_t *read_plain(void) {
@@ -290,15 +284,6 @@ static xlstm_tokenizer *load_told(const char *changes, int sentences) {
     for (int i = 0; i < sentences; i++)
         assert_non_null(strstr(heard[i], path));
     return t;
-}
-
-static void gives(const xlstm_tokenizer *t, const char *text, const int32_t *want, size_t count) {
-    int32_t got[64];
-    size_t n;
-    if (xlstm_tokenizer_encode(t, text, strlen(text), got, COUNT(got), &n) != XLSTM_OK)
-        fail_msg("%s", xlstm_last_error());
-    assert_int_equal(n, count);
-    assert_memory_equal(got, want, count * sizeof *want);
 }
 
 /* Cuts and fills of batches are left to whoever encodes: "hello world" is what it was. */

@@ -3,6 +3,7 @@
  * long (square: 16). */
 #define _GNU_SOURCE
 #include "base/hash.h"
+#include "support/tokenizers.h"
 #include "text/tokenizer.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,13 +25,6 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     return unlink(path);
-}
-
-static xlstm_tokenizer *load(const char *from) {
-    xlstm_tokenizer *t;
-    if (xlstm_tokenizer_load(&t, from))
-        fail_msg("%s", xlstm_last_error());
-    return t;
 }
 
 /* Texts that grow. */

@@ -1,6 +1,7 @@
 /* Word-level vocabularies: from a list, from a text, in files; words, line ends and back. */
 #define _DEFAULT_SOURCE
 #include "base/mem.h"
+#include "support/tokenizers.h"
 #include "xlstm.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,15 +35,6 @@ static void put(const char *bytes, size_t size) {
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, size, f), size);
     assert_int_equal(fclose(f), 0);
-}
-
-static void gives(const xlstm_tokenizer *t, const char *text, const int32_t *want, size_t count) {
-    int32_t got[64];
-    size_t n;
-    if (xlstm_tokenizer_encode(t, text, strlen(text), got, COUNT(got), &n) != XLSTM_OK)
-        fail_msg("%s", xlstm_last_error());
-    assert_int_equal(n, count);
-    assert_memory_equal(got, want, count * sizeof *want);
 }
 
 static const char *const words[] = {"the", "<unk>", "cat", "<eos>", "sat", "\xc3\xa9t\xc3\xa9"};
