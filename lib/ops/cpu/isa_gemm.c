@@ -195,12 +195,16 @@ static inline void load_columns(lanes *column, const float *p, ptrdiff_t ld) {
     }
 }
 
-/* Number (k, n) of B is at p[k*ld + n], or at p[n*ld + k] if `transposed`. */
+/* Number (row, col) is at p[row*ld + col], or at p[col*ld + row] if `transposed`. */
 typedef struct {
     const float *p;
     ptrdiff_t ld;
     int transposed;
 } operand;
+
+static const float *at(const operand *o, int row, int col) {
+    return o->transposed ? o->p + col * o->ld + row : o->p + row * o->ld + col;
+}
 
 /* Columns that fill vectors, or rows of B where it is transposed. */
 static void pack_whole(float *panel, const operand *B, int deep) {
@@ -318,10 +322,6 @@ static int lies_well(const product *p, int rows) {
 }
 
 #ifdef XL_PRODUCTS_BY_BLAS
-static const float *at(const operand *o, int row, int col) {
-    return o->transposed ? o->p + col * o->ld + row : o->p + row * o->ld + col;
-}
-
 static int by_blas(const product *p, int m, int n, int rows, int cols) {
     xl_view C = xl_block(p->C, m, rows, n, cols);
     for (int i = 0; i < rows && p->start && p->start != p->C.p; i++)
@@ -358,9 +358,9 @@ static void multiply_part(const product *p, int m, int n, int rows, int cols) {
         s.ldstart = p->ldstart;
         for (int k = 0; k < p->K; k += DEPTH) {
             operand B = p->B;
-            B.p += B.transposed ? n * B.ld + k : k * B.ld + n;
+            B.p = at(&p->B, k, n);
             s.deep = part(p->K, k, DEPTH);
-            s.A = p->A.p + m * down + k * along;
+            s.A = at(&p->A, m, k);
             s.B = direct ? B.p : panel;
             s.ldb = direct ? B.ld : WIDE;
             if (!direct)
