@@ -29,7 +29,7 @@ typedef struct {
     FILE *to, *from;
     char *failure;             /* why it could not be run; NULL: it ran */
     double parameters, flops;  /* FLOP of a unit; 0: not known */
-    double bytes, planned;     /* of weights read for a token; memory of the trainer's plan */
+    double bytes, planned;     /* of weights and state for a token; memory of the trainer's plan */
     double rates[MAX_REPEATS]; /* units per second; sorted when it has ended */
     int samples;
     json_t *profile; /* NULL, or a list of ops */

@@ -217,14 +217,11 @@ static void prepare(job *j) {
     }
 }
 
-/* What decoding a token reads: all weights, but of the embedding one row. */
-static double weight_bytes(const job *j) {
-    static const double number[] = {
-        [XLSTM_WEIGHTS_REAL] = sizeof(xlstm_real), [XLSTM_WEIGHTS_BF16] = 2, [XLSTM_WEIGHTS_INT8] = 1};
-    const xlstm_config *c = xlstm_module_config(j->m);
-    double rest = (double)j->r.vocab - 1, scale = c->weights == XLSTM_WEIGHTS_INT8 ? sizeof(float) : 0;
-    double all = (double)xlstm_module_bytes(j->m);
-    return c->tie_weights ? all : all - rest * (c->embedding_dim * number[c->weights] + scale);
+/* What decoding a token reads and writes: weights, and all of the state, of which attention only writes a
+ * row. */
+static double decoded_bytes(const job *j) {
+    double state = (double)xlstm_session_state_size(j->session) * sizeof(xlstm_real);
+    return weight_bytes(j->m) + (strcmp(j->r.model, "transformer") ? 2 : 1) * state;
 }
 
 static json_t *read_line(void) {
@@ -256,8 +253,8 @@ int serve(void) {
     int times = warm_up(&j);
     json_t *ops = profile(&j, times, &flops);
     say(json_pack("{s:b,s:o,s:f,s:f,s:f,s:f}", "ready", 1, "profile", ops, "flops", flops, "parameters",
-                  j.m ? (double)xlstm_module_size(j.m) : 0.0, "bytes", j.m ? weight_bytes(&j) : 0.0,
-                  "planned", j.planned));
+                  j.m ? (double)xlstm_module_size(j.m) : 0.0, "bytes",
+                  !strcmp(r->measure, "decode") ? decoded_bytes(&j) : 0.0, "planned", j.planned));
     for (int c = getchar(); c != EOF; c = getchar()) {
         double seconds, units;
         if (c != '\n')

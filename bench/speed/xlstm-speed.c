@@ -55,7 +55,7 @@ static const option rows[] = {
      .help =
          "d256 (width 256, 4 blocks, batch 8, time 256) and d512 (width 512, 6 blocks, batch 4, time 512)"},
     {"weights", 0, FIELD(weights), "LIST", .choices = weights_choices, .initial = "real",
-     .help = "decode: real, bf16, int8; those behind the first are compared with it"},
+     .help = "decode: real, bf16, int8, int4; those behind the first are compared with it"},
     {"lengths", 0, FIELD(lengths), "LIST", RANGE(1, 1 << 24),
      .help = "cost against length: these times, with as many streams as fill the longest"},
     {"scaling", 0, FIELD(scaling), .help = "compare the threads given with one thread"},
@@ -93,7 +93,7 @@ static const option_table table = {
         "what the machine can do: matrix products (sgemm) and reading memory.\v"
         "Examples:\n"
         "  xlstm-speed --shapes d256\n"
-        "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8\n"
+        "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8,int4\n"
         "  xlstm-speed --models mlstm --measure train --lengths 512,2048,16384\n"
         "  xlstm-speed --scaling --measure train\n"
         "  xlstm-speed --peers ~/peers/bin/python --json speed.json\n\n"

@@ -1,7 +1,8 @@
 /* bandwidth.c - memory is as fast as several threads can sum it: more than caches hold, several sums at once,
- * the best of some passes. */
+ * the best of some passes. And what of it one token takes. */
 #include "bandwidth.h"
 #include "program.h"
+#include <math.h>
 #include <pthread.h>
 
 enum { PASSES = 5, MAX_READERS = 256, LANES = 16 };
@@ -56,4 +57,16 @@ double read_bandwidth(int threads) {
     }
     free(memory);
     return best;
+}
+
+static double row_bytes(xlstm_weights weights, int cols) {
+    static const double bytes[] = {sizeof(xlstm_real), 2, 1, 0.5};
+    int scales = weights == XLSTM_WEIGHTS_INT8 ? 1 : weights == XLSTM_WEIGHTS_INT4 ? (cols + 31) / 32 : 0;
+    return ceil(cols * bytes[weights]) + scales * (double)sizeof(float);
+}
+
+double weight_bytes(const xlstm_module *m) {
+    const xlstm_config *c = xlstm_module_config(m);
+    double unread = c->tie_weights ? 0 : c->vocab_size - 1;
+    return (double)xlstm_module_bytes(m) - unread * row_bytes(c->weights, c->embedding_dim);
 }

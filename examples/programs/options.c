@@ -5,7 +5,7 @@
 #include "program.h"
 #include <argp.h>
 
-const char *const weights_choices[] = {"real", "bf16", "int8", NULL};
+const char *const weights_choices[] = {"real", "bf16", "int8", "int4", NULL};
 
 /* Texts and lists last as long as the program, so they are all held here. */
 typedef struct kept {

@@ -44,7 +44,7 @@ static const option rows[] = {
      .help = "write the state after the text"},
     {.help = "Running:"},
     {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
-     .help = "matrices as real, bf16 (half the memory) or int8 (a quarter)"},
+     .help = "matrices as real, bf16 (half the memory), int8 (a quarter) or int4 (a sixth)"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS), .help = "threads (default: all)"},
     {"stats", 0, FIELD(stats),
      .help = "times, memory read per token, and its share of what the machine can read"},
@@ -188,17 +188,9 @@ static int show(void *user, int32_t token) {
     return 0;
 }
 
-/* What one token reads: all but an embedding that is not the head too, of which it reads one row. */
-static double bytes_read(const xlstm_module *m) {
-    static const double bytes_of[] = {sizeof(xlstm_real), 2, 1};
-    const xlstm_config *c = xlstm_module_config(m);
-    double embedding = c->tie_weights ? 0 : (double)c->vocab_size * c->embedding_dim * bytes_of[c->weights];
-    return (double)xlstm_module_bytes(m) - embedding;
-}
-
 static void print_stats(const xlstm_module *m, const prompt *p, const listener *l, double loaded,
                         double started) {
-    double bytes = bytes_read(m), per_token = (l->last - l->first) / (l->count - 1);
+    double bytes = weight_bytes(m), per_token = (l->last - l->first) / (l->count - 1);
     double limit = read_bandwidth(xlstm_get_threads());
     fprintf(stderr, "model      %.3f million parameters, %.1f MB of weights, ready in %.2f s\n",
             (double)xlstm_module_size(m) / 1e6, (double)xlstm_module_bytes(m) / 1e6, loaded);

@@ -45,8 +45,9 @@ int main(int argc, char **argv) {
     xlstm_config config;
     xlstm_module *m;
     read_options(&o, &table, argc, argv);
-    if (o.weights == XLSTM_WEIGHTS_INT8)
-        die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
+    if (o.weights > XLSTM_WEIGHTS_BF16)
+        die("8-bit and 4-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights %s",
+            weights_choices[o.weights]);
     refuse_model(&o);
     check(xlstm_config_load(o.config, &config));
     config.weights = o.weights;

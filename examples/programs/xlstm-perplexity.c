@@ -16,8 +16,8 @@ static const option rows[] = {
      .help = "the model and its tokenizer.json or vocab.txt, as xlstm-lm --save writes them"},
     {"FILE", OPTION_ARGUMENT, FIELD(text), .path = OPTION_READ, .help = "the text"},
     {"weights", 0, FIELD(weights), "LIST", .choices = weights_choices, .initial = "real",
-     .help =
-         "types of the matrices, of real, bf16, int8, with commas between; all are compared with the first"},
+     .help = "types of the matrices, of real, bf16, int8, int4, with commas between; all are compared with "
+             "the first"},
     {"streams", 0, FIELD(streams), "N", RANGE(1, 65536), .initial = "16",
      .help = "pieces of the text that are read side by side, as in xlstm-lm"},
     {"window", 0, FIELD(window), "N", RANGE(1, 65536), .initial = "64",
@@ -29,7 +29,7 @@ static const option rows[] = {
 static const option_table table = {
     .doc = "Perplexity of a saved model on a text: exp of the mean cross-entropy per token.\v"
            "Example:\n"
-           "  xlstm-perplexity lm/xlstm wikitext-2/test.txt --weights real,bf16,int8",
+           "  xlstm-perplexity lm/xlstm wikitext-2/test.txt --weights real,bf16,int8,int4",
     .rows = rows};
 
 static int32_t *read_tokens(const options *o, size_t *count) {

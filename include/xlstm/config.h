@@ -55,6 +55,7 @@ typedef enum xlstm_weights {
     XLSTM_WEIGHTS_REAL, /**< xlstm_real, as everything else */
     XLSTM_WEIGHTS_BF16, /**< bfloat16: half the memory and half the reading; 8 bits of precision */
     XLSTM_WEIGHTS_INT8, /**< 8-bit integers with one scale per row */
+    XLSTM_WEIGHTS_INT4, /**< 4-bit integers with one scale for every 32 of a row, 5 bits a number in all */
     XLSTM_WEIGHTS_KINDS /**< how many there are */
 } xlstm_weights;
 

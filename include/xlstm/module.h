@@ -50,10 +50,11 @@ XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
  * embedding and head. Real stay norms, biases, convolutions and the q, k, v of the paper's mLSTM, blocks of
  * 4 x 4 in a hundredth of its weights: a scale per row would be as large as a row of 8-bit numbers. A session
  * takes the copy as any other module, a trainer only without gradients. With XLSTM_WEIGHTS_INT8 a row that
- * holds a NaN or an infinity becomes NaN.
+ * holds a NaN or an infinity becomes NaN, with XLSTM_WEIGHTS_INT4 those 32 numbers of it that share its
+ * scale.
  *  @param out receives the copy: yours, NULL on failure; free it with xlstm_module_free()
  *  @param module a whole model with real matrices; it may be freed afterwards
- *  @param weights XLSTM_WEIGHTS_BF16 or XLSTM_WEIGHTS_INT8
+ *  @param weights XLSTM_WEIGHTS_BF16, XLSTM_WEIGHTS_INT8 or XLSTM_WEIGHTS_INT4
  *  @return XLSTM_OK, XLSTM_E_MEMORY, XLSTM_E_ARGUMENT for another module or type */
 XLSTM_API xlstm_status xlstm_module_quantize(xlstm_module **out, const xlstm_module *module,
                                              xlstm_weights weights);

@@ -1,7 +1,8 @@
 /* packing.h - matrices of an inference module in a smaller type. Their offsets lie behind those of all other
  * parameters and are looked up here; everything else stays in the one buffer of real numbers.
  *
- * A matrix that is not borrowed from a file lies in the module's memory as
+ * A matrix that is not borrowed from a file lies in the module's memory as numbers and then their scales,
+ * both aligned to 64 bytes, rows (base/number.h) without gaps:
  *
  *     | row 0 | row 1 | ... | to a multiple of 64 bytes | scales of row 0 | of row 1 | ... | */
 #ifndef XL_PACKING_H

@@ -11,7 +11,7 @@
 /* The types of weights are the first types of numbers. */
 static xl_number number_of(xlstm_weights weights) {
     _Static_assert((int)XLSTM_WEIGHTS_BF16 == XL_BFLOAT16 && (int)XLSTM_WEIGHTS_INT8 == XL_INT8 &&
-                       (int)XLSTM_WEIGHTS_KINDS <= XL_NUMBERS,
+                       (int)XLSTM_WEIGHTS_INT4 == XL_INT4 && (int)XLSTM_WEIGHTS_KINDS <= XL_NUMBERS,
                    "one order");
     return (xl_number)weights;
 }

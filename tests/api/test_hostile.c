@@ -462,6 +462,8 @@ static void test_module(void **state) {
     NOT_MADE(m, xlstm_module_quantize(&m, NULL, XLSTM_WEIGHTS_INT8));
     NOT_MADE(m, xlstm_module_quantize(&m, cell, XLSTM_WEIGHTS_INT8));
     NOT_MADE(m, xlstm_module_quantize(&m, small, XLSTM_WEIGHTS_INT8));
+    NOT_MADE(m, xlstm_module_quantize(&m, small, XLSTM_WEIGHTS_INT4));
+    NOT_MADE(m, xlstm_module_quantize(&m, model, XLSTM_WEIGHTS_KINDS));
     EACH(i, sizes)
     NOT_MADE(m, xlstm_module_quantize(&m, model, (xlstm_weights)sizes[i]));
     const int indices[] = {-1, INT_MIN, INT_MAX, xlstm_module_parameter_count(model)};

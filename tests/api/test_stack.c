@@ -220,6 +220,7 @@ static void check_kind(job *j, xlstm_block_kind kind, const char *folder) {
     check_sessions(j, name, XLSTM_WEIGHTS_REAL, "float");
     check_sessions(j, name, XLSTM_WEIGHTS_BF16, "bf16");
     check_sessions(j, name, XLSTM_WEIGHTS_INT8, "int8");
+    check_sessions(j, name, XLSTM_WEIGHTS_INT4, "int4");
     j->products = XLSTM_PRODUCTS_REAL;
     check(j, train, TRAINING, name, "training");
     j->products = XLSTM_PRODUCTS_BF16;

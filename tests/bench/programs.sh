@@ -135,7 +135,7 @@ refused "model.num_heads is 64 there" exported --out "$work/exporting" --resume
 "$bin/xlstm-lm" --preset smoke --data "$corpus" --models xlstm,lstm-res --save "$work/saved" >/dev/null
 word=$(sed -n 5p "$work/saved/xlstm/vocab.txt")
 for model in xlstm lstm-res; do
-    for weights in real bf16 int8; do
+    for weights in real bf16 int8 int4; do
         "$examples/xlstm-generate" "$work/saved/$model" --prompt " $word" --length 5 --weights $weights >"$work/out"
         grep -q "^ $word " "$work/out"
     done
@@ -158,7 +158,7 @@ refused "state is a state of another model" generate second --state "$work/state
 [ ! -s "$work/out.refused" ]
 refused "state is a state of another model" generate lstm-res --state "$work/state"
 refused "made with --weights real" generate xlstm --state "$work/state" --weights int8
-for weights in bf16 int8; do
+for weights in bf16 int8 int4; do
     generate xlstm -n 3 --save-state "$work/$weights.state" --weights $weights >"$work/out"
     generate xlstm -n 3 --state "$work/$weights.state" --weights $weights >"$work/out"
     refused "made with --weights $weights" generate xlstm --state "$work/$weights.state"
@@ -204,16 +204,16 @@ if mknod "$work/null" c 1 3 2>/dev/null && : 2>/dev/null >"$work/null"; then # a
     [ -c "$work/null" ]
 fi
 # Smaller weights change its perplexity by little, threads not at all.
-"$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,bf16,int8 --window 16 >"$work/out"
-awk '$1 == "real" || $1 == "bf16" || $1 == "int8" { n++; mb[n] = $4
+"$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights real,bf16,int8,int4 --window 16 >"$work/out"
+awk '$1 ~ /^(real|bf16|int8|int4)$/ { n++; mb[n] = $4
         if ($2 $3 !~ /^[-+0-9.%]+$/ || !($3 + 0 <= 1 && $3 + 0 >= -1 && $2 + 0 >= 2)) bad = 1 }
-    END { exit !(n == 3 && !bad && mb[2] < mb[1] && mb[3] < mb[2]) }' "$work/out"
+    END { exit !(n == 4 && !bad && mb[2] < mb[1] && mb[3] < mb[2] && mb[4] < mb[3]) }' "$work/out"
 "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --window 16 --threads 1 >"$work/alone"
 head -2 "$work/out" | cmp - "$work/alone"
 refused "needed" "$examples/xlstm-perplexity" "$work/saved/xlstm"
 refused "cannot be read" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$work/no/text"
 refused "need two each" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --streams 60000
-refused "use real, bf16 or int8" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights int4
+refused "use real, bf16, int8 or int4" "$examples/xlstm-perplexity" "$work/saved/xlstm" "$corpus/test.txt" --weights int3
 
 refused "one of" "$examples/xlstm-generate" "$work/saved/xlstm"
 refused "whole number" "$examples/xlstm-generate" "$work/saved/xlstm" --prompt x --top-k many
@@ -276,8 +276,8 @@ printf '#!%s\n' "$work/no/such/interpreter" >"$work/stranded"
 chmod +x "$work/stranded"
 speed --models transformer,mlstm-large --measure train --peers "$work/stranded" --peers-script "$work/peer" --shapes d512 >"$work/out"
 [ "$(grep -c 'not run: .*cannot be started' "$work/out")" = 2 ]
-speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8 >"$work/out"
-[ "$(grep -cE '^  (bf16|int8) over real .*[0-9]x$' "$work/out")" = 2 ]
+speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8,int4 >"$work/out"
+[ "$(grep -cE '^  (bf16|int8|int4) over real .*[0-9]x$' "$work/out")" = 3 ]
 small --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/out"
 [ "$(grep -cE '^  mlstm forward T=(8|32) .*[0-9]x$' "$work/out")" = 2 ]
 speed --shapes d256 --models slstm --measure train --scaling --threads 2 >"$work/out"

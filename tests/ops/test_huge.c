@@ -101,6 +101,7 @@ static void case_products(bench *b) {
     b->op->linear(y, x, xl_real_matrix(W, O, I), bias);
     b->op->linear(view(b, O), x, as(b, XL_BFLOAT16, W, O, I), bias);
     b->op->linear(view(b, O), x, as(b, XL_INT8, W, O, I), NULL);
+    b->op->linear(view(b, O), x, as(b, XL_INT4, W, O, I), NULL);
     b->op->heads(view(b, O), x, as(b, XL_INT8, W, O, I / 2), NULL, (xl_heads){2, I / 2, O / 2, O / 2});
     b->op->linear_dx(view(b, I), y, W, 1);
     b->op->linear_dw(dW, db, x, y);

@@ -220,8 +220,8 @@ static void test_time(void **state) {
 
 /* Rows of a product do not see each other, whatever the type of the matrix and the number of rows. */
 static void try_rows(const xl_ops *op) {
-    enum { I = 70, O = 90, N = 70 };
-    static float x[N * I], W[O * I], scales[O], clean[N * O], got[N * O];
+    enum { I = 70, O = 90, N = 70, MOST_SCALES = 3 };
+    static float x[N * I], W[O * I], scales[O * MOST_SCALES], clean[N * O], got[N * O];
     static _Alignas(64) char packed[O * I * sizeof(float)];
     static const int counts[] = {2, 8, 9, 33, N};
     take_rooms(op->linear_room(), 1);
@@ -229,10 +229,11 @@ static void try_rows(const xl_ops *op) {
     for (int type = 0; type < XL_NUMBERS; type++)
         for (int c = 0; c < 5; c++) {
             int rows = counts[c];
-            xl_matrix m = {(xl_number)type, O, I, packed,
-                           xl_number_scales((xl_number)type, I) ? scales : NULL};
+            int of_row = xl_number_scales((xl_number)type, I);
+            assert_in_range(of_row, 0, MOST_SCALES);
+            xl_matrix m = {(xl_number)type, O, I, packed, of_row ? scales : NULL};
             for (int r = 0; r < O; r++)
-                xl_number_types[type].pack(packed + (size_t)r * xl_matrix_row_bytes(&m), &scales[r],
+                xl_number_types[type].pack(packed + (size_t)r * xl_matrix_row_bytes(&m), &scales[r * of_row],
                                            W + r * I, I);
             op->linear(xl_rows(clean, rows, O), xl_rows(x, rows, I), m, NULL);
             for (int n = 0; n < rows; n++) {

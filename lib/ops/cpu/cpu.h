@@ -18,6 +18,7 @@
     X(move, isa)                                                                                             \
     X(update, isa)                                                                                           \
     X(gemm, isa)                                                                                             \
+    X(packed, isa)                                                                                           \
     X(linear, isa)                                                                                           \
     X(heads, isa)                                                                                            \
     X(mlstm, isa)                                                                                            \
@@ -35,6 +36,7 @@
     void xl_multiply_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);        \
     void xl_multiply_rows_##isa(xl_view C, xl_view A, xl_view B, const float *start, ptrdiff_t ldstart);     \
     void xl_linear_real_##isa(xl_view y, xl_view x, const float *W, const float *b);                         \
+    void xl_linear_packed_##isa(xl_view y, xl_view x, xl_matrix W, const float *b);                          \
     void xl_heads_real_##isa(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);              \
     void xl_heads_real_dx_##isa(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);                \
     void xl_heads_real_dw_##isa(float *dW, float *db, xl_view x, xl_view dy, xl_heads s);                    \
