@@ -26,7 +26,8 @@ typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), 
 enum {
     UNITS = 16,     /* slices are multiples of this, so that only the last one has lanes to fill up */
     FEW_TOKENS = 4, /* below, packing costs more than it brings */
-    DR_ROWS = 64    /* of a task's part of dR */
+    DR_ROWS = 64,   /* of a task's part of dR */
+    DR_TOKENS = 96  /* of a part of its sum */
 };
 
 typedef struct {
@@ -85,18 +86,11 @@ static void cut(call *a, int sets, int slices) {
     a->slices = parts_of(dh, a->units);
 }
 
-/* What a token costs the busiest thread, in multiplications. Each number of a panel is read for all streams
- * of a set, and from beyond the first-level cache that takes as long as READ multiplications. */
+/* What a token costs the busiest thread, in multiplications. Each number of a panel is read once for all
+ * streams of a set, which from beyond the first-level cache takes as long as READ multiplications. */
 static double cost(const call *a, int threads) {
-    enum {
-        NEAR = 1 << 13,
-        OWN = 1 << 17,
-        READ = 4,
-        READ_FAR = 12,
-        UNIT = 256,
-        MEETING = 1 << 15,
-        EACH = 1600
-    };
+    enum { NEAR = 1 << 13, OWN = 1 << 17 }; /* numbers of a panel in a core's first and second cache */
+    enum { READ = 4, READ_FAR = 12, UNIT = 256, MEETING = 1 << 15, EACH = 1600 };
     double numbers = 4.0 * a->d.dh * a->units, streams = a->streams;
     double read = numbers <= NEAR ? 1 : numbers <= OWN ? READ : READ_FAR;
     double task = numbers * (streams > read ? streams : read) + streams * a->units * UNIT;
@@ -193,8 +187,10 @@ static inline __attribute__((always_inline)) void tile(xl_view y, xl_view x, con
     case rows:                                                                                               \
         if (vectors == 1)                                                                                    \
             tile(y, x, panels, rows, 1);                                                                     \
+        else if (rows > ROWS || vectors < VECTORS)                                                           \
+            tile(y, x, panels, rows, VECTORS / 2);                                                           \
         else                                                                                                 \
-            tile(y, x, panels, rows, rows > ROWS ? VECTORS / 2 : VECTORS);                                   \
+            tile(y, x, panels, rows, VECTORS);                                                               \
         break;
 
 static void any_tile(xl_view y, xl_view x, const float *panels, int vectors) {
@@ -214,14 +210,17 @@ static void any_tile(xl_view y, xl_view x, const float *panels, int vectors) {
     }
 }
 
-/* The slice's product of x[its streams, K] and all its panels. */
-static void multiply(const slice *s, xl_view x) {
+/* The slice's product of x[its streams, K] and all its panels; from the last to the first if `back`: what
+ * does not fit into a cache is then there in part the next time. */
+static void multiply(const slice *s, xl_view x, int back) {
     int rows = parts_of(x.rows, parts_of(x.rows, MOST)); /* nearly of one height */
-    for (int b = 0, some; b < x.rows; b += some) {
-        some = x.rows - b < rows ? x.rows - b : rows;
-        int most = some > ROWS ? VECTORS / 2 : VECTORS;
-        for (int c = 0, vectors; c < s->product.ld; c += vectors * WIDTH) {
-            vectors = s->product.ld - c >= most * WIDTH ? most : 1;
+    int most = rows > ROWS ? VECTORS / 2 : VECTORS, wide = most * WIDTH, whole = s->product.ld / wide;
+    int tiles = whole + s->product.ld % wide / WIDTH;
+    for (int i = 0; i < tiles; i++) {
+        int j = back ? tiles - 1 - i : i, vectors = j < whole ? most : 1;
+        int c = j < whole ? j * wide : whole * wide + (j - whole) * WIDTH;
+        for (int b = 0; b < x.rows; b += rows) {
+            int some = x.rows - b < rows ? x.rows - b : rows;
             any_tile(xl_block(s->product, s->first + b, some, c, vectors * WIDTH),
                      xl_block(x, b, some, 0, x.cols), s->panels + (ptrdiff_t)c * x.cols, vectors);
         }
@@ -413,7 +412,7 @@ static void recurrent_product(const call *a, const slice *s, int t) {
     int dh = a->d.dh;
     xl_view h = {part_of(a, HIDDEN + t % 2, s->first, s->head * dh), XL_REAL, s->end - s->first, dh, a->D};
     if (a->seq.T >= FEW_TOKENS)
-        multiply(s, h);
+        multiply(s, h, t % 2);
     else /* is cut into tasks, unless heads are tasks already; no other cut is here */
         own->linear(s->product, h, xl_matrix_rows(a->R, matrix_row(a, s, 0), 4 * dh), NULL);
 }
@@ -583,7 +582,7 @@ static void backward_token(void *context, int index, int step) {
         begin_sums(a, &s);
     else if (!a->d.cut) {
         float *later = xl_row(a->gates, xl_token(a->seq, s.first, t + 1)) + s.head * 4 * dh;
-        multiply(&s, (xl_view){later, XL_REAL, s.end - s.first, 4 * dh, T * a->gates.ld});
+        multiply(&s, (xl_view){later, XL_REAL, s.end - s.first, 4 * dh, T * a->gates.ld}, t % 2);
     }
     for (int b = s.first; b < s.end; b++) {
         backward_state(a, &s, b, t);
@@ -602,19 +601,30 @@ static void backward_head(void *context, int index, int thread) {
         backward_token(context, index, step);
 }
 
-/* Some rows of one head's dR, [DR_ROWS, dh], as one product over all tokens, and their part of dbias. */
+/* Some rows of one head's dR, as one product over all tokens. Their columns of the gates are copied, some
+ * tokens at a time: where they lie, they would take each other's place in the first-level cache. */
+static void add_to_dR(const call *a, ptrdiff_t row, int rows, int head) {
+    _Alignas(64) float dgates[DR_TOKENS * DR_ROWS];
+    int dh = a->d.dh, N = a->h.rows;
+    xl_view dR = xl_rows(a->dR + row * dh, rows, dh), before = xl_rows(a->shifted, N, a->D);
+    for (int n = 0, some; n < N; n += some) {
+        some = N - n < DR_TOKENS ? N - n : DR_TOKENS;
+        for (int k = 0; k < some; k++)
+            memcpy(dgates + k * rows, xl_row(a->gates, n + k) + row, rows * sizeof(float));
+        xl_product_left(dR, xl_rows(dgates, some, rows), xl_block(before, n, some, head * dh, dh), 1, 1);
+    }
+}
+
 static void gradients(void *context, int index, int thread) {
     const call *a = context;
     int dh = a->d.dh, each = parts_of(4 * dh, DR_ROWS), head = index / each, from = index % each * DR_ROWS;
-    int rows = 4 * dh - from < DR_ROWS ? 4 * dh - from : DR_ROWS, N = a->h.rows;
-    ptrdiff_t row = (ptrdiff_t)head * 4 * dh + from;
+    int rows = 4 * dh - from < DR_ROWS ? 4 * dh - from : DR_ROWS;
+    ptrdiff_t first = (ptrdiff_t)head * 4 * dh;
     (void)thread;
-    xl_product_left(xl_rows(a->dR + row * dh, rows, dh), xl_block(a->gates, 0, N, (int)row, rows),
-                    xl_block(xl_rows(a->shifted, N, a->D), 0, N, head * dh, dh), 1, 1);
+    add_to_dR(a, first + from, rows, head);
     for (int r = from; a->dbias && r < from + rows; r++)
         for (int b = 0; b < a->seq.B; b++)
-            a->dbias[r / dh * a->D + head * dh + r % dh] +=
-                a->bias_sums[4 * ((ptrdiff_t)b * a->D + head * dh) + r];
+            a->dbias[r / dh * a->D + head * dh + r % dh] += a->bias_sums[4 * (ptrdiff_t)b * a->D + first + r];
 }
 
 static void rnn_bwd(xl_view gates, float *dR, float *dbias, xl_view dh, xl_view h, const float *tape,
