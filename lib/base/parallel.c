@@ -328,20 +328,116 @@ void xl_parallel(int count, xl_task *task, void *context) {
         task(context, i, member);
 }
 
-void xl_parallel_steps(int count, int steps, xl_step *task, void *context) {
+/* ---- steps ---- */
+
+#ifdef _OPENMP
+
+/* Members of a team go on as soon as those that they wait for have come as far. Each writes a line of its own
+ * that the others read, so that none is fought for. Who waits looks for some microseconds, which is far more
+ * than the wait is while all threads run, and then sleeps: whom it waits for may need its processor. */
+enum { LINE = 64, LOOKS = 1000 };
+typedef struct {
+    struct {
+        _Alignas(LINE) atomic_int steps; /* that this member has done */
+    } done[XLSTM_MAX_THREADS];
+    _Alignas(LINE) atomic_int asleep; /* members */
+    int looks;
+    pthread_mutex_t lock;
+    pthread_cond_t came; /* somebody did, while one slept */
+} meeting;
+
+typedef struct {
+    int count, group, steps;
+    xl_step *task;
+    void *context;
+} stepping;
+
+static void look_again(void) { /* in a moment */
+#ifdef __SSE2__
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static int came(const meeting *m, int who, int steps) {
+    return atomic_load(&m->done[who].steps) >= steps;
+}
+
+static void sleep_until(meeting *m, int who, int steps) {
+    pthread_mutex_lock(&m->lock);
+    atomic_fetch_add(&m->asleep, 1); /* before looking once more: who comes later sees it */
+    while (!came(m, who, steps))
+        pthread_cond_wait(&m->came, &m->lock);
+    atomic_fetch_sub(&m->asleep, 1);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void wait_for(meeting *m, int who, int steps) {
+    for (int i = 0; i < m->looks; i++) {
+        if (came(m, who, steps))
+            return;
+        look_again();
+    }
+    sleep_until(m, who, steps);
+}
+
+static void come(meeting *m, int who, int steps) {
+    atomic_store(&m->done[who].steps, steps);
+    if (atomic_load(&m->asleep) == 0)
+        return;
+    pthread_mutex_lock(&m->lock);
+    pthread_cond_broadcast(&m->came);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* The first task of each of n members; the next one's is where a member's tasks end. */
+static int first_task(const stepping *s, int who, int n) {
+    return (int)((int64_t)who * s->count / n);
+}
+
+static int whose(const stepping *s, int task, int n) {
+    return (int)((((int64_t)task + 1) * n - 1) / s->count);
+}
+
+static void wait_for_group(meeting *m, const stepping *s, int task, int step, int n) {
+    int first = task - task % s->group, last = first + s->group - 1;
+    for (int who = whose(s, first, n); who <= whose(s, last, n); who++)
+        wait_for(m, who, step);
+}
+
+static void all_steps(meeting *m, const stepping *s, int who, int n) {
+    int from = first_task(s, who, n), end = first_task(s, who + 1, n);
+    for (int step = 0; step < s->steps; step++) {
+        for (int i = from; i < end; i++) {
+            if (step > 0 && (i == from || i % s->group == 0))
+                wait_for_group(m, s, i, step, n);
+            s->task(s->context, i, step);
+        }
+        come(m, who, step + 1);
+    }
+}
+
+static void steps_by_team(const stepping *s, int n) {
+    const caller c = who_calls();
+    meeting m = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+    m.looks = n > omp_get_num_procs() ? 0 : LOOKS;
+#pragma omp parallel num_threads(n)
+    {
+        fp_mode mode = join(&c);
+        all_steps(&m, s, member, omp_get_num_threads());
+        leave(&mode);
+    }
+    pthread_cond_destroy(&m.came);
+    pthread_mutex_destroy(&m.lock);
+}
+#endif
+
+void xl_parallel_steps(int count, int group, int steps, xl_step *task, void *context) {
 #ifdef _OPENMP
     int n = count > 1 ? team_size() : 1;
     if (n > 1) {
-        const caller c = who_calls();
-#pragma omp parallel num_threads(n)
-        {
-            fp_mode mode = join(&c);
-            for (int s = 0; s < steps; s++)
-#pragma omp for schedule(static)
-                for (int i = 0; i < count; i++)
-                    task(context, i, s);
-            leave(&mode);
-        }
+        steps_by_team(&(stepping){count, group, steps, task, context}, n);
         return;
     }
 #endif

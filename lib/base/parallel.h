@@ -18,10 +18,11 @@ xlstm_status xl_threads_planned(int planned);
 int xl_threads(void);
 void xl_parallel(int count, xl_task *task, void *context);
 
-/* All tasks of step 0, then all of step 1, and so on. A task stays with its thread, so what it reads again in
- * the next step is still in that core's cache. */
+/* Tasks in groups of so many neighbours: all of a group take step 0 before one of them takes step 1, and so
+ * on; groups do not meet. A task stays with its thread, so what it reads again in the next step is still in
+ * that core's cache. */
 typedef void xl_step(void *context, int index, int step);
-void xl_parallel_steps(int count, int steps, xl_step *step, void *context);
+void xl_parallel_steps(int count, int group, int steps, xl_step *step, void *context);
 
 /* What the threads of a team have of the call that they work for. It belongs to the thread that called. */
 typedef struct {

@@ -641,9 +641,26 @@ static void same_bits(table t) {
         }
 }
 
+/* The recurrence is cut in several ways, which depend on the number of threads. */
+static void same_bits_of_rnn(table t) {
+    enum { SOME = 6 };
+    static const int threads[] = {2, 5, 16};
+    for (int c = 0; c < CASE_KINDS && !t.bf16; c++)
+        for (uint64_t seed = 1; seed <= SOME && strstr(cases[c].name, "rnn"); seed++) {
+            bench one = run_case(c, seed, t.op, 1);
+            for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+                bench more = run_case(c, seed, t.op, threads[i]);
+                compare(&more, &one, cases[c].name, 0);
+                finish(&more);
+            }
+            finish(&one);
+        }
+}
+
 static void test_threads_do_not_matter(void **state) {
     (void)state;
     on_every_table(same_bits);
+    on_every_table(same_bits_of_rnn);
 }
 
 /* All cases on one table, under the tracer. */

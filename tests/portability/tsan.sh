@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 case "${1:-}" in
 -*) sed -n '2,/^set/s/^# //p' "$0"; exit ;;
 esac
-[ $# -gt 0 ] || set -- test_sharing closed_sharing test_process test_training test_split
+[ $# -gt 0 ] || set -- test_sharing closed_sharing test_process test_training test_split test_parallel
 sh tests/deps.sh clang libomp-dev
 archer=$(clang -print-file-name=libarcher.so)
 [ -f "$archer" ] || archer=$(find /usr/lib/llvm-*/lib -name libarcher.so | sort | tail -n 1)

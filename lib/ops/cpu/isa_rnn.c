@@ -1,8 +1,8 @@
 /* isa_rnn.c - sLSTM and LSTM. The recurrent matrix of a head is packed once per call, so that it streams into
  * registers and stays in the cache of its core; then the head goes through all tokens as one task, since
- * heads do not see each other. Where there are more threads than heads (an LSTM has one) a head is cut into
- * slices of units, which meet after every token. No sum is ever cut, so the number of slices changes no
- * result. */
+ * heads do not see each other. Where there are more threads than heads (an LSTM has one) there are tasks for
+ * sets of streams, which do not see each other either, and for slices of a head's units, which meet after
+ * every token. No sum is ever cut, so how many there are of either changes no result. */
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/vec.h"
@@ -10,7 +10,8 @@
 
 static const xl_ops *own; /* the table these kernels are in */
 
-/* Registers of a tile: ROWS x VECTORS sums, one row of a panel and one number. */
+/* Registers of a tile: ROWS x VECTORS sums, one row of a panel and one number; of more streams, twice the
+ * rows and half the vectors, so that a panel is read once. */
 #ifdef __AVX512F__
 enum { WIDTH = 16, VECTORS = 4, ROWS = 6 };
 #elif defined(__AVX__)
@@ -18,14 +19,15 @@ enum { WIDTH = 8, VECTORS = 2, ROWS = 6 };
 #else
 enum { WIDTH = 4, VECTORS = 2, ROWS = 6 };
 #endif
+enum { MOST = 2 * ROWS };
 typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
 typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
 
 enum {
-    UNITS = 16, /* slices are multiples of this, so that only the last one has lanes to fill up */
-    WORTH =
-        1 << 17, /* multiplications of a token; below, waiting for other slices costs more than they bring */
-    FEW_TOKENS = 4 /* below, packing costs more than it brings */
+    UNITS = 16,     /* slices are multiples of this, so that only the last one has lanes to fill up */
+    FEW_TOKENS = 4, /* below, packing costs more than it brings */
+    DR_ROWS = 64,   /* of a task's part of dR */
+    DR_TOKENS = 96  /* of a part of its sum */
 };
 
 typedef struct {
@@ -37,10 +39,12 @@ typedef struct {
     xl_seq seq;
     xl_state state;
     int D;                    /* units of all heads */
-    int slices, units;        /* slices of a head, units of a slice (the last one may have fewer) */
+    int sets, streams;        /* sets of streams, streams of a set (the last one may have fewer) */
+    int slices, units;        /* slices of a head, units of a slice (so too) */
     float *working;           /* state */
     float *products, *panels; /* of all slices */
     float *shifted;           /* [N, D]: h of the token before */
+    float *bias_sums;         /* [B, H, 4, dh]: backward: a stream's part of dbias */
 } call;
 
 /* Parts of the working state, all [B, D]: | c | n | m | h at even tokens | h at odd tokens |; in backward the
@@ -48,6 +52,7 @@ typedef struct {
 enum { CELL, NORMALISER, STABILISER, HIDDEN, PARTS = HIDDEN + 2 };
 
 typedef struct {
+    int first, end;        /* streams */
     int head, from, count; /* units `from` and on of a head */
     ptrdiff_t at;          /* the first one's number among all units */
     float *panels;         /* [product.ld / WIDTH, K, WIDTH]: the slice's part of the recurrent matrix */
@@ -56,10 +61,10 @@ typedef struct {
 
 /* ---- layout ---- */
 
-/* | working state | products B x 4 D and what fills up a head's last lanes | shifted N x D |, as a multiple
- * of UNITS, so that panels are as well aligned as the scratch is. */
+/* | working state | sums of dbias B x 4 D | products B x 4 D and what fills up a head's last lanes |
+ * shifted N x D |, as a multiple of UNITS, so that panels are as well aligned as the scratch is. */
 static uint64_t before_panels(xl_rnn d, xl_seq seq) {
-    uint64_t B = seq.B, H = d.H, D = H * d.dh, used = B * (PARTS * D + 4 * D + H * UNITS + seq.T * D);
+    uint64_t B = seq.B, H = d.H, D = H * d.dh, used = B * (PARTS * D + 8 * D + H * UNITS + seq.T * D);
     return (used + UNITS - 1) / UNITS * UNITS;
 }
 
@@ -68,23 +73,61 @@ static uint64_t rnn_scratch(xl_rnn d, xl_seq seq) {
     return before_panels(d, seq) + (seq.T > 1 ? 4 * dh * units : 0);
 }
 
+static int parts_of(int n, int size) {
+    return (n + size - 1) / size;
+}
+
+/* Cuts every head and all streams into so many, at most. */
+static void cut(call *a, int sets, int slices) {
+    int dh = a->d.dh;
+    a->streams = parts_of(a->seq.B, sets);
+    a->sets = parts_of(a->seq.B, a->streams);
+    a->units = slices == 1 ? dh : parts_of(parts_of(dh, slices), UNITS) * UNITS;
+    a->slices = parts_of(dh, a->units);
+}
+
+/* What a token costs the busiest thread, in multiplications. Each number of a panel is read once for all
+ * streams of a set, which from beyond the first-level cache takes as long as READ multiplications. */
+static double cost(const call *a, int threads) {
+    enum { NEAR = 1 << 13, OWN = 1 << 17 }; /* numbers of a panel in a core's first and second cache */
+    enum { READ = 4, READ_FAR = 12, UNIT = 256, MEETING = 1 << 15, EACH = 1600 };
+    double numbers = 4.0 * a->d.dh * a->units, streams = a->streams;
+    double read = numbers <= NEAR ? 1 : numbers <= OWN ? READ : READ_FAR;
+    double task = numbers * (streams > read ? streams : read) + streams * a->units * UNIT;
+    double meeting = a->slices > 1 ? MEETING + a->slices * EACH : 0;
+    return (task + meeting) * parts_of(a->sets * a->d.H * a->slices, threads);
+}
+
+/* The cheapest cut. Slices wait for each other, so all of them must have a thread. */
+static void choose_cut(call *a) {
+    int threads = a->seq.T < FEW_TOKENS ? 1 : xl_threads(), H = a->d.H;
+    call best = *a, next = *a;
+    cut(&best, 1, 1);
+    for (int sets = 1; sets <= threads && sets <= a->seq.B; sets++)
+        for (int slices = 1; slices == 1 || (double)sets * H * slices <= threads; slices++) {
+            cut(&next, sets, slices);
+            if (cost(&next, threads) < cost(&best, threads))
+                best = next;
+        }
+    *a = best;
+}
+
 static call begin(call a, float *scratch) {
-    int threads = xl_threads(), H = a.d.H, dh = a.d.dh;
-    ptrdiff_t B = a.seq.B, D = a.D = H * dh;
-    int sliced = a.seq.T >= FEW_TOKENS && H < threads && 4.0 * B * dh * dh >= WORTH;
-    int slices = sliced ? (threads + H - 1) / H : 1;
-    a.units = slices == 1 ? dh : ((dh + slices - 1) / slices + UNITS - 1) / UNITS * UNITS;
-    a.slices = (dh + a.units - 1) / a.units;
+    ptrdiff_t B = a.seq.B, D = a.D = a.d.H * a.d.dh;
+    choose_cut(&a);
     a.working = scratch;
-    a.products = a.working + PARTS * B * D;
-    a.shifted = a.products + B * (4 * D + H * UNITS);
+    a.bias_sums = a.working + PARTS * B * D;
+    a.products = a.bias_sums + 4 * B * D;
+    a.shifted = a.products + B * (4 * D + a.d.H * UNITS);
     a.panels = scratch + before_panels(a.d, a.seq);
     return a;
 }
 
 /* A unit is so many columns of the product: four, its gates', or one backwards. */
 static slice slice_of(const call *a, int index, int columns) {
-    slice s = {.head = index / a->slices, .from = index % a->slices * a->units};
+    slice s = {.head = index / a->slices % a->d.H, .from = index % a->slices * a->units};
+    s.first = index / a->slices / a->d.H * a->streams;
+    s.end = a->seq.B - s.first < a->streams ? a->seq.B : s.first + a->streams;
     s.count = a->d.dh - s.from < a->units ? a->d.dh - s.from : a->units;
     s.at = s.head * a->d.dh + s.from;
     ptrdiff_t fill = s.head * UNITS; /* of the heads before */
@@ -119,7 +162,7 @@ static float *gates_of(const call *a, const slice *s, int b, int t) {
  * inlined, and all sums then wait in registers. */
 static inline __attribute__((always_inline)) void tile(xl_view y, xl_view x, const float *panels, int rows,
                                                        int vectors) {
-    lanes sum[ROWS][VECTORS] = {{{0}}};
+    lanes sum[MOST][VECTORS] = {{{0}}};
     ptrdiff_t K = x.cols;
     const float *from = x.p;
     for (ptrdiff_t k = 0; k < K; k++) {
@@ -127,13 +170,13 @@ static inline __attribute__((always_inline)) void tile(xl_view y, xl_view x, con
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             p[v] = *(const lanes_anywhere *)(panels + (v * K + k) * WIDTH);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
                 sum[i][v] += from[i * x.ld + k] * p[v];
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
@@ -142,10 +185,12 @@ static inline __attribute__((always_inline)) void tile(xl_view y, xl_view x, con
 
 #define TILE(rows)                                                                                           \
     case rows:                                                                                               \
-        if (vectors == VECTORS)                                                                              \
-            tile(y, x, panels, rows, VECTORS);                                                               \
-        else                                                                                                 \
+        if (vectors == 1)                                                                                    \
             tile(y, x, panels, rows, 1);                                                                     \
+        else if (rows > ROWS || vectors < VECTORS)                                                           \
+            tile(y, x, panels, rows, VECTORS / 2);                                                           \
+        else                                                                                                 \
+            tile(y, x, panels, rows, VECTORS);                                                               \
         break;
 
 static void any_tile(xl_view y, xl_view x, const float *panels, int vectors) {
@@ -156,18 +201,28 @@ static void any_tile(xl_view y, xl_view x, const float *panels, int vectors) {
         TILE(4)
         TILE(5)
         TILE(6)
+        TILE(7)
+        TILE(8)
+        TILE(9)
+        TILE(10)
+        TILE(11)
+        TILE(12)
     }
 }
 
-/* The slice's product of x[B, K] and all its panels. */
-static void multiply(const slice *s, xl_view x) {
-    int parts = (x.rows + ROWS - 1) / ROWS, rows = (x.rows + parts - 1) / parts; /* nearly of one height */
-    for (int c = 0, vectors; c < s->product.ld; c += vectors * WIDTH) {
-        vectors = s->product.ld - c >= VECTORS * WIDTH ? VECTORS : 1;
+/* The slice's product of x[its streams, K] and all its panels; from the last to the first if `back`: what
+ * does not fit into a cache is then there in part the next time. */
+static void multiply(const slice *s, xl_view x, int back) {
+    int rows = parts_of(x.rows, parts_of(x.rows, MOST)); /* nearly of one height */
+    int most = rows > ROWS ? VECTORS / 2 : VECTORS, wide = most * WIDTH, whole = s->product.ld / wide;
+    int tiles = whole + s->product.ld % wide / WIDTH;
+    for (int i = 0; i < tiles; i++) {
+        int j = back ? tiles - 1 - i : i, vectors = j < whole ? most : 1;
+        int c = j < whole ? j * wide : whole * wide + (j - whole) * WIDTH;
         for (int b = 0; b < x.rows; b += rows) {
             int some = x.rows - b < rows ? x.rows - b : rows;
-            any_tile(xl_block(s->product, b, some, c, vectors * WIDTH), xl_block(x, b, some, 0, x.cols),
-                     s->panels + (ptrdiff_t)c * x.cols, vectors);
+            any_tile(xl_block(s->product, s->first + b, some, c, vectors * WIDTH),
+                     xl_block(x, b, some, 0, x.cols), s->panels + (ptrdiff_t)c * x.cols, vectors);
         }
     }
 }
@@ -354,11 +409,11 @@ static void clear_state(const call *a, int b, int t, ptrdiff_t at, int count) {
 
 /* What R h adds to the gates of all streams at token t. */
 static void recurrent_product(const call *a, const slice *s, int t) {
-    int B = a->seq.B, dh = a->d.dh;
-    xl_view h = {part_of(a, HIDDEN + t % 2, 0, s->head * dh), XL_REAL, B, dh, a->D};
+    int dh = a->d.dh;
+    xl_view h = {part_of(a, HIDDEN + t % 2, s->first, s->head * dh), XL_REAL, s->end - s->first, dh, a->D};
     if (a->seq.T >= FEW_TOKENS)
-        multiply(s, h);
-    else /* is cut into tasks, unless heads are tasks already; no head is cut here */
+        multiply(s, h, t % 2);
+    else /* is cut into tasks, unless heads are tasks already; no other cut is here */
         own->linear(s->product, h, xl_matrix_rows(a->R, matrix_row(a, s, 0), 4 * dh), NULL);
 }
 
@@ -366,7 +421,7 @@ static void forward_token(void *context, int index, int t) {
     const call *a = context;
     slice s = slice_of(a, index, 4);
     recurrent_product(a, &s, t); /* rows of padding too, which nobody reads */
-    for (int b = 0; b < a->seq.B; b++) {
+    for (int b = s.first; b < s.end; b++) {
         if (is_padding(a, b, t))
             keep_state(a, &s, b, t);
         else
@@ -409,9 +464,9 @@ static void store_state(const call *a) {
 
 static void all_tokens(call *a, xl_task *head, xl_step *token_of_slice) {
     if (a->slices == 1)
-        xl_parallel(a->d.H, head, a);
+        xl_parallel(a->sets * a->d.H, head, a);
     else
-        xl_parallel_steps(a->d.H * a->slices, a->seq.T, token_of_slice, a);
+        xl_parallel_steps(a->sets * a->d.H * a->slices, a->slices, a->seq.T, token_of_slice, a);
 }
 
 static void rnn(xl_view h, xl_view gates, float *tape, xl_matrix R, const float *bias, xl_rnn d, xl_seq seq,
@@ -462,6 +517,20 @@ static void find_before(const call *a, units *u, int b, int t, ptrdiff_t at) {
     }
 }
 
+/* A stream's own sums, so that no order of streams is in them. */
+static float *bias_sums_of(const call *a, const slice *s, int b, int slot) {
+    return a->bias_sums + 4 * ((ptrdiff_t)b * a->D + s->head * a->d.dh) + slot * a->d.dh + s->from;
+}
+
+static void add_to_bias_sums(const call *a, const slice *s, int b, const float *dgates) {
+    for (int slot = 0; a->dbias && slot < 4; slot++, dgates += a->d.dh) {
+        float *sums = bias_sums_of(a, s, b, slot);
+#pragma omp simd
+        for (int e = 0; e < s->count; e++)
+            sums[e] += dgates[e];
+    }
+}
+
 static void backward_units(const call *a, const slice *s, int b, int t) {
     units u = units_of(a, s, b, t);
     u.dh = xl_row(a->dh, xl_token(a->seq, b, t)) + s->at;
@@ -471,11 +540,7 @@ static void backward_units(const call *a, const slice *s, int b, int t) {
         lstm_units_bwd(u);
     else
         slstm_units_bwd(u);
-    for (int slot = 0; a->dbias && slot < 4; slot++) {
-        float *dbias = a->dbias + slot * a->D + s->at, *dgates = u.i + slot * a->d.dh;
-        for (int e = 0; e < s->count; e++)
-            dbias[e] += dgates[e];
-    }
+    add_to_bias_sums(a, s, b, u.i);
 }
 
 /* What comes to token t from later ones: through R, and as gradients of c and n. */
@@ -490,17 +555,38 @@ static void backward_state(const call *a, const slice *s, int b, int t) {
     }
 }
 
+/* h of the token before, which the recurrent product saw: one matrix, so that dR is one product. */
+static void keep_before(const call *a, const slice *s, int b, int t) {
+    ptrdiff_t n = xl_token(a->seq, b, t);
+    float *to = a->shifted + n * a->D + s->at;
+    const float *from = t > 0 ? xl_row(a->h, n - 1) : xl_state_in(a->state, b);
+    if (from && !is_padding(a, b, t) && !xl_is_reset(a->seq, b, t))
+        memcpy(to, from + s->at, s->count * sizeof *to);
+    else
+        memset(to, 0, s->count * sizeof *to);
+}
+
+/* What is there before the last token. */
+static void begin_sums(const call *a, const slice *s) {
+    for (int b = s->first; b < s->end; b++)
+        for (int slot = 0; slot < 4; slot++)
+            memset(bias_sums_of(a, s, b, slot), 0, s->count * sizeof(float));
+}
+
 /* Token T-1-step: from the gradient of the gates after it to that of its own. */
 static void backward_token(void *context, int index, int step) {
     const call *a = context;
     slice s = slice_of(a, index, 1);
     int T = a->seq.T, dh = a->d.dh, t = T - 1 - step;
-    if (step > 0 && !a->d.cut) {
-        float *later = xl_row(a->gates, t + 1) + s.head * 4 * dh;
-        multiply(&s, (xl_view){later, XL_REAL, a->seq.B, 4 * dh, T * a->gates.ld});
+    if (step == 0)
+        begin_sums(a, &s);
+    else if (!a->d.cut) {
+        float *later = xl_row(a->gates, xl_token(a->seq, s.first, t + 1)) + s.head * 4 * dh;
+        multiply(&s, (xl_view){later, XL_REAL, s.end - s.first, 4 * dh, T * a->gates.ld}, t % 2);
     }
-    for (int b = 0; b < a->seq.B; b++) {
+    for (int b = s.first; b < s.end; b++) {
         backward_state(a, &s, b, t);
+        keep_before(a, &s, b, t);
         if (!is_padding(a, b, t))
             backward_units(a, &s, b, t);
         for (int slot = 0; is_padding(a, b, t) && slot < 4; slot++)
@@ -515,19 +601,30 @@ static void backward_head(void *context, int index, int thread) {
         backward_token(context, index, step);
 }
 
-/* h of the token before, which the recurrent product saw: one matrix, so that dR is one product. */
-static void shift(void *context, int b, int thread) {
-    const call *a = context;
-    (void)thread;
-    for (int t = 0; t < a->seq.T; t++) {
-        ptrdiff_t n = xl_token(a->seq, b, t);
-        float *to = a->shifted + n * a->D;
-        const float *from = t > 0 ? xl_row(a->h, n - 1) : xl_state_in(a->state, b);
-        if (from && !is_padding(a, b, t) && !xl_is_reset(a->seq, b, t))
-            memcpy(to, from, a->D * sizeof *to);
-        else
-            memset(to, 0, a->D * sizeof *to);
+/* Some rows of one head's dR, as one product over all tokens. Their columns of the gates are copied, some
+ * tokens at a time: where they lie, they would take each other's place in the first-level cache. */
+static void add_to_dR(const call *a, ptrdiff_t row, int rows, int head) {
+    _Alignas(64) float dgates[DR_TOKENS * DR_ROWS];
+    int dh = a->d.dh, N = a->h.rows;
+    xl_view dR = xl_rows(a->dR + row * dh, rows, dh), before = xl_rows(a->shifted, N, a->D);
+    for (int n = 0, some; n < N; n += some) {
+        some = N - n < DR_TOKENS ? N - n : DR_TOKENS;
+        for (int k = 0; k < some; k++)
+            memcpy(dgates + k * rows, xl_row(a->gates, n + k) + row, rows * sizeof(float));
+        xl_product_left(dR, xl_rows(dgates, some, rows), xl_block(before, n, some, head * dh, dh), 1, 1);
     }
+}
+
+static void gradients(void *context, int index, int thread) {
+    const call *a = context;
+    int dh = a->d.dh, each = parts_of(4 * dh, DR_ROWS), head = index / each, from = index % each * DR_ROWS;
+    int rows = 4 * dh - from < DR_ROWS ? 4 * dh - from : DR_ROWS;
+    ptrdiff_t first = (ptrdiff_t)head * 4 * dh;
+    (void)thread;
+    add_to_dR(a, first + from, rows, head);
+    for (int r = from; a->dbias && r < from + rows; r++)
+        for (int b = 0; b < a->seq.B; b++)
+            a->dbias[r / dh * a->D + head * dh + r % dh] += a->bias_sums[4 * (ptrdiff_t)b * a->D + first + r];
 }
 
 static void rnn_bwd(xl_view gates, float *dR, float *dbias, xl_view dh, xl_view h, const float *tape,
@@ -547,12 +644,7 @@ static void rnn_bwd(xl_view gates, float *dR, float *dbias, xl_view dh, xl_view 
     if (seq.T > 1 && !d.cut)
         xl_parallel(d.H * a.slices, pack_bwd, &a);
     all_tokens(&a, backward_head, backward_token);
-    xl_parallel(seq.B, shift, &a);
-    xl_view before = xl_rows(a.shifted, h.rows, D);
-    if (d.H == 1) /* is cut into tiles; several heads are tasks */
-        own->linear_dw(dR, NULL, before, gates);
-    else
-        own->heads_dw(dR, NULL, before, gates, (xl_heads){d.H, d.dh, 4 * d.dh, 4 * d.dh});
+    xl_parallel(d.H * parts_of(4 * d.dh, DR_ROWS), gradients, &a);
 }
 
 void XL_ISA_NAME(xl_install_rnn)(xl_ops *t) {
