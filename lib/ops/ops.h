@@ -100,9 +100,9 @@ static inline uint64_t xl_attention_state(xl_attention d) { /* one stream */
     return 2 + 2 * (uint64_t)d.window * d.H * d.dh;
 }
 
-/* Streams that see each other, at each token by itself: group g has members[first[g]] .. members[first[g+1]-1],
- * and each stream is in one group. The first open[g] of them (covariates) are seen by all, and see only each
- * other; the others (targets) see all. */
+/* Streams that see each other, at each token by itself: group g has members[first[g]] ..
+ * members[first[g+1]-1], and each stream is in one group. The first open[g] of them (covariates) are seen by
+ * all, and see only each other; the others (targets) see all. */
 typedef struct {
     int count, largest; /* groups; members of the largest one */
     const int32_t *first, *open, *members;

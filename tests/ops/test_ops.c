@@ -416,7 +416,8 @@ static void case_long_attention(bench *b) {
 /* Streams dealt to groups in any order; some groups have no covariates, and some nothing else. */
 static xl_groups some_groups(bench *b, int B) {
     int count = size(b, 1, (unsigned)B), largest = 0;
-    int32_t *members = owned(b, (size_t)B * sizeof *members), *first = owned(b, (size_t)(count + 1) * sizeof *first),
+    int32_t *members = owned(b, (size_t)B * sizeof *members),
+            *first = owned(b, (size_t)(count + 1) * sizeof *first),
             *open = owned(b, (size_t)count * sizeof *open);
     for (int i = 0, turn = size(b, 0, (unsigned)B - 1); i < B; i++)
         members[i] = (int32_t)((i + turn) % B);

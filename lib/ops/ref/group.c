@@ -3,7 +3,8 @@
  *
  * q, k, v, y [N, H dh], of member a and those members r that it sees and that have this token:
  *
- *     s_r = q_a . k_r / sqrt(dh)        p = softmax(s)        y_a = sum_r p_r v_r        lse_a = log sum_r exp(s_r)
+ *     s_r = q_a . k_r / sqrt(dh)        p = softmax(s)        y_a = sum_r p_r v_r        lse_a = log sum_r
+ * exp(s_r)
  *
  * The first open[g] members (covariates) see each other, and the others (targets) see all. */
 #include "ops/ref/helpers.h"
@@ -99,6 +100,6 @@ void xl_ref_group_attention_bwd(xl_qkv din, xl_view dy, xl_view y, const real *l
     clear(din.v);
     for (int h = 0; h < H; h++)
         EACH_MEMBER(g, seq, group, a, t)
-        attend_bwd(one_head(din, h, dh), xl_cols(dy, h * dh, dh), xl_cols(y, h * dh, dh),
-                   lse[row_of(g, group, a, seq, t) * H + h], one_head(in, h, dh), g, group, a, seq, t);
+    attend_bwd(one_head(din, h, dh), xl_cols(dy, h * dh, dh), xl_cols(y, h * dh, dh),
+               lse[row_of(g, group, a, seq, t) * H + h], one_head(in, h, dh), g, group, a, seq, t);
 }
