@@ -45,6 +45,8 @@ struct xl_forecast_config {
     double scaler_eps;
     int use_arcsinh, binaryaware;
     int tta_sign_flip, tta_diff;
+    int ffn_inner; /* of the time mixers' feed-forward; 0: embedding_dim * 2.6667, up to a multiple of 64. No
+                      key of config.json: a file's tensors say it */
 };
 
 /* Defaults of section "Files": what an absent key means. Sizes are those of the published model. */
@@ -85,11 +87,12 @@ struct xl_forecast_rows {
 xlstm_status xl_forecast_network_run(xl_forecast_run *run, const struct xl_forecast_rows *rows,
                                      const real *tokens, real *head);
 
-/* The same, and every stage on its way ("embed", "time.0", "variate.0", ..., "norm"), of all rows and tokens,
- * [rows * tokens, columns], for a check: nothing is saved then, padding and future included. */
-typedef void xl_forecast_stage(void *context, const char *name, int rows, int tokens, int columns,
-                               const real *data);
-void xl_forecast_run_watch(xl_forecast_run *run, xl_forecast_stage *stage, void *context);
+/* Every stage on its way, for a check: "tokens", "embed", "time.0", "variate.0", ..., "norm", "head", of all
+ * rows and tokens, [rows * tokens, columns]. Nothing is saved then, padding and future included; memory is
+ * taken for the call. */
+typedef void xl_forecast_stage(void *context, const char *name, int columns, const real *data);
+xlstm_status xl_forecast_network_watch(xl_forecast_network *net, const struct xl_forecast_rows *rows,
+                                       const real *tokens, xl_forecast_stage *stage, void *context);
 
 /* A stream of rows that are read forwards only, each its own group: numbers of state that one row has
  * between two calls, and where they are: state [rows, size], all 0 before the first token; NULL: none. They
