@@ -140,8 +140,8 @@ int csv_next(csv *c) {
     }
     int columns = read_record(c);
     if (columns > 0 && columns != c->columns)
-        return fail(c, "line %d has %d cells and the first line has %d; all need as many", c->line, columns,
-                    c->columns) -
+        return fail(c, "line %d has %d cells and the first line has %d; all need as many%s", c->line, columns,
+                    c->columns, c->columns == 1 && strchr(c->name[0], ';') ? ": give --separator ';'" : "") -
                1;
     return columns > 0 ? 1 : columns;
 }

@@ -61,6 +61,17 @@ int xl_forecast_is_symmetric(const struct xl_forecast_config *c) {
     return 1;
 }
 
+/* By insertion: they hardly ever cross. */
+void xl_forecast_sort(double *level, int H, int quantiles) {
+    for (int t = 0; t < H; t++)
+        for (int q = 1; q < quantiles; q++)
+            for (int k = q; k > 0 && level[k * H + t] < level[(k - 1) * H + t]; k--) {
+                double moved = level[k * H + t];
+                level[k * H + t] = level[(k - 1) * H + t];
+                level[(k - 1) * H + t] = moved;
+            }
+}
+
 double xl_forecast_quantile(const double *level, int H, int t, double u, const struct xl_forecast_config *c) {
     const double *at = c->quantiles;
     int q = 0;

@@ -14,6 +14,8 @@ void xl_forecast_calibrate(double *level, int horizon, const xl_forecast_scaling
 void xl_forecast_unflip(double *level, const double *negated, int horizon, int quantiles);
 /* Whether that has a meaning: q and 1 - q are both there, to 1e-6. */
 int xl_forecast_is_symmetric(const struct xl_forecast_config *c);
+/* level [Q, H], in place: the quantiles of each step in order. */
+void xl_forecast_sort(double *level, int horizon, int quantiles);
 /* Quantile u, of the model or between two of it, at step t of level [Q, H]. Outside of the model's it is the
  * outermost. */
 double xl_forecast_quantile(const double *level, int horizon, int t, double u,
