@@ -151,31 +151,34 @@ static void run_padding(xl_forecast_run *run, const xl_ops *op, int grouped, int
     xl_stack_run(net->m, &c, &run->tape, 0, net->last, xl_rows(run->in, tokens, entry));
 }
 
-/* The one that knows most of the way, and the one that has not been used for longest. */
-static void choose(padded *of, int tokens, padded **nearest, padded **oldest) {
-    *nearest = NULL;
+/* The state behind so many tokens, or NULL; *oldest: the one that has not been used for longest. */
+static padded *find_state(padded *of, int tokens, padded **oldest) {
+    padded *found = NULL;
     *oldest = &of[0];
     for (padded *p = of; p < of + PADDED; p++) {
-        if (p->tokens && p->tokens <= tokens && (!*nearest || p->tokens > (*nearest)->tokens))
-            *nearest = p;
+        if (p->tokens == tokens)
+            found = p;
         if (p->used < (*oldest)->used)
             *oldest = p;
     }
+    return found;
 }
 
+/* In steps that depend on `tokens` alone, not on what is remembered: so do the bits of the state. */
 static const real *state_behind(xl_forecast_run *run, const xl_ops *op, int grouped, int tokens) {
-    padded *nearest, *p;
-    choose(run->padded[grouped], tokens, &nearest, &p);
-    if (nearest && nearest->tokens == tokens) {
-        nearest->used = ++run->calls;
-        return nearest->state;
+    enum { STEP = 16 };
+    int before = (tokens - 1) / STEP * STEP;
+    padded *p, *found = find_state(run->padded[grouped], tokens, &p);
+    if (!found) {
+        const real *from = before ? state_behind(run, op, grouped, before) : NULL;
+        find_state(run->padded[grouped], before, &p);
+        run_padding(run, op, grouped, tokens - before,
+                    (xl_state){from, p->state, (ptrdiff_t)run->net->m->state_size});
+        p->tokens = tokens;
+        found = p;
     }
-    int before = nearest ? nearest->tokens : 0;
-    run_padding(run, op, grouped, tokens - before,
-                (xl_state){nearest ? nearest->state : NULL, p->state, (ptrdiff_t)run->net->m->state_size});
-    p->tokens = tokens;
-    p->used = ++run->calls;
-    return p->state;
+    found->used = ++run->calls;
+    return found->state;
 }
 
 /* Where stream s begins: behind padding, where the caller says, or anew. */
@@ -366,4 +369,9 @@ xlstm_status xl_forecast_network_watch(xl_forecast_network *net, const struct xl
     xl_free(w.sorted);
     xl_forecast_run_free(w.run);
     return status;
+}
+
+xlstm_status xl_forecast_run_watch(const xl_forecast_run *run, const struct xl_forecast_rows *rows,
+                                   const real *tokens, xl_forecast_stage *stage, void *context) {
+    return xl_forecast_network_watch(run->net, rows, tokens, stage, context);
 }

@@ -402,9 +402,14 @@ static void test_recurrences(void **state) {
         sweep("recurrence", run_recurrence, &kind);
 }
 
-/* ---- forecasting ---- */
+/* ---- networks of forecasts ---- */
 
-enum { SERIES = 3, TOKENS = 5, WANTED = 2, ENTRY = 4 }; /* two in a group, and one whose first token is padding */
+enum {
+    SERIES = 3,
+    TOKENS = 5,
+    WANTED = 2,
+    ENTRY = 4
+}; /* two in a group, and one whose first token is padding */
 
 static struct xl_forecast_config forecast_config(void) {
     struct xl_forecast_config c;
@@ -451,11 +456,11 @@ static xlstm_status run_forecast(const void *argument, double *number) {
     return status;
 }
 
-static void test_forecasts(void **state) {
+static void test_forecast_networks(void **state) {
     (void)state;
     struct xl_forecast_config c = forecast_config();
     heap.building = 1;
-    sweep("forecast", run_forecast, &c);
+    sweep("forecast, network", run_forecast, &c);
     heap.building = 0;
 }
 
@@ -487,6 +492,40 @@ static xlstm_status load_run(const void *argument, double *number) {
     assert_true(after == before);
     *number = after;
     return status;
+}
+
+/* ---- forecasts ---- */
+
+static xlstm_status forecast(const void *argument, double *number) {
+    static const double value[] = {1, 2, 1, 3, 1, 2};
+    double out[9 * 12];
+    const xlstm_series s = {.dtype = XLSTM_F64, .length = 6, .targets = 1, .target = value};
+    xlstm_forecast one = {.quantiles = out};
+    xlstm_forecast_options o;
+    xlstm_forecaster *f = NULL;
+    xlstm_forecast_options_init(&o);
+    o.horizon = 12; /* beyond the model's 4 */
+    o.roll = 1;
+    xlstm_status status = noted(xlstm_forecaster_create(&f, (void *)(uintptr_t)argument, 2));
+    if (status == XLSTM_OK)
+        status = noted(xlstm_forecaster_run(f, &o, &s, 1, &one));
+    *number = status == XLSTM_OK ? out[9 * 12 - 1] : 0;
+    xlstm_forecaster_free(f);
+    return status;
+}
+
+static void test_forecasts(void **state) {
+    (void)state;
+    struct xl_forecast_config c;
+    xlstm_forecast_model *m;
+    xl_forecast_config_init(&c);
+    c.num_blocks = 2;
+    c.embedding_dim = c.input_ff_dim = 8;
+    c.patch_size = c.future_len = 4;
+    c.context_len = 16;
+    assert_int_equal(xl_forecast_network_create(&m, &c, 1), XLSTM_OK);
+    sweep("forecast", forecast, m);
+    xlstm_forecast_model_free(m);
 }
 
 static void test_checkpoints(void **state) {
@@ -531,7 +570,7 @@ int main(void) {
         cmocka_unit_test(test_loading_weights), cmocka_unit_test(test_saving),
         cmocka_unit_test(test_tokenizers),      cmocka_unit_test(test_generation),
         cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_recurrences),
-        cmocka_unit_test(test_forecasts),
+        cmocka_unit_test(test_forecasts),       cmocka_unit_test(test_forecast_networks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
