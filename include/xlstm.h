@@ -7,6 +7,7 @@
 #include "xlstm/checkpoint.h"
 #include "xlstm/common.h"
 #include "xlstm/config.h"
+#include "xlstm/forecast.h"
 #include "xlstm/io.h"
 #include "xlstm/module.h"
 #include "xlstm/optim.h"

@@ -50,7 +50,7 @@ export CMAKE_GENERATOR=Ninja # where there is no build yet
 cmake --preset "$preset" -DXLSTM_BUILD_TESTS=ON -DXLSTM_WERROR=ON >/dev/null # bench/run.sh leaves them out
 cmake --build --preset "$preset"
 if [ "${1:-}" = --fuzz ]; then
-    target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api result model"}
+    target=${2:?"--fuzz needs one of: safetensors config tokenizer checkpoint api result model forecast"}
     mkdir -p "build-fuzz/found/$target"
     TMPDIR=/dev/shm exec "build-fuzz/tests/fuzz/fuzz_$target" -max_total_time="${3:-600}" -rss_limit_mb=2048 -timeout=60 \
         -artifact_prefix="build-fuzz/found/$target-" "build-fuzz/found/$target" "tests/fuzz/corpus/$target"

@@ -1,10 +1,9 @@
 /* plot.c - gnuplot draws: a plot is collected as its script, with the points in it, and what comes back is
  * made fit to stand in a page beside others. */
 #include "plot.h"
+#include "gnuplot.h"
 #include "program.h"
 #include <math.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum { MAX_SERIES = 64, MAX_CATEGORIES = 16 };
 
@@ -59,15 +58,6 @@ void plot_drop(plot *p) {
     free(p);
 }
 
-/* gnuplot's text in double quotes; names are ours, but files say them. */
-static void quoted(FILE *f, const char *text) {
-    fputc('"', f);
-    for (; *text; text++)
-        if ((unsigned char)*text >= 32 && *text != '"' && *text != '\\' && *text != '`')
-            fputc(*text, f);
-    fputc('"', f);
-}
-
 static void write_data(const plot *p, FILE *f) {
     for (int i = 0; i < p->count; i++) {
         fprintf(f, "$d%d << EOD\n", i);
@@ -106,12 +96,12 @@ static size_t longest(const plot *p) {
 
 static void write_axes(const plot *p, FILE *f, const char *set) {
     fputs("set title ", f);
-    quoted(f, p->title);
+    gnuplot_text(f, p->title);
     fputs(" noenhanced\nset ylabel ", f);
-    quoted(f, p->y);
+    gnuplot_text(f, p->y);
     if (p->x[0]) {
         fputs(" noenhanced\nset xlabel ", f);
-        quoted(f, p->x);
+        gnuplot_text(f, p->x);
         fputs(" . \"\\n \"", f); /* a line between it and the key */
     }
     fputs("\nset key noenhanced bmargin center horizontal maxcols 2\nset grid ytics lc rgb \"#dddddd\"\nset "
@@ -128,7 +118,7 @@ static void write_axes(const plot *p, FILE *f, const char *set) {
         for (int i = 0; i < p->categories; i++) {
             if (i)
                 fputs(", ", f);
-            quoted(f, p->category[i]);
+            gnuplot_text(f, p->category[i]);
             fprintf(f, " %d", i);
         }
         fprintf(f, ")\nset xrange [-0.6:%g]\n", p->categories - 0.4);
@@ -149,7 +139,7 @@ static void write_plot(const plot *p, FILE *f) {
                     every);
         else /* one more seed: marks on all of them would hide the lines */
             fprintf(f, "$d%d using 1:2 with lines lt %d lw 0.8 title ", i, s->style % STYLES + 1);
-        quoted(f, s->name);
+        gnuplot_text(f, s->name);
     }
     fputc('\n', f);
 }
@@ -196,9 +186,8 @@ static void write_label(const plot *p, FILE *html) {
 
 /* The picture without the lines that only a file of its own has, and with a name in place of gnuplot's, which
  * is "Gnuplot" for all. */
-static int copy_svg(const plot *p, const char *path, int number, FILE *html) {
-    size_t size;
-    char *text = read_file(path, &size), *svg = text ? strstr(text, "<svg") : NULL;
+static int copy_svg(const plot *p, char *text, int number, FILE *html) {
+    char *svg = text ? strstr(text, "<svg") : NULL;
     char *titled = svg ? strstr(svg, "<title>") : NULL, *body = svg ? strstr(svg, "</desc>") : NULL;
     if (titled && body > titled) {
         *titled = 0;
@@ -211,7 +200,6 @@ static int copy_svg(const plot *p, const char *path, int number, FILE *html) {
         copy_with_ids(body + 7, number, html);
         fputs("</figure>\n", html);
     }
-    free(text);
     return titled && body > titled;
 }
 
@@ -220,13 +208,6 @@ static int has_points(const plot *p) {
         if (isfinite(p->point[i][1]))
             return 1;
     return 0;
-}
-
-/* A file without a name: gnuplot opens what it inherits, and no folder has to be writable. */
-static int open_memory(char path[32]) {
-    int fd = memfd_create("plot", 0);
-    snprintf(path, 32, "/proc/self/fd/%d", fd);
-    return fd;
 }
 
 static void write_script(const plot *p, const char *set, int number, FILE *f) {
@@ -243,22 +224,18 @@ static void write_script(const plot *p, const char *set, int number, FILE *f) {
 /* @return why there is no figure, or NULL */
 static const char *draw(const plot *p, const char *set, FILE *html) {
     static int number; /* of the picture: a part of its ids */
-    char script[32], picture[32], command[128];
-    int in = open_memory(script), out = open_memory(picture);
-    FILE *f = in >= 0 && out >= 0 ? fopen(script, "w") : NULL;
-    const char *why = f ? NULL : strerror(errno);
-    if (f) {
-        write_script(p, set, ++number, f);
-        fclose(f);
-        snprintf(command, sizeof command, "gnuplot %s >%s 2>/dev/null", script, picture);
-        if (system(command) || !copy_svg(p, picture, number, html))
-            why = "gnuplot is not here, apt-get install gnuplot-nox, or failed";
-    }
-    if (in >= 0)
-        close(in);
-    if (out >= 0)
-        close(out);
-    return why;
+    char *script = NULL;
+    size_t length = 0, size;
+    FILE *f = open_memstream(&script, &length);
+    if (!f)
+        return strerror(errno);
+    write_script(p, set, ++number, f);
+    fclose(f);
+    char *picture = gnuplot_draw(script, length, &size);
+    int copied = copy_svg(p, picture, number, html);
+    free(picture);
+    free(script);
+    return copied ? NULL : "gnuplot is not here, apt-get install gnuplot-nox, or failed";
 }
 
 void plot_end(plot *p, FILE *html, const char *set) {

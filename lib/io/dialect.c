@@ -25,6 +25,16 @@ static const struct {
     {"post_blocks_norm.", "xlstm_block_stack.post_blocks_norm."},
 };
 
+/* Cells of a forecasting model, which is the family whose blocks begin with "stack.": both directions are one
+ * cell, and some versions leave out the underscores. */
+static const struct {
+    const char *file, *module;
+} cell_names[] = {
+    {".rev_cell.", ".fwd_cell."},
+    {".fwd_cell.recurrent_kernel", ".fwd_cell._recurrent_kernel_"},
+    {".fwd_cell.bias", ".fwd_cell._bias_"},
+};
+
 /* What torch.compile, activation checkpointing and FSDP put before the names inside a module. */
 static const char *const wrappers[] = {"_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module."};
 enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
@@ -91,12 +101,40 @@ static int bind_fused(xl_binding *b, const xlstm_module *m, const char *name) {
     return 0;
 }
 
+static int has_cells(const xlstm_module *m) {
+    return xl_layout_find(&m->params, "stack.0.time_mixer.norm_lstm.weight") >= 0;
+}
+
+/* name -> that of the module, in `room`, where a part is spelled otherwise. */
+static const char *spell_cell(const char *name, char room[XL_TENSOR_NAME_ROOM]) {
+    for (size_t i = 0; i < sizeof cell_names / sizeof *cell_names; i++) {
+        const char *at = strstr(name, cell_names[i].file),
+                   *rest = at ? at + strlen(cell_names[i].file) : NULL;
+        if (!at || (i > 0 && *rest) || strlen(name) > XL_TENSOR_NAME_ROOM - 8)
+            continue;
+        char other[XL_TENSOR_NAME_ROOM];
+        snprintf(other, sizeof other, "%.*s%s%s", (int)(at - name), name, cell_names[i].module, rest);
+        memcpy(room, other, sizeof other);
+        name = room;
+    }
+    return name;
+}
+
+int xl_dialect_is_alias(const xlstm_module *m, const char *a, const char *b) {
+    char rooms[4][XL_TENSOR_NAME_ROOM];
+    return has_cells(m) && strstr(b, "_cell.") &&
+           !strcmp(spell_cell(xl_dialect_plain(a, rooms[0]), rooms[1]),
+                   spell_cell(xl_dialect_plain(b, rooms[2]), rooms[3]));
+}
+
 static int bind_name(xl_binding *b, const xlstm_module *m, const char *name) {
     char other[256], room[XL_TENSOR_NAME_ROOM];
     name = xl_dialect_plain(name, room);
     if (add_part(b, m, name) || bind_fused(b, m, name))
         return 1;
     b->parts = 0;
+    if (has_cells(m))
+        return add_part(b, m, spell_cell(name, other));
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (starts_with(name, prefixes[i].file)) {
             snprintf(other, sizeof other, "%s%.200s", prefixes[i].module, name + strlen(prefixes[i].file));
@@ -142,11 +180,29 @@ static int fits_slstm(xl_binding *b, const xlstm_module *m, const xlstm_tensor *
     return same_shape(t, 1, p->shape) || same_shape(t, 3, cuda ? heads : slots);
 }
 
+/* The same two of a forecasting model: H [H, dh, 4, dh] and [H, 4, dh], which are turned. */
+static int fits_cell(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t) {
+    const xlstm_parameter *p = &b->part[0];
+    char name[XL_TENSOR_NAME_ROOM];
+    snprintf(name, sizeof name, "%.*s_recurrent_kernel_", (int)(strstr(p->name, "fwd_cell.") + 9 - p->name),
+             p->name);
+    xlstm_parameter R;
+    if (xlstm_module_find(m, name, &R))
+        return 0;
+    int64_t H = R.shape[0], dh = R.shape[2], kernel[4] = {H, dh, 4, dh}, bias[3] = {H, 4, dh};
+    b->heads = (int)H;
+    b->dh = (int)dh;
+    b->turn = p->ndim == 3 ? XL_CUDA_KERNEL : XL_CUDA_BIAS;
+    return p->ndim == 3 ? same_shape(t, 4, kernel) : same_shape(t, 3, bias);
+}
+
 static int fits(xl_binding *b, const xlstm_module *m, const xlstm_tensor *t, int cuda) {
     const xlstm_parameter *p = &b->part[0];
     int64_t shape[3] = {p->shape[0], p->shape[1], p->shape[2]};
     if (strstr(p->name, "slstm_cell._"))
         return fits_slstm(b, m, t, cuda);
+    if (strstr(p->name, "fwd_cell._"))
+        return fits_cell(b, m, t);
     for (int i = 1; i < b->parts; i++)
         shape[0] += b->part[i].shape[0];
     return same_shape(t, p->ndim, shape);
@@ -262,6 +318,23 @@ static int tied_copy(const xlstm_module *m, int *next, char name[128], xlstm_ten
     return 1;
 }
 
+static void set_shape(xlstm_tensor *t, int ndim, int64_t a, int64_t b, int64_t c, int64_t d) {
+    const int64_t shape[4] = {a, b, c, d};
+    t->ndim = ndim;
+    memcpy(t->shape, shape, sizeof shape);
+}
+
+static void spell_cell_shape(const xlstm_module *m, const xlstm_parameter *p, xlstm_tensor *t) {
+    xl_binding b = {.part = {*p}, .parts = 1};
+    if (!strstr(p->name, "fwd_cell._"))
+        return;
+    fits_cell(&b, m, t); /* for the sizes */
+    if (p->ndim == 3)
+        set_shape(t, 4, b.heads, b.dh, 4, b.dh);
+    else
+        set_shape(t, 3, b.heads, 4, b.dh, 0);
+}
+
 static void spell(const xlstm_module *m, const xlstm_parameter *p, char name[128], xlstm_tensor *t) {
     int spelling = m->config.file_spelling, fusion;
     const char *at;
@@ -274,6 +347,7 @@ static void spell(const xlstm_module *m, const xlstm_parameter *p, char name[128
         t->shape[1] = p->shape[2];
         t->shape[2] = p->shape[1];
     }
+    spell_cell_shape(m, p, t);
     t->count = 1;
     for (int i = 0; i < t->ndim; i++)
         t->count *= t->shape[i];

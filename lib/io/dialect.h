@@ -29,6 +29,9 @@ xlstm_status xl_dialect_bind(xl_binding *b, const xlstm_module *m, const xlstm_t
 /* Whether a tensor of this name stands for parameters of the module. */
 int xl_dialect_has(const xlstm_module *m, const char *name);
 
+/* Whether two names are a forecasting model's for one of its cells' parameters, which have several. */
+int xl_dialect_is_alias(const xlstm_module *m, const char *a, const char *b);
+
 /* The name without the parts that wrappers of modules put into it; in `room`, or as it is. */
 enum { XL_TENSOR_NAME_ROOM = 256 };
 const char *xl_dialect_plain(const char *name, char room[XL_TENSOR_NAME_ROOM]);

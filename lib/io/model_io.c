@@ -7,6 +7,7 @@
 #include "io/config_json.h"
 #include "io/dialect.h"
 #include "io/fetch.h"
+#include "io/model_io.h"
 #include "model/module.h"
 #include "model/recipes.h"
 #include "xlstm/io.h"
@@ -228,7 +229,8 @@ enum { PIECE = 1 << 16 }; /* numbers: what a level of cache holds */
 
 typedef struct {
     xlstm_module *m;
-    const char *where;   /* the file or the directory of the files */
+    const char *where; /* the file or the directory of the files */
+    const shards *files;
     unsigned char *seen; /* per parameter */
     int borrow;          /* the files stay open: packed matrices may point into them */
     int borrowed;
@@ -239,6 +241,10 @@ typedef struct {
     char *turned;                 /* [longest] */
 } load;
 typedef xlstm_status visit(load *l, const xlstm_tensor *t);
+
+static size_t bytes_of(const xlstm_tensor *t) {
+    return t->count * xlstm_dtype_size(t->dtype);
+}
 
 /* The sentence gets the file's name. A tensor that the module does not know is what is wrong with the file.
  */
@@ -266,6 +272,17 @@ static xlstm_status see_layout(load *l, const xlstm_tensor *t) {
     return XLSTM_OK;
 }
 
+/* A forecasting model's cells have several names: is what came before under another one the same? */
+static int is_copy(const load *l, const xlstm_tensor *t) {
+    xlstm_tensor other;
+    EACH_TENSOR(l->files, f, i, &other) {
+        if (xl_dialect_is_alias(l->m, other.name, t->name) && strcmp(other.name, t->name) &&
+            (other.dtype != t->dtype || other.count != t->count || memcmp(other.data, t->data, bytes_of(t))))
+            return 0;
+    }
+    return xl_dialect_is_alias(l->m, t->name, t->name);
+}
+
 static xlstm_status see_tensor(load *l, const xlstm_tensor *t) {
     xl_binding b;
     XL_TRY(xl_dialect_bind(&b, l->m, t, l->cuda > 0));
@@ -275,7 +292,7 @@ static xlstm_status see_tensor(load *l, const xlstm_tensor *t) {
     if (b.tied && l->tied_twice++)
         return xl_fail(XLSTM_E_FORMAT, "tensor %.200s is in two files", t->name);
     for (int p = 0; p < b.parts && !b.tied; p++)
-        if (l->seen[b.index[p]]++)
+        if (l->seen[b.index[p]]++ && !is_copy(l, t))
             return xl_fail(XLSTM_E_FORMAT, "tensor %.200s gives parameter %.100s a second time", t->name,
                            b.part[p].name);
     return XLSTM_OK;
@@ -333,10 +350,6 @@ static int has_type_of(const xlstm_tensor *t, const xl_packed *k) {
 /* Where the file has the type that the module keeps the matrix in, the file's own bytes will do. */
 static int can_borrow(const load *l, const xl_packed *k, const xlstm_tensor *t, const xl_binding *b) {
     return l->borrow && b->turn == XL_AS_IS && has_type_of(t, k) && (uintptr_t)t->data % 2 == 0;
-}
-
-static size_t bytes_of(const xlstm_tensor *t) {
-    return t->count * xlstm_dtype_size(t->dtype);
 }
 
 /* All memory that taking it will need: that cannot fail then, when others have been changed. */
@@ -416,6 +429,7 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     if (b.tied)
         return XLSTM_OK;
     xlstm_tensor part = *t;
+    int lent = 0;
     if (b.turn != XL_AS_IS) {
         xl_dialect_scatter(&b, xlstm_dtype_size(t->dtype), t->data, l->turned);
         part.data = l->turned;
@@ -427,11 +441,14 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
         if (!k)
             take_reals(l, param, &part);
         else if (can_borrow(l, k, &part, &b))
-            k->matrix.data = part.data, l->borrowed = 1;
+            k->matrix.data = part.data, lent = 1;
         else
             take_packed(l, k, &part);
         part.data = (const char *)part.data + bytes_of(&part);
     }
+    l->borrowed |= lent;
+    if (!lent) /* else the file and its copy would both count at the end */
+        xl_file_forget(t->data, bytes_of(t));
     return XLSTM_OK;
 }
 
@@ -508,7 +525,7 @@ static xlstm_status lend(xlstm_module *m, shards *s) {
 }
 
 static xlstm_status begin(load *l, xlstm_module *m, const char *where, shards *s) {
-    *l = (load){.m = m, .where = where, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
+    *l = (load){.m = m, .where = where, .files = s, .cuda = -1, .seen = xl_alloc((size_t)m->params.count)};
     if (!s->named++)
         find_prefix(m, s, where);
     return l->seen ? XLSTM_OK : xl_no_memory((size_t)m->params.count, "a list of parameters");
@@ -561,6 +578,33 @@ static xlstm_status untie(xlstm_config *c, shards *s, const char *directory) {
         c->tie_weights = 0;
     xl_free(l.seen);
     xlstm_module_free(m);
+    return status;
+}
+
+xlstm_status xl_module_load_files(xlstm_module *m, const char *directory) {
+    shards s = {0};
+    xlstm_status status = open_directory(&s, directory);
+    if (status == XLSTM_OK)
+        status = load_shards(m, directory, &s, 1);
+    if (status == XLSTM_OK)
+        status = check_unchanged(m->lent ? m->lent : &s); /* somebody may have written while we read */
+    close_shards(&s);
+    return status;
+}
+
+xlstm_status xl_module_peek(const char *directory, const char *name, int *ndim, int64_t shape[8]) {
+    shards s = {0};
+    xlstm_tensor t;
+    xlstm_status status = open_directory(&s, directory);
+    *ndim = 0;
+    if (status == XLSTM_OK)
+        EACH_TENSOR(&s, f, i, &t) {
+            if (is_called(&t, name)) {
+                *ndim = t.ndim;
+                memcpy(shape, t.shape, sizeof t.shape);
+            }
+        }
+    close_shards(&s);
     return status;
 }
 
@@ -813,27 +857,38 @@ static xlstm_status write_both(saving *w, const char *weights, const char *confi
     return xl_file_replace_end_both(&first, &second, status);
 }
 
-static xlstm_status save_both(const xlstm_module *m, const char *directory, int ours) {
+static xlstm_status save_both(const xlstm_module *m, const char *directory, int ours, const char *text) {
     saving w = {.m = m};
-    char *text = NULL, *weights = xl_path_join(directory, sources[ours]);
+    char *weights = xl_path_join(directory, sources[ours]);
     char *config = xl_path_join(directory, "config.json");
     xlstm_status status = weights && config ? begin_saving(&w) : xl_no_memory(0, "a file name");
     if (status == XLSTM_OK)
-        status = xl_config_text(&m->config, &text);
-    if (status == XLSTM_OK)
         status = write_both(&w, weights, config, text);
     end_saving(&w);
-    xl_free(text);
     xl_free(config);
     xl_free(weights);
     return status;
 }
 
-static xlstm_status save_there(const xlstm_module *m, const char *directory, int ours) {
+static xlstm_status save_there(const xlstm_module *m, const char *directory, int ours, const char *text) {
     xl_place place;
     XL_TRY(check_free(directory, ours));
     XL_TRY(xl_place_visit(&place, m->memory));
-    return xl_place_end(&place, save_both(m, directory, ours));
+    return xl_place_end(&place, save_both(m, directory, ours, text));
+}
+
+static xlstm_status save_as(const xlstm_module *m, const char *directory, int ours, const char *text) {
+    int made;
+    XL_TRY(check_savable(m));
+    XL_TRY(make_directory(directory, &made));
+    xlstm_status status = save_there(m, directory, ours, text);
+    if (status != XLSTM_OK && made)
+        rmdir(directory);
+    return status;
+}
+
+xlstm_status xl_module_save_files(const xlstm_module *m, const char *directory, const char *config) {
+    return save_as(m, directory, 1, config);
 }
 
 xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
@@ -841,12 +896,10 @@ xlstm_status xlstm_module_save(const xlstm_module *m, const char *directory) {
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_module_save needs a whole model and a directory; of a cell or block "
                        "save the weights");
-    int made;
-    XL_TRY(check_savable(m));
-    XL_TRY(make_directory(directory, &made));
-    xlstm_status status = save_there(m, directory, is_paper(&m->config) ? 2 : 1);
-    if (status != XLSTM_OK && made)
-        rmdir(directory);
+    char *text = NULL;
+    XL_TRY(xl_config_text(&m->config, &text));
+    xlstm_status status = save_as(m, directory, is_paper(&m->config) ? 2 : 1, text);
+    xl_free(text);
     return status;
 }
 

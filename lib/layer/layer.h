@@ -24,6 +24,11 @@ typedef struct {
     real dropout;          /* 0: none */
     int dropping;          /* something drops: dropout, or a layer's own */
     const uint64_t *seed;  /* of this call's dropout masks, which are recomputed and never stored */
+    /* Of a forecasting model's rows, which are streams in this order: */
+    int known;               /* those that are read backwards too, */
+    int grouped;             /* those and the others of groups with two rows or more */
+    const int32_t *reversed; /* [known * T]: the row of a stream's mirrored token, of padding itself */
+    xl_groups groups;        /* of the grouped ones */
 } xl_call;
 
 static inline int xl_tokens(const xl_call *c) {
@@ -43,6 +48,10 @@ typedef struct {
     int in, out;   /* width */
     int number;    /* of an LSTM: its place among the layers of one nn.LSTM, which goes into its names */
     int zero_gate; /* of a gated feed-forward: it starts as xLSTM-7B's does, with a gate of zeros */
+    /* What no field of a configuration says, of a forecasting model: */
+    int inner, heads, qk_norm;
+    xl_act act;
+    const struct xl_layer_kind *cell; /* that is read in both directions */
 } xl_layer_spec;
 
 /* The fields of a configuration, as bits of a set. */
@@ -82,6 +91,10 @@ struct xl_layer_kind {
     /* dx is overwritten; dy may be overwritten too */
     void (*backward)(const xl_layer *, const xl_call *, const void *saved, xl_view dx, xl_view x, xl_view dy);
 };
+
+/* Of forecasting models; the others are below. */
+extern const xl_layer_kind xl_layer_two_way, xl_layer_slstm_bare, xl_layer_variate, xl_layer_mlp,
+    xl_layer_residual_mlp;
 
 extern const xl_layer_kind xl_layer_mlstm, xl_layer_mlstm_large, xl_layer_mlstm_cell, xl_layer_slstm,
     xl_layer_lstm, xl_layer_slstm_cell, xl_layer_attention, xl_layer_ffn, xl_layer_swiglu;

@@ -45,12 +45,19 @@ static xl_init bias_init(const xlstm_config *c, int H, int D, int block) {
     return xl_init_constant(0);
 }
 
+static void declare_gates(slstm *l, xl_layout *p) {
+    int H = l->cell.H, dh = l->cell.dh;
+    static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
+    l->gate = (xl_heads){H, dh, dh, 4 * dh};
+    for (int g = 0; g < 4; g++)
+        l->gates[g] = xl_param_add(p, names[g], xl_init_small(H * dh), XL_MATRIX, XL_SHAPE3(H, dh, dh));
+}
+
 static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     slstm *l = (slstm *)layer;
     const xlstm_config *c = s->config;
     int D = s->in, H = xl_slstm_heads(c), dh = D / H;
     l->K = c->slstm_conv;
-    l->gate = (xl_heads){H, dh, dh, 4 * dh};
     l->cell = (xl_rnn){.H = H,
                        .dh = dh,
                        .lstm = c->slstm_lstm,
@@ -64,9 +71,7 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
             xl_param_add(p, "conv1d.conv.weight", xl_init_uniform(bound), XL_DECAY, XL_SHAPE3(D, 1, l->K));
         l->conv_bias = xl_param_add(p, "conv1d.conv.bias", xl_init_uniform(bound), XL_NO_DECAY, XL_SHAPE1(D));
     }
-    static const char *const names[4] = {"fgate.weight", "igate.weight", "zgate.weight", "ogate.weight"};
-    for (int g = 0; g < 4; g++)
-        l->gates[g] = xl_param_add(p, names[g], xl_init_small(D), XL_MATRIX, XL_SHAPE3(H, dh, dh));
+    declare_gates(l, p);
     xl_init recurrent = c->slstm_recurrent_uniform ? xl_init_uniform(1 / sqrt(D)) : xl_init_constant(0);
     l->R = xl_param_add(p, "slstm_cell._recurrent_kernel_", recurrent, XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
     l->bias =
@@ -77,6 +82,19 @@ static void declare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
     /* a stream: | inputs of the convolution, K-1 x D | h D | c D | n D | m D |, the LSTM without n and m */
     size_t past = l->K > 0 ? (size_t)(l->K - 1) * D : 0;
     layer->state_size = past + (l->cell.lstm ? 2u : 4u) * (size_t)D;
+}
+
+/* That of TiRex-2 (arXiv 2607.01204): no convolution, and a norm whose weight is stored as it is. */
+static void declare_bare(xl_layer *layer, const xl_layer_spec *s, xl_layout *p) {
+    slstm *l = (slstm *)layer;
+    int D = s->in, H = s->heads, dh = D / H;
+    l->cell = (xl_rnn){.H = H, .dh = dh};
+    l->norm = (xl_norm){H, 0, 0, (real)1e-6};
+    declare_gates(l, p);
+    l->R = xl_param_add(p, "_recurrent_kernel_", xl_init_constant(0), XL_PACKABLE, XL_SHAPE3(H, 4 * dh, dh));
+    l->bias = xl_param_add(p, "_bias_", bias_init(s->config, H, D, s->block), XL_NO_DECAY, XL_SHAPE1(4 * D));
+    l->norm_w = xl_param_add(p, "group_norm.weight", xl_init_constant(1), XL_NO_DECAY, XL_SHAPE1(D));
+    layer->state_size = 4 * (size_t)D;
 }
 
 static size_t past_inputs(const slstm *l) {
@@ -156,6 +174,14 @@ const xl_layer_kind xl_layer_slstm = {
     .size = sizeof(slstm),
     .saved_size = sizeof(slstm_saved),
     .declare = declare,
+    .forward = forward,
+    .backward = backward,
+};
+const xl_layer_kind xl_layer_slstm_bare = {
+    .name = "slstm_bare",
+    .size = sizeof(slstm),
+    .saved_size = sizeof(slstm_saved),
+    .declare = declare_bare,
     .forward = forward,
     .backward = backward,
 };

@@ -35,8 +35,8 @@ static void declare_norm(xlstm_module *m, xl_norm_kind kind, const char *name, i
     }
 }
 
-static xlstm_status add_sublayer(xlstm_module *m, const xl_layer_kind *kind, xl_layer_spec spec,
-                                 xl_sublayer **out) {
+xlstm_status xl_module_add(xlstm_module *m, const xl_layer_kind *kind, xl_layer_spec spec,
+                           xl_sublayer **out) {
     xl_layer *layer = xl_alloc(kind->size);
     if (!layer)
         return xl_no_memory(kind->size, "a layer");
@@ -72,7 +72,7 @@ static xlstm_status add_part(xlstm_module *m, const xl_recipe *r, const xl_subla
                           .number = r->family->one_lstm ? block : 0,
                           .zero_gate = r->family->zero_gate};
     xl_sublayer *s = NULL;
-    XL_TRY(add_sublayer(m, part->layer, spec, &s));
+    XL_TRY(xl_module_add(m, part->layer, spec, &s));
     s->has_norm = r->norm != XL_NO_NORM;
     s->residual = r->residual;
     s->norm = norm;
@@ -127,7 +127,8 @@ static void declare_output(xlstm_module *m) {
     }
 }
 
-static xlstm_status declare_model(xlstm_module *m) {
+static xlstm_status declare_model(xlstm_module *m, const void *context) {
+    (void)context;
     const xlstm_config *c = &m->config;
     const xl_recipe *first = xl_recipe_of(c->block_kind[0]);
     m->first = m->width = c->embedding_dim;
@@ -147,32 +148,34 @@ static xlstm_status declare_model(xlstm_module *m) {
     return XLSTM_OK;
 }
 
-static xlstm_status declare_block(xlstm_module *m) {
+static xlstm_status declare_block(xlstm_module *m, const void *context) {
+    (void)context;
     m->in = m->out = m->first = m->width = m->config.embedding_dim;
     m->params.core = 1;
     return add_block(m, 0);
 }
 
-static xlstm_status declare_cell(xlstm_module *m, const xlstm_cell_config *c) {
+static xlstm_status declare_cell(xlstm_module *m, const void *context) {
+    const xlstm_cell_config *c = context;
     m->is_cell = 1;
     m->in = m->first = c->input_size;
     m->out = m->width = c->hidden_size;
     m->params.core = 1;
     xl_sublayer *s = NULL;
     xl_layer_spec spec = {.config = &m->config, .in = c->input_size, .out = c->hidden_size};
-    return add_sublayer(m, cells[c->kind], spec, &s);
+    return xl_module_add(m, cells[c->kind], spec, &s);
 }
 
-static size_t count_sublayers(const xlstm_config *c) {
-    size_t n = 0;
+static int count_sublayers(const xlstm_config *c) {
+    int n = 0;
     for (int i = 0; i < c->num_blocks; i++)
         n += xl_recipe_sublayers(xl_recipe_of(c->block_kind[i]));
     return n;
 }
 
-static xlstm_status allocate(xlstm_module **out, const xlstm_config *c, xl_memory *memory) {
+xlstm_status xl_module_start(xlstm_module **out, const xlstm_config *c, int subs, xl_memory *memory) {
     xlstm_module *m = xl_alloc(sizeof *m);
-    xl_sublayer *sub = xl_alloc(count_sublayers(c) * sizeof *sub);
+    xl_sublayer *sub = xl_alloc(subs * sizeof *sub);
     if (!m || !sub) {
         xl_free(m);
         xl_free(sub);
@@ -194,15 +197,15 @@ static void forget_layers(xlstm_module *m) {
 }
 
 /* The offsets of packed matrices begin behind all others, which the first of two rounds counts. */
-static xlstm_status declare(xlstm_module *m, xlstm_status (*parts)(xlstm_module *)) {
-    XL_TRY(parts(m));
+static xlstm_status declare(xlstm_module *m, xl_module_parts *parts, const void *context) {
+    XL_TRY(parts(m, context));
     if (!m->params.pack)
         return XLSTM_OK;
     m->params.first_packed = m->params.size;
     forget_layers(m);
     m->params.count = 0;
     m->params.size = m->params.packed_size = 0;
-    return parts(m);
+    return parts(m, context);
 }
 
 static xlstm_status end_layout(xl_layout *l) {
@@ -224,6 +227,11 @@ static xlstm_status finish(xlstm_module **out, xlstm_module *m, xlstm_status sta
     return status;
 }
 
+xlstm_status xl_module_declare_parts(xlstm_module **out, xlstm_module *m, xl_module_parts *parts,
+                                     const void *context) {
+    return finish(out, m, declare(m, parts, context));
+}
+
 static xlstm_status finish_drawn(xlstm_module **out, xlstm_module *m, xlstm_status status, uint64_t seed) {
     XL_TRY(finish(out, m, status));
     status = xl_module_take_memory(m);
@@ -242,7 +250,7 @@ static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl
     xlstm_config own;
     XL_TRY(xl_config_take(&own, config));
     XL_TRY(xlstm_config_check(&own));
-    XL_TRY(allocate(m, &own, memory));
+    XL_TRY(xl_module_start(m, &own, count_sublayers(&own), memory));
     (*m)->is_model = 1;
     return XLSTM_OK;
 }
@@ -250,7 +258,7 @@ static xlstm_status start_model(xlstm_module **m, const xlstm_config *config, xl
 xlstm_status xl_module_declare(xlstm_module **out, const xlstm_config *config, xl_memory *memory) {
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, memory));
-    return finish(out, m, declare(m, declare_model));
+    return finish(out, m, declare(m, declare_model, NULL));
 }
 
 xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
@@ -258,7 +266,7 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
     *out = NULL;
     xlstm_module *m = NULL;
     XL_TRY(start_model(&m, config, xl_memory_default()));
-    return finish_drawn(out, m, declare(m, declare_model), seed);
+    return finish_drawn(out, m, declare(m, declare_model, NULL), seed);
 }
 
 xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, uint64_t seed) {
@@ -268,8 +276,8 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
     XL_TRY(xl_config_take(&own, config));
     XL_TRY(xl_config_check_blocks(&own));
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, &own, xl_memory_default()));
-    return finish_drawn(out, m, declare(m, declare_block), seed);
+    XL_TRY(xl_module_start(&m, &own, count_sublayers(&own), xl_memory_default()));
+    return finish_drawn(out, m, declare(m, declare_block, NULL), seed);
 }
 
 XL_GROWING(xlstm_cell_config, chunk_size, reserved)
@@ -306,7 +314,7 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     c.num_heads = config->num_heads;
     c.chunk_size = config->chunk_size;
     xlstm_module *m = NULL;
-    XL_TRY(allocate(&m, &c, xl_memory_default()));
+    XL_TRY(xl_module_start(&m, &c, count_sublayers(&c), xl_memory_default()));
     return finish_drawn(out, m, declare_cell(m, config), seed);
 }
 

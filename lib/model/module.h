@@ -5,11 +5,14 @@
 
 #include "base/check.h"
 #include "layer/layer.h"
+#include "model/recipes.h"
 #include "xlstm/module.h"
 
 /* y = layer(norm(x)), or x + that. */
 typedef struct {
     int has_norm, residual;
+    xl_rows_for rows; /* XL_ROWS_GROUPED: the first ones of a call, the others stay as they are; with norm and
+                         residual only */
     xl_norm norm;
     size_t norm_w, norm_b;
     xl_layer *layer;
@@ -54,6 +57,11 @@ typedef struct {
     xl_view vectors;       /* [N, in] */
 } xl_input;
 
+/* Sublayers from .. to - 1, and the gradient of what they were given from that of what they gave; only
+ * between them may the number of rows change. */
+xl_view xl_stack_run(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, int from, int to, xl_view x);
+xl_view xl_stack_run_back(const xlstm_module *m, const xl_call *c, const xl_stack_tape *t, int from, int to,
+                          xl_view d);
 /* Runs everything up to the head; t->out [N, width] is the result. */
 void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, xl_input in);
 /* From the gradient of t->out; d_in (p may be NULL) receives the gradient of the input vectors. dout is
@@ -72,6 +80,15 @@ int xl_stack_head_is_capped(const xlstm_module *m);
 void xl_stack_head_forward(const xlstm_module *m, const xl_call *c, xl_view y, xl_view x);
 void xl_stack_head_backward(const xlstm_module *m, const xl_call *c, xl_view dx, xl_view x, xl_view y,
                             xl_view dy);
+
+/* A module of sublayers that are added one by one, for what is no xlstm_config. `parts` adds them and
+ * declares what lies between; it may be called twice. On failure nothing is left of the module, which *out
+ * then is not. */
+xlstm_status xl_module_start(xlstm_module **out, const xlstm_config *c, int subs, xl_memory *memory);
+typedef xlstm_status xl_module_parts(xlstm_module *m, const void *context);
+xlstm_status xl_module_declare_parts(xlstm_module **out, xlstm_module *m, xl_module_parts *parts,
+                                     const void *context);
+xlstm_status xl_module_add(xlstm_module *m, const xl_layer_kind *kind, xl_layer_spec spec, xl_sublayer **out);
 
 /* A model that has its parameters, which can be found, but no memory for them yet: small, whatever the sizes.
  */

@@ -55,57 +55,84 @@ static xl_view stream_buffer(const xl_call *c, xl_view pair[2], int i, int cols)
     return xl_rows_in(pair[i & 1], xl_tokens(c), cols);
 }
 
-static int widest(const xlstm_module *m) {
-    int cols = m->first;
-    for (int i = 0; i < m->subs; i++)
-        cols = m->sub[i].layer->out > cols ? m->sub[i].layer->out : cols;
+static int widest(const xlstm_module *m, int from, int to) {
+    int cols = 0;
+    for (int i = from; i < to; i++) {
+        int more = m->sub[i].layer->out > m->sub[i].layer->in ? m->sub[i].layer->out : m->sub[i].layer->in;
+        cols = more > cols ? more : cols;
+    }
     return cols;
 }
 
-void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, xl_input in) {
+/* The call of those rows that a sublayer is for. */
+static xl_call call_of(const xl_sublayer *s, const xl_call *c) {
+    xl_call own = *c;
+    if (s->rows == XL_ROWS_GROUPED)
+        own.seq.B = c->grouped;
+    return own;
+}
+
+static xl_view rows_behind(xl_view v, int rows) {
+    return xl_some_rows(v, rows, v.rows - rows);
+}
+
+static void sublayer_forward(const xl_sublayer *s, const xl_call *c, xl_stack_tape *t, int i, xl_view y,
+                             xl_view x) {
     int N = xl_tokens(c);
-    xl_view x = input_forward(m, c, in), pair[2] = {{0}, {0}};
+    xl_view xn = x;
+    if (s->has_norm) {
+        xn = xl_arena_view(c->keep, N, s->layer->in);
+        c->op->norm(xn, x, xl_weight(c->w, s->norm_w), xl_weight(c->w, s->norm_b), s->norm);
+    }
+    s->layer->kind->forward(s->layer, c, t->saved[i], y, xn);
+    if (s->residual)
+        c->op->add(y, x);
+    t->xn[i] = xn;
+}
+
+xl_view xl_stack_run(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, int from, int to, xl_view x) {
+    xl_view pair[2] = {{0}, {0}};
     if (!c->train)
         for (int i = 0; i < 2; i++)
-            pair[i] = xl_arena_view(c->keep, N, widest(m));
-    for (int i = 0; i < m->subs; i++) {
+            pair[i] = xl_arena_view(c->keep, xl_tokens(c), widest(m, from, to));
+    for (int i = from; i < to; i++) {
         const xl_sublayer *s = &m->sub[i];
+        xl_call own = call_of(s, c);
+        int rows = xl_tokens(&own);
         xl_view y = stream_buffer(c, pair, i, s->layer->out);
         size_t mark = xl_arena_mark(c->keep);
-        xl_view xn = x;
-        if (s->has_norm) {
-            xn = xl_arena_view(c->keep, N, s->layer->in);
-            c->op->norm(xn, x, c->w + s->norm_w, xl_weight(c->w, s->norm_b), s->norm);
-        }
-        s->layer->kind->forward(s->layer, c, t->saved[i], y, xn);
-        if (s->residual)
-            c->op->add(y, x);
+        if (rows < x.rows)
+            c->op->copy(rows_behind(y, rows), rows_behind(x, rows));
+        if (rows)
+            sublayer_forward(s, &own, t, i, xl_some_rows(y, 0, rows), xl_some_rows(x, 0, rows));
         t->x[i] = x;
-        t->xn[i] = xn;
         x = y;
         if (!c->train)
             xl_arena_release(c->keep, mark);
     }
-    t->top = t->out = x;
+    return x;
+}
+
+void xl_stack_forward(const xlstm_module *m, const xl_call *c, xl_stack_tape *t, xl_input in) {
+    t->top = t->out = xl_stack_run(m, c, t, 0, m->subs, input_forward(m, c, in));
     if (m->has_norm) {
-        t->out = xl_arena_view(c->keep, N, m->width);
-        c->op->norm(t->out, x, c->w + m->norm_w, xl_weight(c->w, m->norm_b), m->norm);
+        t->out = xl_arena_view(c->keep, xl_tokens(c), m->width);
+        c->op->norm(t->out, t->top, c->w + m->norm_w, xl_weight(c->w, m->norm_b), m->norm);
     }
 }
 
-/* The gradient of the stream, `d`, goes from a sublayer's output to its input; returns the new one. */
-static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_stack_tape *t, int i,
-                                 xl_view d, const xl_view pair[2]) {
+/* The gradient of the stream, `d`, goes from a sublayer's output to its input, dx. */
+static void sublayer_backward(const xl_sublayer *s, const xl_call *c, const xl_stack_tape *t, int i,
+                              xl_view dx, xl_view d) {
     int N = xl_tokens(c);
-    xl_view dx = xl_rows_in(d.p == pair[0].p ? pair[1] : pair[0], N, s->layer->in);
     size_t mark = xl_arena_mark(c->temp);
-    xl_view dy = d;
+    xl_view dy = d, x = xl_some_rows(t->x[i], 0, N);
     if (s->residual && c->dropping) { /* layers may overwrite dy by its dropout; the stream still needs d */
         dy = xl_arena_view(c->temp, N, s->layer->out);
         c->op->copy(dy, d);
     }
     if (!s->has_norm) {
-        s->layer->kind->backward(s->layer, c, t->saved[i], dx, t->x[i], dy);
+        s->layer->kind->backward(s->layer, c, t->saved[i], dx, x, dy);
         if (s->residual)
             c->op->add(dx, d);
     } else {
@@ -113,11 +140,29 @@ static xl_view sublayer_backward(const xl_sublayer *s, const xl_call *c, const x
         s->layer->kind->backward(s->layer, c, t->saved[i], dxn, t->xn[i], dy);
         if (s->residual)
             c->op->copy(dx, d);
-        c->op->norm_bwd(dx, c->dw + s->norm_w, xl_gradient(c->dw, s->norm_b), dxn, t->x[i], c->w + s->norm_w,
-                        s->norm, s->residual);
+        c->op->norm_bwd(dx, xl_gradient(c->dw, s->norm_w), xl_gradient(c->dw, s->norm_b), dxn, x,
+                        xl_weight(c->w, s->norm_w), s->norm, s->residual);
     }
     xl_arena_release(c->temp, mark);
-    return dx;
+}
+
+xl_view xl_stack_run_back(const xlstm_module *m, const xl_call *c, const xl_stack_tape *t, int from, int to,
+                          xl_view d) {
+    xl_view pair[2];
+    for (int i = 0; i < 2; i++)
+        pair[i] = xl_arena_view(c->temp, xl_tokens(c), widest(m, from, to));
+    for (int i = to - 1; i >= from; i--) {
+        const xl_sublayer *s = &m->sub[i];
+        xl_call own = call_of(s, c);
+        int rows = xl_tokens(&own);
+        xl_view dx = xl_rows_in(pair[i & 1], xl_tokens(c), s->layer->in);
+        if (rows < d.rows)
+            c->op->copy(rows_behind(dx, rows), rows_behind(d, rows));
+        if (rows)
+            sublayer_backward(s, &own, t, i, xl_some_rows(dx, 0, rows), xl_some_rows(d, 0, rows));
+        d = dx;
+    }
+    return d;
 }
 
 static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in, xl_view d, xl_view d_in) {
@@ -140,16 +185,13 @@ static void input_backward(const xlstm_module *m, const xl_call *c, xl_input in,
 void xl_stack_backward(const xlstm_module *m, const xl_call *c, const xl_stack_tape *t, xl_input in,
                        xl_view dout, xl_view d_in) {
     size_t start = xl_arena_mark(c->temp);
-    xl_view d = dout, pair[2];
-    for (int i = 0; i < 2; i++)
-        pair[i] = xl_arena_view(c->temp, xl_tokens(c), widest(m));
+    xl_view d = dout;
     if (m->has_norm) {
-        d = xl_rows_in(pair[0], xl_tokens(c), m->width);
+        d = xl_arena_view(c->temp, xl_tokens(c), m->width);
         c->op->norm_bwd(d, c->dw + m->norm_w, xl_gradient(c->dw, m->norm_b), dout, t->top, c->w + m->norm_w,
                         m->norm, 0);
     }
-    for (int i = m->subs - 1; i >= 0; i--)
-        d = sublayer_backward(&m->sub[i], c, t, i, d, pair);
+    d = xl_stack_run_back(m, c, t, 0, m->subs, d);
     input_backward(m, c, in, d, d_in);
     xl_arena_release(c->temp, start);
 }

@@ -78,7 +78,7 @@ typedef struct {
     real eps;
 } xl_norm;
 
-typedef enum { XL_GELU, XL_RELU, XL_RELU2, XL_SIGMOID, XL_SILU, XL_SELU } xl_act;
+typedef enum { XL_GELU, XL_RELU, XL_RELU2, XL_SIGMOID, XL_SILU, XL_SELU, XL_TANH } xl_act;
 
 /* Queries, keys and values of attention and of the mLSTM, or their gradients. */
 typedef struct {
@@ -99,6 +99,14 @@ typedef struct {
 static inline uint64_t xl_attention_state(xl_attention d) { /* one stream */
     return 2 + 2 * (uint64_t)d.window * d.H * d.dh;
 }
+
+/* Streams that see each other, at each token by itself: group g has members[first[g]] ..
+ * members[first[g+1]-1], and each stream is in one group. The first open[g] of them (covariates) are seen by
+ * all, and see only each other; the others (targets) see all. */
+typedef struct {
+    int count, largest; /* groups; members of the largest one */
+    const int32_t *first, *open, *members;
+} xl_groups;
 
 /* mLSTM, chunkwise. q, k: [N, H*dk]; v, h: [N, H*dv]; i, f: [N, H] gate pre-activations.
  * Chunks end at every multiple of L and before every reset.

@@ -1,6 +1,7 @@
 /* Every public function with NULL, zero, negative, huge and overflowing arguments: a status and a sentence,
  * never a crash; what returns no status does no harm. test_hostile.sh holds this file against the list of
  * declarations: a new function needs a case here. */
+#include "forecast/network.h"
 #include "programs/compare.h"
 #include "support/copies.h"
 #include "support/kinds.h"
@@ -938,6 +939,101 @@ static void test_hostile_state(void **state) {
     }
 }
 
+/* ---- forecast.h ---- */
+
+static xlstm_forecast_model *forecast_model(void) {
+    xlstm_forecast_model *m;
+    struct xl_forecast_config c;
+    xl_forecast_config_init(&c);
+    c.num_blocks = 1;
+    c.embedding_dim = c.input_ff_dim = 8;
+    c.patch_size = c.future_len = c.context_len = 4;
+    FINE(xl_forecast_network_create(&m, &c, 1));
+    return m;
+}
+
+static void test_forecast_models(void **state) {
+    (void)state;
+    const double *levels = NULL;
+    xlstm_forecast_model *m;
+    xlstm_forecast_model_free(NULL);
+    NOT_MADE(m, xlstm_forecast_model_load(&m, NULL, XLSTM_WEIGHTS_REAL));
+    NOT_MADE(m, xlstm_forecast_model_load(&m, missing, XLSTM_WEIGHTS_REAL));
+    NOT_MADE(m, xlstm_forecast_model_load(&m, folder, XLSTM_WEIGHTS_KINDS));
+    NOT_MADE(m, xlstm_forecast_model_load(&m, folder, (xlstm_weights)-1));
+    NOT_MADE(m, xlstm_forecast_model_load(&m, folder, XLSTM_WEIGHTS_REAL)); /* empty */
+    REFUSED(xlstm_forecast_model_load(NULL, folder, XLSTM_WEIGHTS_REAL));
+    assert_int_equal(xlstm_is_forecast_model(NULL) + xlstm_is_forecast_model(missing) +
+                         xlstm_is_forecast_model(folder),
+                     0);
+    NOT_MADE(m, xlstm_forecast_model_create(&m, NULL, 1));
+    NOT_MADE(m, xlstm_forecast_model_create(&m, missing, 1));
+    NOT_MADE(m, xlstm_forecast_model_create(&m, folder, 1));
+    REFUSED(xlstm_forecast_model_create(NULL, folder, 1));
+    REFUSED(xlstm_forecast_model_save(NULL, folder));
+    m = forecast_model();
+    REFUSED(xlstm_forecast_model_save(m, NULL));
+    REFUSED(xlstm_forecast_model_save(m, missing));
+    assert_int_equal(xlstm_forecast_model_context(NULL) + xlstm_forecast_model_horizon(NULL), 0);
+    assert_int_equal(xlstm_forecast_model_quantiles(NULL, &levels), 0);
+    assert_int_equal(xlstm_forecast_model_quantiles(m, NULL), 9);
+    xlstm_forecast_model_free(m);
+}
+
+static void test_forecasters(void **state) {
+    (void)state;
+    static const double levels[] = {0, 1, -1, NAN, INFINITY}, value[] = {1, 2, 3};
+    double out[9 * 64];
+    xlstm_forecast_model *m = forecast_model();
+    xlstm_forecaster *f;
+    xlstm_forecast_options o, good;
+    xlstm_series s = {.dtype = XLSTM_F64, .length = 3, .targets = 1, .target = value};
+    xlstm_forecast one = {.quantiles = out};
+    xlstm_forecaster_free(NULL);
+    xlstm_forecaster_watch(NULL, NULL, NULL);
+    xlstm_forecast_options_init_sized(NULL, sizeof o);
+    xlstm_forecast_options_init_sized(&good, sizeof good);
+    xlstm_forecast_options_init(&good);
+    REFUSED(xlstm_forecaster_create(NULL, m, 1));
+    NOT_MADE(f, xlstm_forecaster_create(&f, NULL, 1));
+    for (size_t i = 1; i < sizeof sizes / sizeof *sizes; i++) /* 0: as many as usual */
+        NOT_MADE(f, xlstm_forecaster_create(&f, m, sizes[i]));
+    FINE(xlstm_forecaster_create(&f, m, 2));
+    REFUSED(xlstm_forecaster_run(NULL, &good, &s, 1, &one));
+    REFUSED(xlstm_forecaster_run(f, NULL, &s, 1, &one));
+    REFUSED(xlstm_forecaster_run(f, &good, NULL, 1, &one));
+    REFUSED(xlstm_forecaster_run(f, &good, &s, 1, NULL));
+    for (size_t i = 0; i + 1 < sizeof sizes / sizeof *sizes; i++)
+        REFUSED(xlstm_forecaster_run(f, &good, &s, sizes[i], &one));
+    EACH(i, sizes) {
+        o = good;
+        o.horizon = sizes[i];
+        o.roll = 1;
+        REFUSED(xlstm_forecaster_run(f, &o, &s, 1, &one));
+        xlstm_series bad[] = {s, s, s, s};
+        bad[0].length = bad[1].targets = sizes[i];
+        bad[2].past_rows = bad[3].future_rows = sizes[i] ? sizes[i] : 1; /* and no array */
+        EACH(k, bad)
+        REFUSED(xlstm_forecaster_run(f, &good, &bad[k], 1, &one));
+    }
+    EACH(i, levels) {
+        o = good;
+        o.quantiles = &levels[i];
+        o.quantile_count = 1;
+        REFUSED(xlstm_forecaster_run(f, &o, &s, 1, &one));
+    }
+    o.quantile_count = 0;
+    REFUSED(xlstm_forecaster_run(f, &o, &s, 1, &one));
+    s.future_rows = 1;
+    s.future = value;
+    s.future_length = INT_MIN;
+    REFUSED(xlstm_forecaster_run(f, &good, &s, 1, &one));
+    s.future_rows = 0;
+    FINE(xlstm_forecaster_run(f, &good, &s, 1, &one));
+    xlstm_forecaster_free(f);
+    xlstm_forecast_model_free(m);
+}
+
 /* ---- sample.h ---- */
 
 static void test_sampling(void **state) {
@@ -1452,6 +1548,8 @@ int main(void) {
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_trainer_states),
         cmocka_unit_test(test_hostile_state),
+        cmocka_unit_test(test_forecast_models),
+        cmocka_unit_test(test_forecasters),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_generation),
         cmocka_unit_test(test_tensors),

@@ -1,6 +1,7 @@
 /* Programs that were compiled against a header of another age: shorter structs, with what followed them in
  * memory full of dirt, and longer ones. */
 #include "base/structs.h"
+#include "forecast/network.h"
 #include "xlstm.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,6 +96,26 @@ static xlstm_status try_sampling(const void *p) {
     return status;
 }
 
+static xlstm_status try_forecast(const void *p) {
+    static const double value[] = {1, 2, 3};
+    double out[9];
+    struct xl_forecast_config c;
+    xlstm_forecast_model *m;
+    xlstm_forecaster *f;
+    const xlstm_series s = {.dtype = XLSTM_F64, .length = 3, .targets = 1, .target = value};
+    xlstm_forecast one = {.quantiles = out};
+    xl_forecast_config_init(&c);
+    c.num_blocks = 1;
+    c.embedding_dim = c.input_ff_dim = 8;
+    c.patch_size = c.future_len = c.context_len = 4;
+    assert_int_equal(xl_forecast_network_create(&m, &c, 1), XLSTM_OK);
+    assert_int_equal(xlstm_forecaster_create(&f, m, 1), XLSTM_OK);
+    xlstm_status status = xlstm_forecaster_run(f, p, &s, 1, &one);
+    xlstm_forecaster_free(f);
+    xlstm_forecast_model_free(m);
+    return status;
+}
+
 static xlstm_status try_batch(const void *p) {
     xlstm_trainer_config c;
     xlstm_trainer_config_init(&c);
@@ -186,6 +207,7 @@ static void test_every_struct(void **state) {
     xlstm_trainer_config trainer;
     xlstm_optimizer_config optimizer;
     xlstm_sampling sampling;
+    xlstm_forecast_options forecast;
     xlstm_batch batch = {.struct_size = sizeof batch, .tokens = tokens, .targets = tokens};
     xlstm_input input = {.struct_size = sizeof input, .time = T, .tokens = tokens};
     xlstm_generation generation = {
@@ -196,6 +218,7 @@ static void test_every_struct(void **state) {
     xlstm_trainer_config_init(&trainer);
     xlstm_optimizer_config_init(&optimizer, XLSTM_SGD);
     xlstm_sampling_init(&sampling);
+    xlstm_forecast_options_init(&forecast);
     const growing all[] = {
         {"xlstm_config", &model, sizeof model, XL_END_OF(xlstm_config, output_logit_soft_cap), try_config},
         {"xlstm_cell_config", &cell, sizeof cell, XL_END_OF(xlstm_cell_config, chunk_size), try_cell},
@@ -206,6 +229,7 @@ static void test_every_struct(void **state) {
         {"xlstm_optimizer_config", &optimizer, sizeof optimizer, XL_END_OF(xlstm_optimizer_config, clip),
          try_optimizer},
         {"xlstm_sampling", &sampling, sizeof sampling, sizeof sampling, try_sampling},
+        {"xlstm_forecast_options", &forecast, sizeof forecast, sizeof forecast, try_forecast},
         {"xlstm_batch", &batch, sizeof batch, XL_END_OF(xlstm_batch, outputs), try_batch},
         {"xlstm_input", &input, sizeof input, sizeof input, try_input},
         {"xlstm_generation", &generation, sizeof generation, sizeof generation, try_generation},

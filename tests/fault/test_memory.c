@@ -1,6 +1,7 @@
 /* Every allocation, the library's and jansson's, is refused in turn, the first, the second, ..., until an
  * operation succeeds. Each time: XLSTM_E_MEMORY with a sentence, NULL where something was to be made, every
  * block given back; and what then succeeds gives the numbers of an undisturbed run. */
+#include "forecast/network.h"
 #include "support/kinds.h"
 #include "support/random.h"
 #include <jansson.h>
@@ -401,6 +402,68 @@ static void test_recurrences(void **state) {
         sweep("recurrence", run_recurrence, &kind);
 }
 
+/* ---- networks of forecasts ---- */
+
+enum {
+    SERIES = 3,
+    TOKENS = 5,
+    WANTED = 2,
+    ENTRY = 4
+}; /* two in a group, and one whose first token is padding */
+
+static struct xl_forecast_config forecast_config(void) {
+    struct xl_forecast_config c;
+    xl_forecast_config_init(&c);
+    c.num_blocks = 2;
+    c.embedding_dim = 8;
+    c.patch_size = ENTRY / 2;
+    c.context_len = 6;
+    c.future_len = 4;
+    c.num_quantiles = 1;
+    c.input_ff_dim = c.h_expand = 1;
+    for (int i = 0; i < 2; i++)
+        c.block[i] = (struct xl_forecast_block){i, 2, 2};
+    return c;
+}
+
+static xlstm_status forecast_and_train(xl_forecast_network *net, double *number) {
+    static const int group[SERIES] = {0, 0, 1}, padding[SERIES] = {0, 0, 1};
+    static const unsigned char target[SERIES] = {1, 0, 1}, known[SERIES] = {0, 1, 0};
+    const struct xl_forecast_rows rows = {SERIES, TOKENS, group, target, known, padding, 2, WANTED};
+    static xlstm_real tokens[SERIES * TOKENS * ENTRY], head[2 * WANTED * ENTRY];
+    xl_forecast_run *run = NULL;
+    xl_forecast_trainer *tr = NULL;
+    fill_normal(tokens, SERIES * TOKENS * ENTRY, 1, 3);
+    xlstm_status status = noted(xl_forecast_run_create(&run, net, SERIES, TOKENS));
+    THEN(status, xl_forecast_network_run(run, &rows, tokens, head));
+    THEN(status, xl_forecast_trainer_create(&tr, net, SERIES, TOKENS));
+    THEN(status, xl_forecast_trainer_run(tr, &rows, tokens, tokens, 1, number, NULL));
+    for (int i = 0; status == XLSTM_OK && i < 2 * WANTED * ENTRY / 2; i++)
+        *number += (double)head[i];
+    xl_forecast_trainer_free(tr);
+    xl_forecast_run_free(run);
+    return status;
+}
+
+static xlstm_status run_forecast(const void *argument, double *number) {
+    xl_forecast_network *net = NULL;
+    xlstm_status status = noted(xl_forecast_network_create(&net, argument, 1));
+    if (status == XLSTM_OK)
+        status = forecast_and_train(net, number);
+    else
+        assert_null(net);
+    xl_forecast_network_free(net);
+    return status;
+}
+
+static void test_forecast_networks(void **state) {
+    (void)state;
+    struct xl_forecast_config c = forecast_config();
+    heap.building = 1;
+    sweep("forecast, network", run_forecast, &c);
+    heap.building = 0;
+}
+
 /* ---- training checkpoints ---- */
 
 typedef struct {
@@ -429,6 +492,40 @@ static xlstm_status load_run(const void *argument, double *number) {
     assert_true(after == before);
     *number = after;
     return status;
+}
+
+/* ---- forecasts ---- */
+
+static xlstm_status forecast(const void *argument, double *number) {
+    static const double value[] = {1, 2, 1, 3, 1, 2};
+    double out[9 * 12];
+    const xlstm_series s = {.dtype = XLSTM_F64, .length = 6, .targets = 1, .target = value};
+    xlstm_forecast one = {.quantiles = out};
+    xlstm_forecast_options o;
+    xlstm_forecaster *f = NULL;
+    xlstm_forecast_options_init(&o);
+    o.horizon = 12; /* beyond the model's 4 */
+    o.roll = 1;
+    xlstm_status status = noted(xlstm_forecaster_create(&f, (void *)(uintptr_t)argument, 2));
+    if (status == XLSTM_OK)
+        status = noted(xlstm_forecaster_run(f, &o, &s, 1, &one));
+    *number = status == XLSTM_OK ? out[9 * 12 - 1] : 0;
+    xlstm_forecaster_free(f);
+    return status;
+}
+
+static void test_forecasts(void **state) {
+    (void)state;
+    struct xl_forecast_config c;
+    xlstm_forecast_model *m;
+    xl_forecast_config_init(&c);
+    c.num_blocks = 2;
+    c.embedding_dim = c.input_ff_dim = 8;
+    c.patch_size = c.future_len = 4;
+    c.context_len = 16;
+    assert_int_equal(xl_forecast_network_create(&m, &c, 1), XLSTM_OK);
+    sweep("forecast", forecast, m);
+    xlstm_forecast_model_free(m);
 }
 
 static void test_checkpoints(void **state) {
@@ -473,6 +570,7 @@ int main(void) {
         cmocka_unit_test(test_loading_weights), cmocka_unit_test(test_saving),
         cmocka_unit_test(test_tokenizers),      cmocka_unit_test(test_generation),
         cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_recurrences),
+        cmocka_unit_test(test_forecasts),       cmocka_unit_test(test_forecast_networks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

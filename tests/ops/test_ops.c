@@ -248,7 +248,7 @@ static void case_norm(bench *b) {
 
 static void case_gates(bench *b) {
     int N = size(b, 1, 200), C = size(b, 1, 200);
-    xl_act act = (xl_act)pick(b, 0, XL_SELU);
+    xl_act act = (xl_act)pick(b, 0, XL_TANH);
     xl_view g = in_view(b, N, C, 3), u = in_view(b, N, C, 1), dy = in_view(b, N, C, 1),
             z = in_view(b, N, C, 3);
     float *skip = input(b, (size_t)C, 1);
@@ -258,6 +258,12 @@ static void case_gates(bench *b) {
     xl_view both = in_place(b, in_view(b, N, C, 3)), other = in_place(b, in_view(b, N, C, 1));
     b->op->glu_bwd(both, other, other, both, u, act); /* dg on g, du on dy */
     b->op->glu(both, both, u, act);
+    b->op->act(out_view(b, N, C, 0), g, act);
+    b->op->act_bwd(out_view(b, N, C, 0), dy, g, act);
+    xl_view slope = in_place(b, in_view(b, N, C, 3)), step = in_place(b, in_view(b, N, C, 1));
+    b->op->act_bwd(step, step, slope, act);
+    b->op->act_bwd(slope, dy, slope, act);
+    b->op->act(slope, slope, act);
     b->op->skip_gate(out_view(b, N, C, 0), g, u, z, skip);
     xl_view dh = out_view(b, N, C, 0), dc = out_view(b, N, C, 0), dz = out_view(b, N, C, 0);
     b->op->skip_gate_bwd(dh, dc, dz, output(b, (size_t)C, 1), dy, g, u, z, skip);
@@ -304,6 +310,25 @@ static void case_loss(bench *b) {
     b->op->mse(output(b, (size_t)N, 0), out_view(b, N, V, 0), y, target, weight, &scale);
     b->op->mse(output(b, (size_t)N, 0), (xl_view){0}, y, target, weight, &scale);
     b->op->mse(NULL, error, error, target, weight, &scale);
+}
+
+static void case_pinball(bench *b) {
+    static const float scale = 0.25f;
+    int N = size(b, 1, 60), Q = size(b, 1, 11), P = size(b, 1, 40);
+    float *levels = take(b, (size_t)Q);
+    for (int q = 0; q < Q; q++)
+        levels[q] = (float)(q + 1) / (float)(Q + 1);
+    xl_view y = in_view(b, N, Q * P, 1), target = in_view(b, N, P, 1),
+            error = in_place(b, in_view(b, N, Q * P, 1));
+    for (int n = 0; n < N; n++) { /* what is not known is not looked at */
+        int j = size(b, 0, (unsigned)P - 1);
+        xl_row(target, n)[j] = NAN;
+        for (int q = 0; q < Q; q++)
+            xl_row(y, n)[q * P + j] = q % 2 ? NAN : INFINITY;
+    }
+    b->op->pinball(output(b, (size_t)N, 0), out_view(b, N, Q * P, 0), y, target, levels, &scale);
+    b->op->pinball(output(b, (size_t)N, 0), (xl_view){0}, y, target, levels, &scale);
+    b->op->pinball(NULL, error, error, target, levels, &scale);
 }
 
 static void head_of_size(bench *b, int N, int V, int D, double logits) {
@@ -407,6 +432,46 @@ static void case_long_attention(bench *b) {
     attention_of_size(b, 1, T, H, dh, size(b, 50, 900));
 }
 
+/* Streams dealt to groups in any order; some groups have no covariates, and some nothing else. */
+static xl_groups some_groups(bench *b, int B) {
+    int count = size(b, 1, (unsigned)B), largest = 0;
+    int32_t *members = owned(b, (size_t)B * sizeof *members),
+            *first = owned(b, (size_t)(count + 1) * sizeof *first),
+            *open = owned(b, (size_t)count * sizeof *open);
+    for (int i = 0, turn = size(b, 0, (unsigned)B - 1); i < B; i++)
+        members[i] = (int32_t)((i + turn) % B);
+    first[0] = 0;
+    for (int g = 0; g < count; g++) {
+        first[g + 1] = g + 1 < count ? first[g] + size(b, 1, (unsigned)(B - first[g] - (count - g - 1))) : B;
+        open[g] = size(b, 0, (unsigned)(first[g + 1] - first[g]));
+        largest = first[g + 1] - first[g] > largest ? first[g + 1] - first[g] : largest;
+    }
+    return (xl_groups){count, largest, first, open, members};
+}
+
+static void groups_of_size(bench *b, int B, int T, int H, int dh) {
+    int N = B * T;
+    xl_seq seq = some_seq(b, B, T);
+    xl_groups g = some_groups(b, B);
+    xl_qkv x = in_qkv(b, N, H, dh, dh);
+    xl_view y = out_view(b, N, H * dh, 0);
+    float *lse = output(b, (size_t)(N * H), 0);
+    b->op->group_attention(y, lse, x, H, seq, g);
+    b->op->group_attention(out_view(b, N, H * dh, 0), NULL, x, H, seq, g);
+    b->op->group_attention_bwd(out_qkv(b, N, H, dh, dh), in_view(b, N, H * dh, 1), y, lse, x, H, seq, g);
+}
+
+static void case_groups(bench *b) {
+    int B = size(b, 1, 12), T = size(b, 1, 9), H = size(b, 1, 4);
+    groups_of_size(b, B, T, H, size(b, 1, 40));
+}
+
+/* More members than scores are made for at a time. */
+static void case_large_groups(bench *b) {
+    int B = size(b, 200, 600), H = size(b, 1, 2);
+    groups_of_size(b, B, size(b, 1, 2), H, size(b, 1, 9));
+}
+
 /* Room for what forward leaves; borders that no chunk has are not written. */
 static xl_mlstm_tape mlstm_tape(bench *b, xl_mlstm d, int B, int T) {
     size_t count = (size_t)(B * T * d.H), borders = (size_t)(B * d.H * ((T + d.L - 1) / d.L));
@@ -504,11 +569,14 @@ static const struct {
              {"gates", case_gates, 1e-5, 1e-5},
              {"moves", case_moves, 1e-6, 1e-6},
              {"loss", case_loss, 1e-5, 1e-5},
+             {"pinball", case_pinball, 1e-5, 1e-5},
              {"head", case_head, 1e-5, 1e-2},
              {"wide head", case_wide_head, 1e-5, 1e-2},
              {"updates", case_updates, 1e-6, 1e-6},
              {"attention", case_attention, 1e-5, 1e-5},
              {"long attention", case_long_attention, 1e-5, 1e-5},
+             {"groups", case_groups, 1e-5, 1e-5},
+             {"large groups", case_large_groups, 1e-5, 1e-5},
              {"mlstm", case_mlstm, 2e-4, 2e-4},
              {"rnn", case_rnn, 1e-4, 1e-4},
              {"wide rnn", case_wide_rnn, 1e-4, 1e-4}};
@@ -689,7 +757,7 @@ static void test_every_op_has_a_case(void **state) {
 /* A NaN must reach the loss, where it is seen. */
 static void keeps_nan(table t) {
     enum { C = 37 };
-    for (xl_act act = XL_GELU; act <= XL_SELU; act++) {
+    for (xl_act act = XL_GELU; act <= XL_TANH; act++) {
         bench b = {.op = t.op, .seed = 7};
         xl_view g = in_view(&b, 1, C, 1), u = in_view(&b, 1, C, 1), dy = in_view(&b, 1, C, 1);
         xl_view y = out_view(&b, 1, C, 0), dg = out_view(&b, 1, C, 0), du = out_view(&b, 1, C, 0);

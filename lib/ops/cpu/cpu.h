@@ -23,7 +23,8 @@
     X(heads, isa)                                                                                            \
     X(mlstm, isa)                                                                                            \
     X(rnn, isa)                                                                                              \
-    X(attention, isa)
+    X(attention, isa)                                                                                        \
+    X(group, isa)
 
 #define XL_DECLARE_INSTALL(file, isa) void xl_install_##file##_##isa(xl_ops *table);
 /* bf16: makes of a copy of `floats` the table with products in bfloat16 */

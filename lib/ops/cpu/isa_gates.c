@@ -31,6 +31,10 @@ INLINE float activation(float x, float *slope, xl_act act) {
         s = vec_sigmoid(x);
         *slope = s + x * s * (1 - s);
         return x * s;
+    case XL_TANH:
+        s = vec_tanh(x);
+        *slope = 1 - s * s;
+        return s;
     case XL_SELU:
         break;
     }
@@ -58,6 +62,9 @@ INLINE float activation(float x, float *slope, xl_act act) {
         break;                                                                                               \
     case XL_SELU:                                                                                            \
         rows(__VA_ARGS__, XL_SELU);                                                                          \
+        break;                                                                                               \
+    case XL_TANH:                                                                                            \
+        rows(__VA_ARGS__, XL_TANH);                                                                          \
         break;                                                                                               \
     }
 
@@ -110,6 +117,59 @@ static void glu_bwd_rows(const void *job, ptrdiff_t from, ptrdiff_t to) {
 
 static void glu_bwd(xl_view dg, xl_view du, xl_view dy, xl_view g, xl_view u, xl_act act) {
     by_rows(dg, glu_bwd_rows, &(glu_bwd_job){dg, du, dy, g, u, act});
+}
+
+/* ---- without a gate ---- */
+
+typedef struct {
+    xl_view y, x;
+    xl_act act;
+} act_job;
+
+INLINE void act_with(const act_job *j, ptrdiff_t from, ptrdiff_t to, xl_act act) {
+    for (ptrdiff_t n = from; n < to; n++) {
+        float *y = xl_row(j->y, n), unused;
+        const float *x = xl_row(j->x, n);
+#pragma omp simd private(unused)
+        for (int i = 0; i < j->y.cols; i++)
+            y[i] = activation(x[i], &unused, act);
+    }
+}
+
+static void act_rows(const void *job, ptrdiff_t from, ptrdiff_t to) {
+    const act_job *j = job;
+    WITH_ACT(j->act, act_with, j, from, to)
+}
+
+static void act(xl_view y, xl_view x, xl_act act) {
+    by_rows(y, act_rows, &(act_job){y, x, act});
+}
+
+typedef struct {
+    xl_view dx, dy, x;
+    xl_act act;
+} act_bwd_job;
+
+INLINE void act_bwd_with(const act_bwd_job *j, ptrdiff_t from, ptrdiff_t to, xl_act act) {
+    for (ptrdiff_t n = from; n < to; n++) {
+        float *dx = xl_row(j->dx, n);
+        const float *dy = xl_row(j->dy, n), *x = xl_row(j->x, n);
+#pragma omp simd
+        for (int i = 0; i < j->dx.cols; i++) {
+            float slope;
+            activation(x[i], &slope, act);
+            dx[i] = dy[i] * slope;
+        }
+    }
+}
+
+static void act_bwd_rows(const void *job, ptrdiff_t from, ptrdiff_t to) {
+    const act_bwd_job *j = job;
+    WITH_ACT(j->act, act_bwd_with, j, from, to)
+}
+
+static void act_bwd(xl_view dx, xl_view dy, xl_view x, xl_act act) {
+    by_rows(dx, act_bwd_rows, &(act_bwd_job){dx, dy, x, act});
 }
 
 /* ---- skip_gate ---- */
@@ -214,6 +274,8 @@ static void softcap_bwd(xl_view dx, xl_view dy, xl_view y, float cap) {
 void XL_ISA_NAME(xl_install_gates)(xl_ops *t) {
     t->glu = glu;
     t->glu_bwd = glu_bwd;
+    t->act = act;
+    t->act_bwd = act_bwd;
     t->skip_gate = skip_gate;
     t->skip_gate_bwd = skip_gate_bwd;
     t->softcap = softcap;

@@ -19,7 +19,8 @@ static real normal_cdf(real x) {
  *     relu2   max(x, 0)^2                       2 max(x, 0)                       arXiv 2109.08668
  *     sigmoid s                                 s (1 - s)
  *     silu    x s                               s + x s (1 - s)                   arXiv 1702.03118
- *     selu    S x, S A (exp(x) - 1) for x < 0   S, S A exp(x)                     arXiv 1706.02515 */
+ *     selu    S x, S A (exp(x) - 1) for x < 0   S, S A exp(x)                     arXiv 1706.02515
+ *     tanh    tanh(x)                           1 - tanh(x)^2 */
 static real value(real x, xl_act act) {
     switch (act) {
     case XL_GELU:
@@ -32,6 +33,8 @@ static real value(real x, xl_act act) {
         return sigmoid(x);
     case XL_SILU:
         return silu(x);
+    case XL_TANH:
+        return tanh(x);
     case XL_SELU:
         break;
     }
@@ -50,10 +53,27 @@ static real slope(real x, xl_act act) {
         return sigmoid(x) * (1 - sigmoid(x));
     case XL_SILU:
         return silu_slope(x);
+    case XL_TANH:
+        return 1 - tanh(x) * tanh(x);
     case XL_SELU:
         break;
     }
     return selu_scale * (x > 0 ? 1 : selu_alpha * exp(x));
+}
+
+/* An activation without a gate: x, y [N, D].
+ *
+ *     y = act(x)        dx = dy act'(x) */
+void xl_ref_act(xl_view y, xl_view x, xl_act act) {
+    for (int n = 0; n < y.rows; n++)
+        for (int c = 0; c < y.cols; c++)
+            xl_row(y, n)[c] = value(xl_row(x, n)[c], act);
+}
+
+void xl_ref_act_bwd(xl_view dx, xl_view dy, xl_view x, xl_act act) {
+    for (int n = 0; n < dx.rows; n++)
+        for (int c = 0; c < dx.cols; c++)
+            xl_row(dx, n)[c] = xl_row(dy, n)[c] * slope(xl_row(x, n)[c], act);
 }
 
 /* Gated linear unit (arXiv 2002.05202; with SiLU: SwiGLU): g, u, y [N, D].
