@@ -34,8 +34,8 @@ void score_add(score *s, const double *history, int length, int season, const do
         error += fabs(x - median[t]);
         s->size += fabs(x);
         for (int q = 0; q < levels.count; q++) {
-            double off = x - quantiles[(size_t)q * (size_t)steps + (size_t)t];
-            s->loss[q] += off * (levels.level[q] - (off < 0));
+            double quantile = quantiles[(size_t)q * (size_t)steps + (size_t)t];
+            s->loss[q] += (x - quantile) * (levels.level[q] - (x < quantile));
         }
         double low = quantiles[t], high = quantiles[(size_t)(levels.count - 1) * (size_t)steps + (size_t)t];
         s->inside += x >= low && x <= high;
