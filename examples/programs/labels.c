@@ -131,6 +131,11 @@ static double place_of(const label *l, int monthly) {
     return 86400.0 * (double)day_number(l->year, l->month, l->day) + l->second;
 }
 
+/* To the rounding of decimals, at whatever height. */
+static int same_step(double is, double step, double at) {
+    return is_near(is, step, 1e-9 * (fabs(step) + fabs(at)));
+}
+
 /* Whether all are of one form, and as far apart as the first two. */
 static int is_regular(const char *const *text, int count, int monthly, double *step, int *latest_day) {
     label first = read_label(text[0]), before = first;
@@ -142,8 +147,7 @@ static int is_regular(const char *const *text, int count, int monthly, double *s
         double far = place_of(&l, monthly) - place_of(&before, monthly);
         *step = i == 1 ? far : *step;
         if (l.kind != first.kind || strcmp(l.zone, first.zone) != 0 ||
-            (monthly && l.second != first.second) ||
-            (i > 0 && !is_near(far, *step, 1e-9 * (fabs(*step) + fabs(l.number))))))
+            (monthly && l.second != first.second) || (i > 0 && !same_step(far, *step, l.number))))
             return 0;
         ends = ends && monthly && l.kind != LABEL_MONTH && l.day == days_in(l.year, l.month);
         *latest_day = l.day > *latest_day ? l.day : *latest_day;

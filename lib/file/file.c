@@ -1,10 +1,14 @@
 /* Files are mapped, not read. One that is replaced by another of its name stays as it is for those who have
  * mapped it. */
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "file/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,6 +51,17 @@ void xl_file_map_close(xl_file_map *map) {
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size);
     *map = (xl_file_map){0};
+}
+
+void xl_file_forget(const void *data, size_t bytes) {
+#ifdef MADV_DONTNEED
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page,
+              to = ((uintptr_t)data + bytes) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+#else
+    (void)data, (void)bytes;
+#endif
 }
 
 xlstm_status xl_file_map_check(const xl_file_map *map, const char *path) {

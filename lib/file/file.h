@@ -13,6 +13,8 @@ typedef struct {
 
 xlstm_status xl_file_map_open(xl_file_map *map, const char *path);
 void xl_file_map_close(xl_file_map *map);
+/* Mapped bytes that were read and are not needed soon: they stay there, but take no memory until then. */
+void xl_file_forget(const void *data, size_t bytes);
 /* Is what is mapped still what was opened? Reading pages that a file has lost ends the process, and pages
  * that were written since are not what was checked. One that was replaced by another file, or removed, is as
  * it was. A look at the path, no more. */

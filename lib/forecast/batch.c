@@ -59,7 +59,7 @@ int xl_forecast_group_end(const struct xl_forecast_rows *r, int g) {
 
 /* Known covariates are read from the window's end to its beginning. */
 static int has_known(const struct xl_forecast_rows *r, int g) {
-    for (int row = g; row < xl_forecast_group_end(r, g); row++)
+    for (int row = g, end = xl_forecast_group_end(r, g); row < end; row++)
         if (r->known[row])
             return 1;
     return 0;
@@ -67,7 +67,7 @@ static int has_known(const struct xl_forecast_rows *r, int g) {
 
 int xl_forecast_group_from(const struct xl_forecast_rows *r, int g) {
     int from = r->wanted_first;
-    for (int row = g; row < xl_forecast_group_end(r, g); row++)
+    for (int row = g, end = xl_forecast_group_end(r, g); row < end; row++)
         from = r->padding[row] < from ? r->padding[row] : from;
     return has_known(r, g) ? 0 : from;
 }
@@ -80,7 +80,7 @@ int xl_forecast_row_length(const struct xl_forecast_rows *r, int g, int row) {
 
 int xl_forecast_group_length(const struct xl_forecast_rows *r, int g) {
     int most = 0;
-    for (int row = g; row < xl_forecast_group_end(r, g); row++) {
+    for (int row = g, end = xl_forecast_group_end(r, g); row < end; row++) {
         int length = xl_forecast_row_length(r, g, row);
         most = length > most ? length : most;
     }
@@ -89,7 +89,7 @@ int xl_forecast_group_length(const struct xl_forecast_rows *r, int g) {
 
 static xlstm_status check_group(const struct xl_forecast_rows *r, int g) {
     int targets = 0;
-    for (int row = g; row < xl_forecast_group_end(r, g); row++) {
+    for (int row = g, end = xl_forecast_group_end(r, g); row < end; row++) {
         targets += r->target[row] != 0;
         if (r->target[row] && r->known[row])
             return xl_fail(XLSTM_E_ARGUMENT, "row %d is a target and known; only covariates are known ahead",
@@ -198,4 +198,16 @@ void xl_forecast_batch_take(xl_forecast_batch *b, const struct xl_forecast_rows 
 
 void xl_forecast_batch_put(xl_forecast_batch *b, xl_memory *memory) {
     memory->put(memory, b->there, b->here, b->count * sizeof *b->here);
+}
+
+void xl_forecast_put_tokens(const xl_forecast_batch *b, xl_memory *memory, real *in, int entry,
+                            const struct xl_forecast_rows *r, const real *tokens) {
+    size_t all = (size_t)b->tokens * entry;
+    for (int s = 0; s < b->rows; s++) {
+        real *to = in + s * all;
+        size_t count = (size_t)b->lengths[s] * entry;
+        memory->put(memory, to, tokens + ((size_t)b->order[s] * r->tokens + b->from[s]) * entry,
+                    count * sizeof(real));
+        memory->clear(memory, to + count, (all - count) * sizeof(real));
+    }
 }

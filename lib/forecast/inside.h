@@ -52,6 +52,10 @@ void xl_forecast_batch_take(xl_forecast_batch *b, const struct xl_forecast_rows 
                             const unsigned char *marks, int all);
 void xl_forecast_batch_put(xl_forecast_batch *b, xl_memory *memory);
 
+/* The streams' tokens to in [rows * tokens, entry]; zeros in the padding behind. */
+void xl_forecast_put_tokens(const xl_forecast_batch *b, xl_memory *memory, real *in, int entry,
+                            const struct xl_forecast_rows *r, const real *tokens);
+
 /* Rows g .. end - 1 are a group: the end. */
 int xl_forecast_group_end(const struct xl_forecast_rows *r, int g);
 /* Tokens of the group that begins with row g: the first that is computed, and how many for a row. */

@@ -165,6 +165,10 @@ const struct xl_forecast_config *xl_forecast_network_config(const xl_forecast_ne
     return &net->config;
 }
 
+xlstm_module *xl_forecast_network_module(xl_forecast_network *net) {
+    return net->m;
+}
+
 size_t xl_forecast_state_size(const xl_forecast_network *net) {
     return net->m->state_size;
 }

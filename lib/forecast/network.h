@@ -100,4 +100,20 @@ xlstm_status xl_forecast_network_watch(xl_forecast_network *net, const struct xl
 size_t xl_forecast_state_size(const xl_forecast_network *net);
 void xl_forecast_run_carry(xl_forecast_run *run, real *state);
 
+/* Training: gradients of all weights, for an optimizer. One of its own threads at a time. */
+typedef struct xl_forecast_trainer xl_forecast_trainer;
+xlstm_status xl_forecast_trainer_create(xl_forecast_trainer **out, xl_forecast_network *net, int rows,
+                                        int tokens);
+void xl_forecast_trainer_free(xl_forecast_trainer *tr);
+/* Adds the gradient of the mean quantile loss (a number of the head each, before asinh is undone) over what
+ * is known of target [targets, wanted_count, P], NaN where nothing is. Padding is computed here. loss: its
+ * mean; counted: over so many numbers; both may be NULL. backward 0: the loss alone. */
+xlstm_status xl_forecast_trainer_run(xl_forecast_trainer *tr, const struct xl_forecast_rows *rows,
+                                     const real *tokens, const real *target, int backward, double *loss,
+                                     double *counted);
+/* What xlstm_optimizer_step() and the functions of gradients take; and the module, which the optimizer is
+ * made for. */
+struct xlstm_trainer *xl_forecast_trainer_base(xl_forecast_trainer *tr);
+struct xlstm_module *xl_forecast_network_module(xl_forecast_network *net);
+
 #endif

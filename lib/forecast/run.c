@@ -224,20 +224,6 @@ static xlstm_status bring_states(xl_forecast_run *run) {
 
 /* ---- calls ---- */
 
-/* The streams' tokens; zeros in the padding behind. */
-static void put_tokens(xl_forecast_run *run, const struct xl_forecast_rows *r, const real *tokens) {
-    xl_memory *memory = run->net->m->memory;
-    const xl_forecast_batch *b = &run->batch;
-    size_t entry = xl_forecast_entry(&run->net->config);
-    for (int s = 0; s < b->rows; s++) {
-        real *to = run->in + (size_t)s * b->tokens * entry;
-        const real *from = tokens + ((size_t)b->order[s] * r->tokens + b->from[s]) * entry;
-        size_t count = b->lengths[s] * entry, all = b->tokens * entry;
-        memory->put(memory, to, from, count * sizeof(real));
-        memory->clear(memory, to + count, (all - count) * sizeof(real));
-    }
-}
-
 /* The heads of the batch's targets, which are in the order of the rows, to their places among all. */
 static xlstm_status bring_heads(xl_forecast_run *run, const struct xl_forecast_rows *r, xl_view made,
                                 real *head) {
@@ -277,7 +263,8 @@ static xlstm_status run_all(xl_forecast_run *run, const xl_ops *op, const struct
         xl_forecast_batch_take(&run->batch, r, run->marks, 0);
         xl_state state = prepare_states(run, op);
         xl_forecast_batch_put(&run->batch, run->net->m->memory);
-        put_tokens(run, r, tokens);
+        xl_forecast_put_tokens(&run->batch, run->net->m->memory, run->in,
+                               xl_forecast_entry(&run->net->config), r, tokens);
         XL_TRY(bring_heads(run, r, forward(run, op, state), head));
         XL_TRY(bring_states(run));
     }
@@ -340,7 +327,8 @@ static xlstm_status watch_all(const watch *w, const xl_ops *op, const struct xl_
     memset(run->marks, 1, run->rows);
     xl_forecast_batch_take(&run->batch, r, run->marks, 1);
     xl_forecast_batch_put(&run->batch, run->net->m->memory);
-    put_tokens(run, r, tokens);
+    xl_forecast_put_tokens(&run->batch, run->net->m->memory, run->in, xl_forecast_entry(&run->net->config), r,
+                           tokens);
     xl_view head = watched_forward(run, op);
     int last = run->net->m->subs - 1;
     w->stage(w->context, "tokens", xl_forecast_entry(&run->net->config), tokens);

@@ -19,11 +19,10 @@ static xlstm_status find_inner(struct xl_forecast_config *c, const char *directo
     return XLSTM_OK;
 }
 
-xlstm_status xl_forecast_network_load(xl_forecast_network **out, const char *directory, xlstm_weights weights,
-                                      int trainable) {
+xlstm_status xl_forecast_network_load(xl_forecast_network **out, const char *directory,
+                                      xlstm_weights weights) {
     struct xl_forecast_config c;
     *out = NULL;
-    (void)trainable;
     if (!xl_path_is_dir(directory))
         return xl_fail(XLSTM_E_IO, "%s: is not a directory with config.json and weights", directory);
     XL_TRY(xl_forecast_config_load(&c, directory));

@@ -15,10 +15,8 @@ json_t *xl_forecast_config_to_json(const struct xl_forecast_config *c);
 /* From a file, or the config.json of a directory. */
 xlstm_status xl_forecast_config_load(struct xl_forecast_config *c, const char *path);
 
-/* weights: the type of matrices in memory. Reals of a file are read where they lie, while the model lives;
- * trainable: they are copied, and may change. */
-xlstm_status xl_forecast_network_load(xl_forecast_network **out, const char *directory, xlstm_weights weights,
-                                      int trainable);
+/* weights: the type of matrices in memory; smaller ones cannot be trained. */
+xlstm_status xl_forecast_network_load(xl_forecast_network **out, const char *directory, xlstm_weights weights);
 /* Makes the directory if it is not there. */
 xlstm_status xl_forecast_network_save(const xl_forecast_network *net, const char *directory);
 

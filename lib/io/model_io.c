@@ -429,6 +429,7 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
     if (b.tied)
         return XLSTM_OK;
     xlstm_tensor part = *t;
+    int lent = 0;
     if (b.turn != XL_AS_IS) {
         xl_dialect_scatter(&b, xlstm_dtype_size(t->dtype), t->data, l->turned);
         part.data = l->turned;
@@ -440,11 +441,14 @@ static xlstm_status take_tensor(load *l, const xlstm_tensor *t) {
         if (!k)
             take_reals(l, param, &part);
         else if (can_borrow(l, k, &part, &b))
-            k->matrix.data = part.data, l->borrowed = 1;
+            k->matrix.data = part.data, lent = 1;
         else
             take_packed(l, k, &part);
         part.data = (const char *)part.data + bytes_of(&part);
     }
+    l->borrowed |= lent;
+    if (!lent) /* else the file and its copy would both count at the end */
+        xl_file_forget(t->data, bytes_of(t));
     return XLSTM_OK;
 }
 

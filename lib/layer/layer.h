@@ -92,9 +92,12 @@ struct xl_layer_kind {
     void (*backward)(const xl_layer *, const xl_call *, const void *saved, xl_view dx, xl_view x, xl_view dy);
 };
 
+/* Of forecasting models; the others are below. */
+extern const xl_layer_kind xl_layer_two_way, xl_layer_slstm_bare, xl_layer_variate, xl_layer_mlp,
+    xl_layer_residual_mlp;
+
 extern const xl_layer_kind xl_layer_mlstm, xl_layer_mlstm_large, xl_layer_mlstm_cell, xl_layer_slstm,
-    xl_layer_lstm, xl_layer_slstm_cell, xl_layer_attention, xl_layer_ffn, xl_layer_swiglu,
-    xl_layer_slstm_bare, xl_layer_two_way, xl_layer_variate, xl_layer_mlp, xl_layer_residual_mlp;
+    xl_layer_lstm, xl_layer_slstm_cell, xl_layer_attention, xl_layer_ffn, xl_layer_swiglu;
 
 /* The layer's own state, `skip` numbers into it. */
 static inline xl_state xl_layer_state(const xl_layer *l, const xl_call *c, size_t skip) {

@@ -402,6 +402,63 @@ static void test_recurrences(void **state) {
         sweep("recurrence", run_recurrence, &kind);
 }
 
+/* ---- forecasting ---- */
+
+enum { SERIES = 3, TOKENS = 5, WANTED = 2, ENTRY = 4 }; /* two in a group, and one whose first token is padding */
+
+static struct xl_forecast_config forecast_config(void) {
+    struct xl_forecast_config c;
+    xl_forecast_config_init(&c);
+    c.num_blocks = 2;
+    c.embedding_dim = 8;
+    c.patch_size = ENTRY / 2;
+    c.context_len = 6;
+    c.future_len = 4;
+    c.num_quantiles = 1;
+    c.input_ff_dim = c.h_expand = 1;
+    for (int i = 0; i < 2; i++)
+        c.block[i] = (struct xl_forecast_block){i, 2, 2};
+    return c;
+}
+
+static xlstm_status forecast_and_train(xl_forecast_network *net, double *number) {
+    static const int group[SERIES] = {0, 0, 1}, padding[SERIES] = {0, 0, 1};
+    static const unsigned char target[SERIES] = {1, 0, 1}, known[SERIES] = {0, 1, 0};
+    const struct xl_forecast_rows rows = {SERIES, TOKENS, group, target, known, padding, 2, WANTED};
+    static xlstm_real tokens[SERIES * TOKENS * ENTRY], head[2 * WANTED * ENTRY];
+    xl_forecast_run *run = NULL;
+    xl_forecast_trainer *tr = NULL;
+    fill_normal(tokens, SERIES * TOKENS * ENTRY, 1, 3);
+    xlstm_status status = noted(xl_forecast_run_create(&run, net, SERIES, TOKENS));
+    THEN(status, xl_forecast_network_run(run, &rows, tokens, head));
+    THEN(status, xl_forecast_trainer_create(&tr, net, SERIES, TOKENS));
+    THEN(status, xl_forecast_trainer_run(tr, &rows, tokens, tokens, 1, number, NULL));
+    for (int i = 0; status == XLSTM_OK && i < 2 * WANTED * ENTRY / 2; i++)
+        *number += (double)head[i];
+    xl_forecast_trainer_free(tr);
+    xl_forecast_run_free(run);
+    return status;
+}
+
+static xlstm_status run_forecast(const void *argument, double *number) {
+    xl_forecast_network *net = NULL;
+    xlstm_status status = noted(xl_forecast_network_create(&net, argument, 1));
+    if (status == XLSTM_OK)
+        status = forecast_and_train(net, number);
+    else
+        assert_null(net);
+    xl_forecast_network_free(net);
+    return status;
+}
+
+static void test_forecasts(void **state) {
+    (void)state;
+    struct xl_forecast_config c = forecast_config();
+    heap.building = 1;
+    sweep("forecast", run_forecast, &c);
+    heap.building = 0;
+}
+
 /* ---- training checkpoints ---- */
 
 typedef struct {

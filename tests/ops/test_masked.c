@@ -253,7 +253,47 @@ static void test_rows(void **state) {
     on_every_table(try_rows, 1);
 }
 
+/* Streams of a group see those that they may see, at the same token; covariates no target. */
+static void try_groups(const xl_ops *op) {
+    enum { B = 5, STEPS = 3, N = B * STEPS };
+    static float in[3][N * D], clean[N * D], got[N * D];
+    static const int32_t first[] = {0, 4, 5}, open[] = {2, 1}, members[] = {3, 1, 0, 4, 2},
+                         lengths[] = {3, 3, 3, 2, 3};
+    xl_groups g = {2, 4, first, open, members};
+    xl_seq seq = {.B = B, .T = STEPS, .lengths = lengths};
+    for (int k = 0; k < 3; k++)
+        fill_normal(in[k], N * D, 1, 3 + (uint64_t)k);
+    xl_qkv x = {xl_rows(in[0], N, D), xl_rows(in[1], N, D), xl_rows(in[2], N, D)};
+    op->group_attention(xl_rows(clean, N, D), NULL, x, H, seq, g);
+    for (int k = 0; k < 3; k++)
+        for (int bad = 0; bad < N; bad++) {
+            float *number = &in[k][bad * D + bad % D], was = *number;
+            int from = bad / STEPS, t = bad % STEPS, padding = from == 3 && t == 2;
+            *number = NAN;
+            op->group_attention(xl_rows(got, N, D), NULL, x, H, seq, g);
+            *number = was;
+            for (int n = 0; n < N; n++) {
+                int to = n / STEPS, covariate = to == 3 || to == 1, alone = to == 2;
+                int seen = n == bad || (k > 0 && n % STEPS == t && !alone && from != 2 &&
+                                        (!covariate || from == 3 || from == 1));
+                if ((!seen || padding) && memcmp(got + n * D, clean + n * D, D * sizeof *got))
+                    fail_msg("%s, input %d: stream %d sees stream %d at token %d", op->name, k, to, from, t);
+                int lost = 0;
+                for (int i = 0; i < D; i++)
+                    lost += isnan(got[n * D + i]) != 0;
+                if (seen && !padding && !lost && !(n % STEPS == 2 && to == 3))
+                    fail_msg("%s, input %d: stream %d does not see stream %d", op->name, k, to, from);
+            }
+        }
+}
+
+static void test_groups(void **state) {
+    (void)state;
+    on_every_table(try_groups, 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_time), cmocka_unit_test(test_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_time), cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -312,6 +312,25 @@ static void case_loss(bench *b) {
     b->op->mse(NULL, error, error, target, weight, &scale);
 }
 
+static void case_pinball(bench *b) {
+    static const float scale = 0.25f;
+    int N = size(b, 1, 60), Q = size(b, 1, 11), P = size(b, 1, 40);
+    float *levels = take(b, (size_t)Q);
+    for (int q = 0; q < Q; q++)
+        levels[q] = (float)(q + 1) / (float)(Q + 1);
+    xl_view y = in_view(b, N, Q * P, 1), target = in_view(b, N, P, 1),
+            error = in_place(b, in_view(b, N, Q * P, 1));
+    for (int n = 0; n < N; n++) { /* what is not known is not looked at */
+        int j = size(b, 0, (unsigned)P - 1);
+        xl_row(target, n)[j] = NAN;
+        for (int q = 0; q < Q; q++)
+            xl_row(y, n)[q * P + j] = q % 2 ? NAN : INFINITY;
+    }
+    b->op->pinball(output(b, (size_t)N, 0), out_view(b, N, Q * P, 0), y, target, levels, &scale);
+    b->op->pinball(output(b, (size_t)N, 0), (xl_view){0}, y, target, levels, &scale);
+    b->op->pinball(NULL, error, error, target, levels, &scale);
+}
+
 static void head_of_size(bench *b, int N, int V, int D, double logits) {
     static const float scale = 0.25f;
     xl_view x = in_view(b, N, D, 1);
@@ -550,6 +569,7 @@ static const struct {
              {"gates", case_gates, 1e-5, 1e-5},
              {"moves", case_moves, 1e-6, 1e-6},
              {"loss", case_loss, 1e-5, 1e-5},
+             {"pinball", case_pinball, 1e-5, 1e-5},
              {"head", case_head, 1e-5, 1e-2},
              {"wide head", case_wide_head, 1e-5, 1e-2},
              {"updates", case_updates, 1e-6, 1e-6},

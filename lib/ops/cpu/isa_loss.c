@@ -78,7 +78,27 @@ static void mse(float *each, xl_view dy, xl_view y, xl_view target, const float 
     by_rows(y, mse_rows, &(mse_job){each, dy, y, target, weight, scale});
 }
 
+typedef struct {
+    float *each;
+    xl_view dy, y, target;
+    const float *levels, *scale;
+} pinball_job;
+
+/* As for mse: the order of the sum is the reference's, and so is its loop. */
+static void pinball_rows(const void *job, ptrdiff_t from, ptrdiff_t to) {
+    const pinball_job *j = job;
+    int n = (int)from, rows = (int)(to - from);
+    xl_ref_pinball(j->each ? j->each + n : NULL, xl_some_rows(j->dy, n, rows), xl_some_rows(j->y, n, rows),
+                   xl_some_rows(j->target, n, rows), j->levels, j->scale);
+}
+
+static void pinball(float *each, xl_view dy, xl_view y, xl_view target, const float *levels,
+                    const float *scale) {
+    by_rows(y, pinball_rows, &(pinball_job){each, dy, y, target, levels, scale});
+}
+
 void XL_ISA_NAME(xl_install_loss)(xl_ops *t) {
     t->xent = xent;
     t->mse = mse;
+    t->pinball = pinball;
 }

@@ -91,3 +91,31 @@ void xl_ref_mse(real *each, xl_view dy, xl_view y, xl_view target, const real *w
             each[n] = loss;
     }
 }
+
+/* Quantile loss (Koenker and Bassett 1978) of a forecast of P steps at Q levels: y [N, Q P], entry q P + j,
+ * target [N, P], NaN where nothing is known, levels [Q], each [N]. With e = target_nj - y_nqj:
+ *
+ *     each_n = sum_jq max(a_q e, (a_q - 1) e)        dy_nqj = scale (e < 0 ? 1 - a_q : e > 0 ? -a_q : 0) */
+static real pinball_step(real *dy, real e, real level, real scale) {
+    real slope = e < 0 ? level - 1 : e > 0 ? level : 0 * e; /* NaN stays NaN */
+    if (dy)
+        *dy = -scale * slope;
+    return slope * e;
+}
+
+void xl_ref_pinball(real *each, xl_view dy, xl_view y, xl_view target, const real *levels,
+                    const real *scale) {
+    int P = target.cols;
+    for (int n = 0; n < y.rows; n++) {
+        real loss = 0;
+        for (int i = 0; i < y.cols; i++) {
+            real wanted = xl_row(target, n)[i % P], *d = dy.p ? xl_row(dy, n) + i : NULL;
+            if (wanted == wanted)
+                loss += pinball_step(d, wanted - xl_row(y, n)[i], levels[i / P], d ? *scale : 0);
+            else if (d)
+                *d = 0;
+        }
+        if (each)
+            each[n] = loss;
+    }
+}
