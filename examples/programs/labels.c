@@ -146,8 +146,8 @@ static int is_regular(const char *const *text, int count, int monthly, double *s
         label l = read_label(text[i]);
         double far = place_of(&l, monthly) - place_of(&before, monthly);
         *step = i == 1 ? far : *step;
-        if (l.kind != first.kind || strcmp(l.zone, first.zone) != 0 ||
-            (monthly && l.second != first.second) || (i > 0 && !same_step(far, *step, l.number))))
+        if ((monthly && l.month < 1) || l.kind != first.kind || strcmp(l.zone, first.zone) != 0 ||
+            (monthly && l.second != first.second) || (i > 0 && !same_step(far, *step, l.number)))
             return 0;
         ends = ends && monthly && l.kind != LABEL_MONTH && l.day == days_in(l.year, l.month);
         *latest_day = l.day > *latest_day ? l.day : *latest_day;

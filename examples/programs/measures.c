@@ -107,8 +107,9 @@ static double season_value(const double *x, int length, int season, int t) {
 
 /* How many standard deviations of one step an error has after `ahead` steps. */
 static double spread(baseline kind, int ahead, int season, int steps_seen) {
+    int seasons = (ahead - 1) / season + 1;
     if (kind == BASELINE_SEASONAL)
-        return sqrt((ahead - 1) / season + 1);
+        return sqrt(seasons);
     double more = kind == BASELINE_DRIFT && steps_seen > 0 ? 1 + (double)ahead / steps_seen : 1;
     return sqrt(ahead * more);
 }

@@ -11,7 +11,7 @@ xlstm_status xlstm_forecast_model_load(xlstm_forecast_model **out, const char *d
         return xl_fail(XLSTM_E_ARGUMENT,
                        "xlstm_forecast_model_load needs a directory and one of xlstm_weights; got %d",
                        (int)weights);
-    return xl_forecast_network_load(out, directory, weights, 0);
+    return xl_forecast_network_load(out, directory, weights);
 }
 
 xlstm_status xlstm_forecast_model_save(const xlstm_forecast_model *model, const char *directory) {
