@@ -177,7 +177,7 @@ int csv_number(csv *c, int column, double *x) {
     if (!csv_is_number(cell, c->decimal_comma, x))
         return fail(c, "line %d, column %.*s: \"%.*s\" is no number%s", c->line, SHOWN, name, SHOWN, cell,
                     strchr(cell, ',') && !c->decimal_comma ? "; are commas meant as decimal points?" : "");
-    if (fabs(*x) > (double)FLT_MAX)
+    if (*x > (double)FLT_MAX || *x < -(double)FLT_MAX)
         return fail(c, "line %d, column %.*s: %.*s is too large; numbers go to 3.4e38", c->line, SHOWN, name,
                     SHOWN, cell);
     return 1;

@@ -80,7 +80,7 @@ static int find_time(const dataset *d) {
 
 /* The record in hand is the first of data. */
 static int choose(dataset *d, const dataset_columns *w) {
-    d->at = malloc((size_t)d->c->columns * sizeof *d->at);
+    d->at = calloc((size_t)d->c->columns, sizeof *d->at);
     d->name = malloc((size_t)d->c->columns * sizeof *d->name);
     if (!d->at || !d->name)
         return fail(d, "no memory for %d columns", d->c->columns);
@@ -169,7 +169,7 @@ static int more_rows(dataset *d, dataset_series *s) {
 
 static int take_row(dataset *d) {
     dataset_series *s = series_of(d, d->whose < 0 ? "" : d->c->cell[d->whose]);
-    if (!s || !more_rows(d, s))
+    if (!s || !more_rows(d, s) || !s->values)
         return 0;
     double *to = s->values + (size_t)s->rows * (size_t)d->columns;
     for (int i = 0; i < d->columns; i++) {
@@ -178,7 +178,7 @@ static int take_row(dataset *d) {
         if (i < d->targets && !isnan(to[i]))
             s->length = s->rows + 1;
     }
-    if (d->time >= 0)
+    if (s->label)
         s->label[s->rows] = d->c->cell[d->time];
     s->rows++;
     return 1;

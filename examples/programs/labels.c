@@ -1,6 +1,7 @@
 /* labels.c - calendars are the Gregorian one, without leap seconds and without a zone's changes: what a label
  * says is taken as it stands. */
 #include "labels.h"
+#include "compare.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static int read_number(label *l, const char *text) {
     l->number = strtod(text, &end);
     l->decimals = point ? (int)strlen(point + 1) : 0;
     l->kind = LABEL_NUMBER;
-    return !*end && fabs(l->number) < 1e15 && l->decimals <= 15;
+    return !*end && l->number > -1e15 && l->number < 1e15 && l->decimals <= 15;
 }
 
 static label read_label(const char *text) {
@@ -130,6 +131,11 @@ static double place_of(const label *l, int monthly) {
     return 86400.0 * (double)day_number(l->year, l->month, l->day) + l->second;
 }
 
+/* To the rounding of decimals, at whatever height. */
+static int same_step(double is, double step, double at) {
+    return is_near(is, step, 1e-9 * (fabs(step) + fabs(at)));
+}
+
 /* Whether all are of one form, and as far apart as the first two. */
 static int is_regular(const char *const *text, int count, int monthly, double *step, int *latest_day) {
     label first = read_label(text[0]), before = first;
@@ -140,9 +146,8 @@ static int is_regular(const char *const *text, int count, int monthly, double *s
         label l = read_label(text[i]);
         double far = place_of(&l, monthly) - place_of(&before, monthly);
         *step = i == 1 ? far : *step;
-        if (l.kind != first.kind || strcmp(l.zone, first.zone) != 0 ||
-            (monthly && l.second != first.second) ||
-            (i > 0 && !(fabs(far - *step) <= 1e-9 * (fabs(*step) + fabs(l.number)))))
+        if ((monthly && l.month < 1) || l.kind != first.kind || strcmp(l.zone, first.zone) != 0 ||
+            (monthly && l.second != first.second) || (i > 0 && !same_step(far, *step, l.number)))
             return 0;
         ends = ends && monthly && l.kind != LABEL_MONTH && l.day == days_in(l.year, l.month);
         *latest_day = l.day > *latest_day ? l.day : *latest_day;

@@ -34,8 +34,8 @@ void score_add(score *s, const double *history, int length, int season, const do
         error += fabs(x - median[t]);
         s->size += fabs(x);
         for (int q = 0; q < levels.count; q++) {
-            double off = x - quantiles[(size_t)q * (size_t)steps + (size_t)t];
-            s->loss[q] += off * (levels.level[q] - (off < 0));
+            double quantile = quantiles[(size_t)q * (size_t)steps + (size_t)t];
+            s->loss[q] += (x - quantile) * (levels.level[q] - (x < quantile));
         }
         double low = quantiles[t], high = quantiles[(size_t)(levels.count - 1) * (size_t)steps + (size_t)t];
         s->inside += x >= low && x <= high;
@@ -107,8 +107,9 @@ static double season_value(const double *x, int length, int season, int t) {
 
 /* How many standard deviations of one step an error has after `ahead` steps. */
 static double spread(baseline kind, int ahead, int season, int steps_seen) {
+    int seasons = (ahead - 1) / season + 1;
     if (kind == BASELINE_SEASONAL)
-        return sqrt((ahead - 1) / season + 1);
+        return sqrt(seasons);
     double more = kind == BASELINE_DRIFT && steps_seen > 0 ? 1 + (double)ahead / steps_seen : 1;
     return sqrt(ahead * more);
 }

@@ -77,8 +77,7 @@ static void write_title(FILE *f, const char *text) {
     if (n > TITLE)
         for (n = TITLE; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
             n--;
-    memcpy(title, text, n);
-    strcpy(title + n, text[n] ? "..." : "");
+    snprintf(title, sizeof title, "%.*s%s", (int)n, text, text[n] ? "..." : "");
     fputs("set label 1 ", f);
     gnuplot_text(f, title);
     fputs(" at graph 0, graph 1.08 left noenhanced\n", f);
