@@ -177,13 +177,15 @@ void xl_forecast_batch_take(xl_forecast_batch *b, const struct xl_forecast_rows 
                             const unsigned char *marks, int all) {
     b->rows = b->tokens = b->groups = b->largest = b->first[0] = 0;
     int ends[KINDS];
-    for (int kind = 0; kind < KINDS; ends[kind++] = b->rows)
+    for (int kind = 0; kind < KINDS; kind++) {
         for (int g = 0, end; g < r->rows; g = end) {
             end = xl_forecast_group_end(r, g);
             for (int row = g; row < end && marks[g]; row++)
                 if (kind_of(r, g, row) == kind)
                     add_stream(b, r, g, row, all);
         }
+        ends[kind] = b->rows;
+    }
     b->known = ends[KNOWN];
     b->grouped = ends[GROUPED];
     for (int g = 0, end; g < r->rows; g = end) {
