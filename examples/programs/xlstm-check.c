@@ -1,10 +1,12 @@
 /* xlstm-check MODEL_DIR CASE.safetensors: is a saved model the one whose reference values these are?
  *
  * Runs a model over the tokens (or inputs, for a model of vectors) of a reference case and compares every
- * tensor that the case holds: logits, step_logits (one token at a time), loss and grad.NAME. A tensor
- * noise.NAME says what error float32 alone makes on tensor NAME. What is not finite equals nothing but the
- * same infinity, and measures nothing: the allowance follows the largest finite number. Exits 1 when anything
- * differs or is unknown, 2 when the input cannot be used or says nothing to compare. */
+ * tensor that the case holds (of a forecasting model see check_forecast.c): logits, step_logits (one token at
+ * a time), loss and grad.NAME. A tensor noise.NAME says what error float32 alone makes on tensor NAME. What
+ * is not finite equals nothing but the same infinity, and measures nothing: the allowance follows the largest
+ * finite number. Exits 1 when anything differs or is unknown, 2 when the input cannot be used or says nothing
+ * to compare. */
+#include "check_forecast.h"
 #include "compare.h"
 #include "options.h"
 #include "xlstm.h"
@@ -422,6 +424,8 @@ int main(int argc, char **argv) {
     options o = {.tolerance = -1};
     check c = {0};
     read_options(&o, &table, argc, argv);
+    if (xlstm_is_forecast_model(o.model))
+        return check_forecast(o.model, o.case_file, o.tolerance);
     int result = run_case(&c, &o);
     for (int i = 0; i < c.count; i++)
         free((void *)(uintptr_t)c.results[i].data);

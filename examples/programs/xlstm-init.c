@@ -40,6 +40,16 @@ static void refuse_model(const options *o) {
     free(config);
 }
 
+static void make_forecast_model(const options *o) {
+    xlstm_forecast_model *m;
+    if (o->weights != XLSTM_WEIGHTS_REAL)
+        die("forecasting models are made with real weights; xlstm-forecast can hold them in smaller types");
+    check(xlstm_forecast_model_create(&m, o->config, o->seed));
+    check(xlstm_forecast_model_save(m, o->directory));
+    printf("%s: a forecasting model\n", o->directory);
+    xlstm_forecast_model_free(m);
+}
+
 int main(int argc, char **argv) {
     options o = {0};
     xlstm_config config;
@@ -48,6 +58,10 @@ int main(int argc, char **argv) {
     if (o.weights == XLSTM_WEIGHTS_INT8)
         die("8-bit weights cannot be stored; use real or bf16, and xlstm-generate --weights int8");
     refuse_model(&o);
+    if (xlstm_is_forecast_model(o.config)) {
+        make_forecast_model(&o);
+        return 0;
+    }
     check(xlstm_config_load(o.config, &config));
     config.weights = o.weights;
     check(xlstm_model_create(&m, &config, o.seed));

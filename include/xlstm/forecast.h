@@ -38,6 +38,18 @@ XLSTM_API xlstm_status xlstm_forecast_model_load(xlstm_forecast_model **out, con
  *  @param directory where to; it is made if it is not there
  *  @return XLSTM_OK; XLSTM_E_IO; XLSTM_E_MEMORY; XLSTM_E_ARGUMENT, also for 8-bit matrices */
 XLSTM_API xlstm_status xlstm_forecast_model_save(const xlstm_forecast_model *model, const char *directory);
+/** Whether a configuration is of a forecasting model.
+ *  @param path a config.json or the directory of one; may be NULL
+ *  @return 1: its keys say so; 0: they do not, or it cannot be read */
+XLSTM_API int xlstm_is_forecast_model(const char *path);
+/** Makes a model with fresh weights, to be trained.
+ *  @param out receives the model: yours, NULL on failure; free it with xlstm_forecast_model_free()
+ *  @param config a config.json or the directory of one
+ *  @param seed of the weights
+ *  @return XLSTM_OK; XLSTM_E_IO; XLSTM_E_FORMAT; XLSTM_E_CONFIG, by the name of the key; XLSTM_E_MEMORY;
+ *  XLSTM_E_ARGUMENT */
+XLSTM_API xlstm_status xlstm_forecast_model_create(xlstm_forecast_model **out, const char *config,
+                                                   uint64_t seed);
 /** Frees a model.
  *  @param model may be NULL */
 XLSTM_API void xlstm_forecast_model_free(xlstm_forecast_model *model);
@@ -145,6 +157,25 @@ typedef struct xlstm_forecast {
 XLSTM_API xlstm_status xlstm_forecaster_run(xlstm_forecaster *forecaster,
                                             const xlstm_forecast_options *options, const xlstm_series *series,
                                             int count, xlstm_forecast *forecasts);
+
+/** A stage of a forecast, for a check against other programs.
+ *  @param context as it was given
+ *  @param name "stage.tokens", "stage.embed", "stage.time.0", "stage.variate.0", ..., "stage.norm",
+ * "stage.head", and in double "rows.loc", "rows.scale", "stage.level" and "stage.window"
+ *  @param rows of the series that are computed at once: targets, past and future covariates, series by series
+ *  @param columns numbers of a row: those of all its tokens, one after the other; of a level or a window
+ * quantile by quantile
+ *  @param reals [rows, columns] or NULL; borrowed for the call
+ *  @param doubles [rows, columns], where reals is NULL */
+typedef void xlstm_forecast_stage(void *context, const char *name, int rows, int columns,
+                                  const xlstm_real *reals, const double *doubles);
+/** Shows every stage of the forecasts that follow, at the cost of computing each a second time, whole: all
+ * tokens of all rows, whatever the forecast needs of them. Takes memory for it. Not of the negated series.
+ *  @param forecaster may be NULL: nothing is done
+ *  @param stage is called for every stage of every piece; NULL: no more
+ *  @param context for it */
+XLSTM_API void xlstm_forecaster_watch(xlstm_forecaster *forecaster, xlstm_forecast_stage *stage,
+                                      void *context);
 
 #ifdef __cplusplus
 }

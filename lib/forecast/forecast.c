@@ -8,6 +8,7 @@
 #include "forecast/finish.h"
 #include "xlstm/forecast.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ROWS = 32, MOST_ROWS = 1 << 16, LONGEST = 1 << 28 };
@@ -27,7 +28,9 @@ struct xlstm_forecaster {
     int *group, *padding;          /* [rows] */
     int *place;                    /* [rows], of a target row: which one among the targets */
     unsigned char *target, *known; /* [rows] */
-    real *all;                     /* one block, of which the above are parts */
+    xlstm_forecast_stage *stage;   /* NULL: nobody watches */
+    void *watcher;
+    real *all; /* one block, of which the above are parts */
 };
 
 XL_GROWING(xlstm_forecast_options, sort, sort)
@@ -355,6 +358,68 @@ static void finish_task(void *context, int r, int thread) {
         xl_forecast_unflip(levels_of(p, f->level, r), level, p->k->ahead, c->num_quantiles);
 }
 
+/* ---- watching ---- */
+
+void xlstm_forecaster_watch(xlstm_forecaster *f, xlstm_forecast_stage *stage, void *context) {
+    if (!f)
+        return;
+    f->stage = stage;
+    f->watcher = context;
+}
+
+static void show_scaling(const piece *p, double *room) {
+    const xlstm_forecaster *f = p->f;
+    for (int r = 0; r < p->rows; r++)
+        room[r] = f->scaling[r].loc;
+    f->stage(f->watcher, "rows.loc", p->rows, 1, NULL, room);
+    for (int r = 0; r < p->rows; r++)
+        room[r] = f->scaling[r].scale;
+    f->stage(f->watcher, "rows.scale", p->rows, 1, NULL, room);
+}
+
+/* What the heads of all tokens say, and of it what is asked for. level: [rows, Q, L P] */
+static void show_levels(const piece *p, const real *head, double *level) {
+    const xlstm_forecaster *f = p->f;
+    int P = f->c->patch_size, Q = f->c->num_quantiles, all = p->tokens * P, ahead = p->k->ahead;
+    double *window = level + (ptrdiff_t)p->rows * Q * all;
+    for (int r = 0; r < p->rows; r++)
+        xl_forecast_levels(level + (ptrdiff_t)r * Q * all, head + (ptrdiff_t)r * Q * all, all, &f->scaling[r],
+                           f->c);
+    f->stage(f->watcher, "stage.level", p->rows, Q * all, NULL, level);
+    for (int i = 0; i < p->rows * Q; i++)
+        memcpy(window + (ptrdiff_t)i * ahead, level + (ptrdiff_t)(i + 1) * all - f->c->future_len - P,
+               ahead * sizeof *window);
+    f->stage(f->watcher, "stage.window", p->rows, Q * ahead, NULL, window);
+}
+
+typedef struct {
+    const piece *p;
+    double *room; /* [rows, Q, L P + H] */
+} watched;
+
+static void show_stage(void *context, const char *name, int columns, const real *data) {
+    const watched *w = context;
+    const xlstm_forecaster *f = w->p->f;
+    char full[48];
+    snprintf(full, sizeof full, "stage.%.40s", name);
+    f->stage(f->watcher, full, w->p->rows, w->p->tokens * columns, data, NULL);
+    if (!strcmp(name, "head"))
+        show_levels(w->p, data, w->room);
+}
+
+static xlstm_status watch_pass(const piece *p, const struct xl_forecast_rows *rows) {
+    const xlstm_forecaster *f = p->f;
+    uint64_t columns = (uint64_t)p->tokens * f->c->patch_size + p->k->ahead;
+    uint64_t bytes = columns * p->rows * f->c->num_quantiles * sizeof(double);
+    watched w = {p, xl_alloc(bytes)};
+    if (!w.room)
+        return xl_no_memory(bytes, "stages");
+    show_scaling(p, w.room);
+    xlstm_status status = xl_forecast_run_watch(f->run, rows, f->tokens, show_stage, &w);
+    xl_free(w.room);
+    return status;
+}
+
 /* All rows of the piece through the network: f->level or, negated too, the mean of both. */
 static xlstm_status run_pass(piece *p) {
     xlstm_forecaster *f = p->f;
@@ -369,6 +434,8 @@ static xlstm_status run_pass(piece *p) {
                                           .padding = f->padding,
                                           .wanted_first = p->tokens - c->future_len / c->patch_size - 1,
                                           .wanted_count = wanted_tokens(p)};
+    if (f->stage && !p->k->negate)
+        XL_TRY(watch_pass(p, &rows));
     XL_TRY(xl_forecast_network_run(f->run, &rows, f->tokens, f->head));
     xl_parallel(p->rows, finish_task, p);
     return XLSTM_OK;

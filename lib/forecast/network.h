@@ -93,6 +93,8 @@ xlstm_status xl_forecast_network_run(xl_forecast_run *run, const struct xl_forec
 typedef void xl_forecast_stage(void *context, const char *name, int columns, const real *data);
 xlstm_status xl_forecast_network_watch(xl_forecast_network *net, const struct xl_forecast_rows *rows,
                                        const real *tokens, xl_forecast_stage *stage, void *context);
+xlstm_status xl_forecast_run_watch(const xl_forecast_run *run, const struct xl_forecast_rows *rows,
+                                   const real *tokens, xl_forecast_stage *stage, void *context);
 
 /* A stream of rows that are read forwards only, each its own group: numbers of state that one row has
  * between two calls, and where they are: state [rows, size], all 0 before the first token; NULL: none. They

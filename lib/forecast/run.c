@@ -370,3 +370,8 @@ xlstm_status xl_forecast_network_watch(xl_forecast_network *net, const struct xl
     xl_forecast_run_free(w.run);
     return status;
 }
+
+xlstm_status xl_forecast_run_watch(const xl_forecast_run *run, const struct xl_forecast_rows *rows,
+                                   const real *tokens, xl_forecast_stage *stage, void *context) {
+    return xl_forecast_network_watch(run->net, rows, tokens, stage, context);
+}

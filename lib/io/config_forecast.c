@@ -255,26 +255,38 @@ xlstm_status xl_forecast_config_from_json(struct xl_forecast_config *c, json_t *
     return status == XLSTM_OK ? status : xl_fail_in(where, status);
 }
 
-static xlstm_status parse(struct xl_forecast_config *c, const xl_file_map *map, const char *path) {
-    json_t *object = NULL;
-    XL_TRY(xl_json_parse(&object, map->data ? map->data : "", map->size, path));
-    xlstm_status status = xl_forecast_config_is(object)
-                              ? xl_forecast_config_from_json(c, object, path)
-                              : xl_fail(XLSTM_E_CONFIG,
-                                        "%s: is not a forecasting model's, which has stack_config and "
-                                        "future_len",
-                                        path);
-    json_decref(object);
+/* What a path, or the config.json of a directory, holds. */
+static xlstm_status read_object(json_t **object, const char *path) {
+    xl_file_map map = {0};
+    XL_TRY(xl_file_map_open(&map, path));
+    xlstm_status status = xl_json_parse(object, map.data ? map.data : "", map.size, path);
+    xl_file_map_close(&map);
     return status;
 }
 
+static char *file_of(const char *path) {
+    return xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
+}
+
+int xl_forecast_config_is_at(const char *path) {
+    char *file = file_of(path);
+    json_t *object = NULL;
+    int is = file && read_object(&object, file) == XLSTM_OK && xl_forecast_config_is(object);
+    json_decref(object);
+    xl_free(file);
+    return is;
+}
+
 xlstm_status xl_forecast_config_load(struct xl_forecast_config *c, const char *path) {
-    char *file = xl_path_is_dir(path) ? xl_path_join(path, "config.json") : xl_strdup(path);
-    xl_file_map map = {0};
-    xlstm_status status = file ? xl_file_map_open(&map, file) : xl_no_memory(0, "a file name");
+    char *file = file_of(path);
+    json_t *object = NULL;
+    xlstm_status status = file ? read_object(&object, file) : xl_no_memory(0, "a file name");
+    if (status == XLSTM_OK && !xl_forecast_config_is(object))
+        status = xl_fail(XLSTM_E_CONFIG,
+                         "%s: is not a forecasting model's, which has stack_config and future_len", file);
     if (status == XLSTM_OK)
-        status = parse(c, &map, file);
-    xl_file_map_close(&map);
+        status = xl_forecast_config_from_json(c, object, file);
+    json_decref(object);
     xl_free(file);
     return status;
 }

@@ -961,6 +961,13 @@ static void test_forecast_models(void **state) {
     NOT_MADE(m, xlstm_forecast_model_load(&m, folder, (xlstm_weights)-1));
     NOT_MADE(m, xlstm_forecast_model_load(&m, folder, XLSTM_WEIGHTS_REAL)); /* empty */
     REFUSED(xlstm_forecast_model_load(NULL, folder, XLSTM_WEIGHTS_REAL));
+    assert_int_equal(xlstm_is_forecast_model(NULL) + xlstm_is_forecast_model(missing) +
+                         xlstm_is_forecast_model(folder),
+                     0);
+    NOT_MADE(m, xlstm_forecast_model_create(&m, NULL, 1));
+    NOT_MADE(m, xlstm_forecast_model_create(&m, missing, 1));
+    NOT_MADE(m, xlstm_forecast_model_create(&m, folder, 1));
+    REFUSED(xlstm_forecast_model_create(NULL, folder, 1));
     REFUSED(xlstm_forecast_model_save(NULL, folder));
     m = forecast_model();
     REFUSED(xlstm_forecast_model_save(m, NULL));
@@ -981,6 +988,7 @@ static void test_forecasters(void **state) {
     xlstm_series s = {.dtype = XLSTM_F64, .length = 3, .targets = 1, .target = value};
     xlstm_forecast one = {.quantiles = out};
     xlstm_forecaster_free(NULL);
+    xlstm_forecaster_watch(NULL, NULL, NULL);
     xlstm_forecast_options_init_sized(NULL, sizeof o);
     xlstm_forecast_options_init_sized(&good, sizeof good);
     xlstm_forecast_options_init(&good);

@@ -402,9 +402,14 @@ static void test_recurrences(void **state) {
         sweep("recurrence", run_recurrence, &kind);
 }
 
-/* ---- forecasting ---- */
+/* ---- networks of forecasts ---- */
 
-enum { SERIES = 3, TOKENS = 5, WANTED = 2, ENTRY = 4 }; /* two in a group, and one whose first token is padding */
+enum {
+    SERIES = 3,
+    TOKENS = 5,
+    WANTED = 2,
+    ENTRY = 4
+}; /* two in a group, and one whose first token is padding */
 
 static struct xl_forecast_config forecast_config(void) {
     struct xl_forecast_config c;
@@ -451,11 +456,11 @@ static xlstm_status run_forecast(const void *argument, double *number) {
     return status;
 }
 
-static void test_forecasts(void **state) {
+static void test_forecast_networks(void **state) {
     (void)state;
     struct xl_forecast_config c = forecast_config();
     heap.building = 1;
-    sweep("forecast", run_forecast, &c);
+    sweep("forecast, network", run_forecast, &c);
     heap.building = 0;
 }
 
@@ -565,7 +570,7 @@ int main(void) {
         cmocka_unit_test(test_loading_weights), cmocka_unit_test(test_saving),
         cmocka_unit_test(test_tokenizers),      cmocka_unit_test(test_generation),
         cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_recurrences),
-        cmocka_unit_test(test_forecasts),
+        cmocka_unit_test(test_forecasts),       cmocka_unit_test(test_forecast_networks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
