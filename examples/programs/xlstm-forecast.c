@@ -263,12 +263,21 @@ static void run_all(run *r, const job *jobs, int count, job_done *use, void *con
 
 /* ---- tables and JSON ---- */
 
+/* What a panel shows, until it is drawn. */
+typedef struct {
+    char *title;
+    char (*label)[LABEL_ROOM]; /* [count] */
+    int count;
+    double *numbers; /* history, quantiles, median */
+} shown;
+
 typedef struct {
     FILE *to;
     char *text;
     size_t size;
     json_t *json; /* the list of series */
     picture_panel panels[PICTURE_PANELS];
+    shown shown[PICTURE_PANELS];
     int count, left_out;
 } output;
 
@@ -403,60 +412,57 @@ static void put_json(const run *r, const output *out) {
 
 /* ---- pictures ---- */
 
-typedef struct {
-    char **label; /* [count] */
-    int count;
-} axis;
-
-static const char *axis_label(const void *context, int at) {
-    const axis *a = context;
-    return at >= 0 && at < a->count ? a->label[at] : "";
+static const char *shown_label(const void *context, int at) {
+    const shown *p = context;
+    return at >= 0 && at < p->count ? p->label[at] : "";
 }
 
-static char *copy_of(const char *text) {
-    return strcpy(need(strlen(text) + 1), text);
-}
-
-static axis *make_axis(const run *r, const job *j, int from) {
+static void label_panel(const run *r, const job *j, int from, shown *p) {
     const labels l = labels_at(r, j);
-    char text[LABEL_ROOM];
-    axis *a = need(sizeof *a);
-    a->count = j->length - from + r->horizon;
-    a->label = need((size_t)a->count * sizeof *a->label);
-    for (int i = 0; i < a->count; i++) {
+    p->count = j->length - from + r->horizon;
+    p->label = need((size_t)p->count * sizeof *p->label);
+    for (int i = 0; i < p->count; i++) {
         int t = from + i;
         if (t >= j->length)
-            label_ahead(j, &l, t - j->length, text);
+            label_ahead(j, &l, t - j->length, p->label[i]);
         else if (j->s->label)
-            snprintf(text, sizeof text, "%s", j->s->label[t]);
+            snprintf(p->label[i], LABEL_ROOM, "%s", j->s->label[t]);
         else
-            snprintf(text, sizeof text, "%d", t + 1);
-        a->label[i] = copy_of(text);
+            snprintf(p->label[i], LABEL_ROOM, "%d", t + 1);
     }
-    return a;
 }
 
-static double *copy_numbers(const double *x, size_t count) {
-    return memcpy(need(count * sizeof *x), x, count * sizeof *x);
-}
-
-/* What the program draws lasts as long as it does. */
 static void add_panel(const run *r, const job *j, int v, output *out) {
-    int H = r->horizon, Q = r->levels.count, most = 4 * H > 60 ? 4 * H : 60;
-    int from = j->length > most ? j->length - most : 0;
-    char *title = need(strlen(j->s->id) + strlen(r->d.name[v]) + 4);
-    sprintf(title, "%s%s%s", j->s->id, *j->s->id ? ": " : "", r->d.name[v]);
-    out->panels[out->count++] = (picture_panel){
-        .title = title,
-        .history = j->length - from,
-        .steps = H,
-        .levels = Q,
-        .value = copy_numbers(j->target + (size_t)v * (size_t)j->length + from, (size_t)(j->length - from)),
-        .quantiles = copy_numbers(j->quantiles + (size_t)v * (size_t)Q * (size_t)H, (size_t)Q * (size_t)H),
-        .median = copy_numbers(j->median + (size_t)v * (size_t)H, (size_t)H),
-        .level = r->levels.level,
-        .label = axis_label,
-        .context = make_axis(r, j, from)};
+    size_t H = (size_t)r->horizon, Q = (size_t)r->levels.count;
+    int most = 4 * r->horizon > 60 ? 4 * r->horizon : 60, from = j->length > most ? j->length - most : 0;
+    size_t history = (size_t)(j->length - from);
+    shown *p = &out->shown[out->count];
+    p->title = need(strlen(j->s->id) + strlen(r->d.name[v]) + 4);
+    sprintf(p->title, "%s%s%s", j->s->id, *j->s->id ? ": " : "", r->d.name[v]);
+    label_panel(r, j, from, p);
+    p->numbers = need((history + Q * H + H) * sizeof *p->numbers);
+    double *quantiles = p->numbers + history, *median = quantiles + Q * H;
+    memcpy(p->numbers, j->target + (size_t)v * (size_t)j->length + from, history * sizeof *median);
+    memcpy(quantiles, j->quantiles + (size_t)v * Q * H, Q * H * sizeof *median);
+    memcpy(median, j->median + (size_t)v * H, H * sizeof *median);
+    out->panels[out->count++] = (picture_panel){.title = p->title,
+                                                .history = (int)history,
+                                                .steps = r->horizon,
+                                                .levels = r->levels.count,
+                                                .value = p->numbers,
+                                                .quantiles = quantiles,
+                                                .median = median,
+                                                .level = r->levels.level,
+                                                .label = shown_label,
+                                                .context = p};
+}
+
+static void drop_panels(output *out) {
+    for (int i = 0; i < out->count; i++) {
+        free(out->shown[i].title);
+        free(out->shown[i].label);
+        free(out->shown[i].numbers);
+    }
 }
 
 static void draw(const run *r, const output *out) {
@@ -516,6 +522,7 @@ static void forecast(run *r) {
     end_table(r, &out);
     if (out.count)
         draw(r, &out);
+    drop_panels(&out);
     free(jobs);
 }
 
@@ -580,20 +587,25 @@ static void print_backtest(const run *r, const backtest *b) {
     printf("(MASE and WQL: less is better; coverage should be %.3g)\n", inside);
 }
 
+/* The first origin has something before it. */
+static void check_lengths(const run *r) {
+    for (int i = 0; i < r->d.count; i++) {
+        const dataset_series *s = &r->d.series[i];
+        if (s->length - (int64_t)r->o->backtest * r->horizon < 2)
+            die("%s: %d values are too few for %d horizons of %d steps and something before them; ask for "
+                "less",
+                name_of(r, s), s->length, r->o->backtest, r->horizon);
+    }
+}
+
 static void run_backtest(run *r) {
     backtest b = {0};
     int N = r->o->backtest, count = 0;
+    check_lengths(r);
     job *jobs = need((size_t)r->d.count * (size_t)N * sizeof *jobs);
     for (int i = 0; i < r->d.count; i++)
-        for (int k = N; k >= 1; k--) {
-            const dataset_series *s = &r->d.series[i];
-            int64_t length = s->length - (int64_t)k * r->horizon;
-            if (length < 2)
-                die("%s: %d values are too few for %d horizons of %d steps and something before them; ask "
-                    "for less",
-                    name_of(r, s), s->length, N, r->horizon);
-            jobs[count++] = (job){.s = s, .length = (int)length};
-        }
+        for (int k = N; k >= 1; k--)
+            jobs[count++] = (job){.s = &r->d.series[i], .length = r->d.series[i].length - k * r->horizon};
     run_all(r, jobs, count, use_backtest, &b);
     print_backtest(r, &b);
     free(jobs);

@@ -267,6 +267,25 @@ static void test_constant(void **state) {
             i % (2 * P) >= P && i / (2 * P) * P + i % P >= C - 30 && i / (2 * P) * P + i % P < C, 1e-7));
 }
 
+/* Nearly constant: what is left is not blown up. */
+static void test_small_scale(void **state) {
+    (void)state;
+    struct xl_forecast_config c = small_config();
+    double x[20];
+    for (int t = 0; t < 20; t++)
+        x[t] = t % 2 * 1e-6;
+    xl_forecast_row row = row_of(x, 20);
+    xl_forecast_frame f = frame_of(20, 1);
+    xl_forecast_scaling s;
+    double w[L * P];
+    xl_forecast_window(w, &row, &f, 0);
+    xl_forecast_scale(&s, w, &f, &c);
+    assert_true(is_near(s.scale, 5e-7, 1e-12) && is_near(s.loc, 5e-7, 1e-12) && !s.binary);
+    c.scaler_eps = 1e-3;
+    xl_forecast_scale(&s, w, &f, &c);
+    assert_true(s.scale == 1e-3);
+}
+
 static void test_clamp(void **state) {
     (void)state;
     const struct xl_forecast_config c = small_config();
@@ -316,6 +335,7 @@ int main(void) {
                                        cmocka_unit_test(test_cropped),
                                        cmocka_unit_test(test_constant),
                                        cmocka_unit_test(test_clamp),
+                                       cmocka_unit_test(test_small_scale),
                                        cmocka_unit_test(test_quantiles),
                                        cmocka_unit_test(test_flip)};
     return cmocka_run_group_tests(tests, NULL, NULL);
