@@ -66,6 +66,10 @@ void xl_blas_warn(
 /* What the products of this thread's call have set for the whole program goes back. */
 void xl_blas_call_over(void);
 
+static inline int least(int a, int b) {
+    return a < b ? a : b;
+}
+
 /* With so few rows, reading the matrix is all the time there is: there linear has kernels of its own. */
 enum { XL_FEW_ROWS = 4 };
 

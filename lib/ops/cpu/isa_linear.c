@@ -156,10 +156,6 @@ typedef struct {
     const float *b;
 } product;
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* From sums of products to y, in place. */
 static void finish(float *y, const float *scales, const float *b, int rows) {
     for (int r = 0; r < rows; r++)
