@@ -415,6 +415,20 @@ json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *processor_name(void) {
+    char line[256];
+    json_t *name = NULL;
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && !name && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+            line[strcspn(line, "\n")] = 0;
+            name = json_string(strchr(line, ':') + 2);
+        }
+    if (f)
+        fclose(f);
+    return name ? name : json_string("unknown");
+}
+
 void write_json(const char *path, json_t *root) {
     char *text = path ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     if (path && !text)

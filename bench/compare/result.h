@@ -58,6 +58,8 @@ int speed_has_all(const json_t *speed, char why[RESULT_WHY]);
 char *join(const char *dir, const char *name, const char *ending);
 /* A NaN or infinity is null in JSON. */
 json_t *number(double value);
+/* What Linux calls this machine's processor; "unknown" where it does not say. */
+json_t *processor_name(void);
 /* A whole file or none, by xlstm_file_write(); NULL path: nowhere. Releases `root`; ends the program when it
  * fails. */
 void write_json(const char *path, json_t *root);

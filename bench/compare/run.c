@@ -142,20 +142,6 @@ static json_t *describe_setup(const run_plan *p) {
                      describe_training(p), "data", p->t->describe(p->t));
 }
 
-static json_t *cpu_name(void) {
-    char line[256];
-    json_t *name = NULL;
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && !name && fgets(line, sizeof line, f))
-        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
-            line[strcspn(line, "\n")] = 0;
-            name = json_string(strchr(line, ':') + 2);
-        }
-    if (f)
-        fclose(f);
-    return name ? name : json_string("unknown");
-}
-
 /* The process's highest memory since the run began: Linux starts the count anew when 5 is written there. */
 static void restart_peak(void) {
     FILE *f = fopen("/proc/self/clear_refs", "w");
@@ -185,7 +171,7 @@ static void note_peak(run *r) {
 }
 
 static json_t *describe_machine(const run *r) {
-    return json_pack("{s:o, s:i, s:s, s:s, s:f, s:f, s:o, s:I}", "cpu", cpu_name(), "threads",
+    return json_pack("{s:o, s:i, s:s, s:s, s:f, s:f, s:o, s:I}", "cpu", processor_name(), "threads",
                      xlstm_get_threads(), "library", xlstm_version(), "commit", XLSTM_COMMIT, "seconds",
                      r->seconds, "seconds_validating", r->evaluating, "tokens_per_second",
                      number(r->tokens / r->seconds), "peak_memory_kib", (json_int_t)r->peak_kib);

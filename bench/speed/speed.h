@@ -19,6 +19,8 @@ typedef struct {
 
 /* Answers a request from the standard input until that ends; returns the exit code. */
 int serve(void);
+/* The processor that OpenBLAS, where sgemm is by it, has taken its kernels for; NULL: there is none. */
+const char *blas_core(void);
 /* The model that a request is about. */
 xlstm_config model_config(const request *r);
 

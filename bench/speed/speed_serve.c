@@ -122,6 +122,11 @@ static void make_tokens(job *j) {
 
 #ifdef XLSTM_SPEED_BLAS
 extern void openblas_set_num_threads(int) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+
+const char *blas_core(void) {
+    return openblas_get_corename ? openblas_get_corename() : NULL;
+}
 
 static double sgemm(job *j) {
     const float *a = j->matrices, *b = a + SGEMM * SGEMM;
@@ -140,6 +145,10 @@ static void make_sgemm(job *j) {
     j->work = sgemm;
 }
 #else
+const char *blas_core(void) {
+    return NULL;
+}
+
 static void make_sgemm(job *j) {
     (void)j;
     die("this build has no BLAS to measure");

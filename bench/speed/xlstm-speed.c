@@ -13,8 +13,8 @@ static const shape shapes[] = {{"d256", 256, 4, 8, 256}, {"d512", 512, 6, 4, 512
 
 typedef struct {
     option_words models, measures, shapes, weights;
-    option_counts lengths;
-    int width, blocks, heads, batch, time, vocab, threads, repeats, scaling, profile, serve;
+    option_counts lengths, scaling;
+    int width, blocks, heads, batch, time, vocab, threads, repeats, profile, serve;
     double seconds;
     const char *peers, *script, *csv, *json;
 } settings;
@@ -27,9 +27,17 @@ typedef struct {
     int by_peer, versus; /* index in the group, or -1 */
 } row;
 
+/* What the machine can do on so many threads. */
+typedef struct {
+    int threads;
+    double sgemm, read; /* FLOP/s and bytes/s; NAN: not measured */
+} limits;
+
 typedef struct {
     const settings *s;
-    double sgemm, read; /* FLOP/s and bytes/s of the machine; NAN: not measured */
+    limits *of; /* [counts.count]: of each number of threads that is measured */
+    option_counts counts;
+    json_t *about; /* what all rows were measured with */
     json_t *rows;
     FILE *csv;  /* in memory, for what is written at the end; NULL: nothing */
     int failed; /* a row of this library was not measured */
@@ -58,7 +66,8 @@ static const option rows[] = {
      .help = "decode: real, bf16, int8, int4; those behind the first are compared with it"},
     {"lengths", 0, FIELD(lengths), "LIST", RANGE(1, 1 << 24),
      .help = "cost against length: these times, with as many streams as fill the longest"},
-    {"scaling", 0, FIELD(scaling), .help = "compare the threads given with one thread"},
+    {"scaling", 0, FIELD(scaling), "LIST", RANGE(1, XLSTM_MAX_THREADS),
+     .help = "these numbers of threads, each compared with the first, beside what sgemm gains by them"},
     {"profile", 0, FIELD(profile),
      .help = "where the time goes: share, GFLOP/s and GB/s of each operation, in one sample of its own"},
     {.help = "Sizes, in place of those of the shapes:"},
@@ -90,12 +99,14 @@ static const option rows[] = {
 static const option_table table = {
     .doc =
         "Measures how fast models train, read and decode, in tokens per second (median, least, most), beside "
-        "what the machine can do: matrix products (sgemm) and reading memory.\v"
+        "what the machine can do: matrix products (sgemm) and reading memory. The first line names the "
+        "processor, the instruction set of the kernels in use, and the one that OpenBLAS took for the "
+        "processor: an old one, such as Prescott, makes its sgemm slow, and no measure of the machine.\v"
         "Examples:\n"
         "  xlstm-speed --shapes d256\n"
         "  xlstm-speed --models mlstm --measure decode --weights real,bf16,int8,int4\n"
         "  xlstm-speed --models mlstm --measure train --lengths 512,2048,16384\n"
-        "  xlstm-speed --scaling --measure train\n"
+        "  xlstm-speed --measure train --scaling 1,2,4,16\n"
         "  xlstm-speed --peers ~/peers/bin/python --json speed.json\n\n"
         "A row behind another with an indented name is compared with it; \"ratio\" says by how much the "
         "upper one, or the one it belongs to, is faster. \"plan\" is the memory that a trainer says it "
@@ -119,11 +130,13 @@ static const char *find_script(void) {
 
 /* Lengths and threads are compared with each other, at full precision, and with nothing else. */
 static void check_comparison(const settings *s) {
-    if ((s->lengths.count > 0) + s->scaling + (s->peers != NULL) > 1)
+    if ((s->lengths.count > 0) + (s->scaling.count > 0) + (s->peers != NULL) > 1)
         die("--lengths, --scaling and --peers compare different things; give one of them");
     if (s->lengths.count && (s->batch || s->time))
         die("--lengths sets batch and time of each measurement; leave --batch and --time out");
-    if ((s->lengths.count || s->scaling) && (s->weights.count > 1 || strcmp(s->weights.of[0], "real")))
+    if (s->scaling.count && s->threads)
+        die("--scaling names the threads of each measurement; leave --threads out");
+    if ((s->lengths.count || s->scaling.count) && (s->weights.count > 1 || strcmp(s->weights.of[0], "real")))
         die("--weights is given with --lengths or --scaling, which measure real weights only; leave one out");
 }
 
@@ -160,8 +173,8 @@ static settings parse(int argc, char **argv) {
     read_options(&s, &table, argc, argv);
     if (s.serve)
         exit(serve());
-    s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_comparison(&s);
+    s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_sizes(&s);
     if (s.peers && !s.script)
         s.script = find_script();
@@ -216,38 +229,69 @@ static void free_group(row *rows, int count) {
 static void measure_machine(report *r) {
     settings twice = *r->s;
     twice.repeats = 2;
-    row *rows = need(2 * sizeof *rows);
+    int count = r->counts.count;
+    r->of = need((size_t)count * sizeof *r->of);
+    row *rows = need(2 * (size_t)count * sizeof *rows);
     static const char *const names[] = {"sgemm", "read"};
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 * count; i++)
         rows[i].c.what = (request){.model = "machine",
-                                   .measure = names[i],
+                                   .measure = names[i % 2],
                                    .weights = "real",
-                                   .threads = r->s->threads,
+                                   .threads = r->counts.of[i / 2],
                                    .seconds = r->s->seconds};
-    run_group(&twice, rows, 2);
-    r->sgemm = most(&rows[0].c);
-    r->read = most(&rows[1].c);
-    free_group(rows, 2);
+    run_group(&twice, rows, 2 * count);
+    for (int i = 0; i < count; i++)
+        r->of[i] = (limits){r->counts.of[i], most(&rows[2 * i].c), most(&rows[2 * i + 1].c)};
+    free_group(rows, 2 * count);
+}
+
+static const limits *limits_of(const report *r, int threads) {
+    const limits *l = r->of;
+    while (l->threads != threads)
+        l++;
+    return l;
+}
+
+/* Kernels are chosen by the first session or trainer, and here there is none: it is done as they do. */
+static json_t *describe_machine(void) {
+    const char *wanted = getenv("XLSTM_BACKEND");
+    if (wanted && *wanted)
+        check(xlstm_set_backend(wanted));
+    return json_pack("{s:o,s:s,s:s?}", "processor", processor_name(), "kernels", xlstm_get_backend(),
+                     "blas_core", blas_core());
 }
 
 /* ---- rows of the table ---- */
 
+static void print_limits(const limits *l, const limits *first) {
+    printf("threads %d; this machine:", l->threads);
+    if (isfinite(l->sgemm))
+        printf(" sgemm %.0f GFLOP/s", l->sgemm / 1e9);
+    if (isfinite(l->sgemm) && l != first)
+        printf(" (%.2fx)", l->sgemm / first->sgemm);
+    printf("%s memory read %.1f GB/s", isfinite(l->sgemm) ? "," : "", l->read / 1e9);
+    if (l != first)
+        printf(" (%.2fx)", l->read / first->read);
+    putchar('\n');
+}
+
 static void print_machine(const report *r) {
-    printf("threads %d; this machine:", r->s->threads);
-    if (isfinite(r->sgemm))
-        printf(" sgemm %.0f GFLOP/s,", r->sgemm / 1e9);
-    printf(" memory read %.1f GB/s\n", r->read / 1e9);
+    const char *core = result_text(r->about, "blas_core");
+    printf("%s; kernels %s%s%s\n", result_text(r->about, "processor"), result_text(r->about, "kernels"),
+           *core ? "; sgemm by OpenBLAS for " : "", core);
+    for (int i = 0; i < r->counts.count; i++)
+        print_limits(&r->of[i], r->of);
     printf("vocabulary %d, %d heads, float32; median, least and most of %d samples\n", r->s->vocab,
            r->s->heads, r->s->repeats);
 }
 
-static void print_head(const request *q, const char *name, int lengths) {
+static void print_head(const settings *s, const request *q, const char *name) {
     char rows[64] = "batch x time as long as the longest";
-    if (!lengths)
+    if (!s->lengths.count)
         snprintf(rows, sizeof rows, "batch %d, time %d", q->batch, q->time);
-    printf("\n%s: width %d, %d blocks, %s\n%-22s %10s %10s %10s %8s %6s %7s %6s %8s %8s %7s\n", name,
+    printf("\n%s: width %d, %d blocks, %s\n%-22s %10s %10s %10s %8s %6s %7s %6s %8s %8s %7s%s\n", name,
            q->width, q->blocks, rows, "", "tokens/s", "least", "most", "GFLOP/s", "sgemm", "GB/s", "read",
-           "peak MB", "plan MB", "ratio");
+           "peak MB", "plan MB", "ratio", s->scaling.count ? " sgemm's" : "");
 }
 
 static void cell(int width, int decimals, double value, const char *unit) {
@@ -259,6 +303,7 @@ static void cell(int width, int decimals, double value, const char *unit) {
 
 typedef struct {
     double median, flops, sgemm_share, bytes, read_share, ratio;
+    double sgemm_ratio; /* where threads are compared: what sgemm gains by the same */
 } figures;
 
 static figures figures_of(const report *r, const row *rows, int i) {
@@ -267,10 +312,12 @@ static figures figures_of(const report *r, const row *rows, int i) {
     figures f = {.median = child_median(c)};
     int decode = !strcmp(c->what.measure, "decode");
     f.flops = decode || !c->flops ? NAN : f.median * c->flops;
-    f.sgemm_share = f.flops / r->sgemm;
+    const limits *l = limits_of(r, c->what.threads);
+    f.sgemm_share = f.flops / l->sgemm;
     f.bytes = decode && c->bytes > 0 ? f.median * c->bytes : NAN;
-    f.read_share = f.bytes / r->read;
+    f.read_share = f.bytes / l->read;
     f.ratio = versus >= 0 ? f.median / child_median(&rows[versus].c) : NAN;
+    f.sgemm_ratio = versus >= 0 && r->s->scaling.count ? l->sgemm / r->of->sgemm : NAN;
     return f;
 }
 
@@ -292,6 +339,8 @@ static void print_row(const report *r, const row *rows, int i) {
     cell(8, 0, c->peak / 1e6, "");
     cell(8, 0, c->planned / 1e6, "");
     cell(7, 2, f.ratio, "x");
+    if (r->s->scaling.count)
+        cell(8, 2, f.sgemm_ratio, "x");
     putchar('\n');
     flush_output();
 }
@@ -332,7 +381,7 @@ static json_t *row_json(const report *r, const row *rows, int i) {
         json_array_append_new(samples, number(c->rates[n]));
     const char *by = w->by_peer ? "python" : "libxlstm";
     return json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s?}",
+        "{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s?}",
         "shape", w->shape, "model", c->what.model, "measure", c->what.measure, "by", by, "weights",
         c->what.weights, "width", c->what.width, "blocks", c->what.blocks, "heads", c->what.heads, "batch",
         strcmp(c->what.measure, "decode") ? c->what.batch : 1, "time", c->what.time, "vocab", c->what.vocab,
@@ -340,13 +389,14 @@ static json_t *row_json(const report *r, const row *rows, int i) {
         number(f.median), "samples", samples, "flops", number(f.flops), "share_of_sgemm",
         number(f.sgemm_share), "bytes_per_second", number(f.bytes), "share_of_read", number(f.read_share),
         "peak_bytes", number(c->failure ? NAN : c->peak), "planned_bytes",
-        number(c->planned > 0 ? c->planned : NAN), "ratio", number(f.ratio), "not_run", c->failure);
+        number(c->planned > 0 ? c->planned : NAN), "ratio", number(f.ratio), "sgemm_ratio",
+        number(f.sgemm_ratio), "not_run", c->failure);
 }
 
 /* The same fields as in JSON, with the list of samples as its least and most. */
-static void write_csv(FILE *f, const json_t *j, int head) {
+static void write_csv_line(FILE *f, json_t *row, int head) {
     const char *key;
-    json_t *value, *row = (json_t *)(uintptr_t)j;
+    json_t *value;
     const char *comma = "";
     json_object_foreach(row, key, value) {
         if (!strcmp(key, "profile"))
@@ -369,6 +419,16 @@ static void write_csv(FILE *f, const json_t *j, int head) {
     fputc('\n', f);
 }
 
+/* What all rows have in common, each has by itself here. */
+static void write_csv(const report *r, const json_t *j) {
+    json_t *row = json_copy((json_t *)(uintptr_t)j);
+    json_object_update(row, r->about);
+    if (!json_array_size(r->rows))
+        write_csv_line(r->csv, row, 1);
+    write_csv_line(r->csv, row, 0);
+    json_decref(row);
+}
+
 static void finish_group(report *r, row *rows, int count) {
     run_group(r->s, rows, count);
     for (int i = 0; i < count; i++) {
@@ -379,10 +439,8 @@ static void finish_group(report *r, row *rows, int count) {
         json_t *j = row_json(r, rows, i);
         if (r->s->profile)
             json_object_set(j, "profile", rows[i].c.profile);
-        if (r->csv && !json_array_size(r->rows))
-            write_csv(r->csv, j, 1);
         if (r->csv)
-            write_csv(r->csv, j, 0);
+            write_csv(r, j);
         json_array_append_new(r->rows, j);
     }
 }
@@ -442,10 +500,12 @@ static int lengths(const settings *s, const request *q, row *rows) {
 
 static int scaling(const settings *s, const request *q, row *rows) {
     int count = 0;
-    request one = *q;
-    one.threads = 1;
-    add_row(rows, &count, q, "%s %s", q->model, q->measure)->versus = 1;
-    add_row(rows, &count, &one, "  one thread of %d", s->threads);
+    for (int i = 0; i < s->scaling.count; i++) {
+        request one = *q;
+        one.threads = s->scaling.of[i];
+        add_row(rows, &count, &one, "%s%s %s x%d", i ? "  " : "", q->model, q->measure, one.threads)->versus =
+            i ? 0 : -1;
+    }
     return count;
 }
 
@@ -461,15 +521,16 @@ static void measure_shape(report *r, const shape *sh) {
     request q = request_of(s, sh);
     char name[64];
     shape_name(s, sh, name);
-    print_head(&q, name, s->lengths.count > 0);
+    print_head(s, &q, name);
     for (int m = 0; m < s->models.count; m++)
         for (int k = 0; k < s->measures.count; k++) {
-            row *rows = need((size_t)(2 + s->lengths.count + s->weights.count) * sizeof *rows);
+            row *rows =
+                need((size_t)(2 + s->lengths.count + s->scaling.count + s->weights.count) * sizeof *rows);
             q.model = s->models.of[m];
             q.measure = s->measures.of[k];
-            int count = s->lengths.count ? lengths(s, &q, rows)
-                        : s->scaling     ? scaling(s, &q, rows)
-                                         : pairs(s, &q, rows);
+            int count = s->lengths.count   ? lengths(s, &q, rows)
+                        : s->scaling.count ? scaling(s, &q, rows)
+                                           : pairs(s, &q, rows);
             for (int i = 0; i < count; i++)
                 rows[i].shape = name;
             finish_group(r, rows, count);
@@ -477,9 +538,36 @@ static void measure_shape(report *r, const shape *sh) {
         }
 }
 
+static json_t *limits_json(const report *r) {
+    json_t *list = json_array();
+    for (int i = 0; i < r->counts.count; i++)
+        json_array_append_new(list, json_pack("{s:i,s:o,s:o}", "threads", r->of[i].threads, "sgemm_flops",
+                                              number(r->of[i].sgemm), "read_bytes_per_second",
+                                              number(r->of[i].read)));
+    return list;
+}
+
+/* Takes the rows and what they were measured with. Of several numbers of threads the last one's limits stand
+ * for the machine. */
+static json_t *report_json(const report *r) {
+    const limits *l = &r->of[r->counts.count - 1];
+    json_t *j =
+        json_pack("{s:i,s:s,s:s}", "schema", SPEED_SCHEMA, "task", "speed", "library", xlstm_version());
+    json_object_update(j, r->about);
+    json_decref(r->about);
+    json_t *rest =
+        json_pack("{s:i,s:o,s:o,s:o,s:o}", "threads", l->threads, "sgemm_flops", number(l->sgemm),
+                  "read_bytes_per_second", number(l->read), "limits", limits_json(r), "rows", r->rows);
+    json_object_update(j, rest);
+    json_decref(rest);
+    return j;
+}
+
 int main(int argc, char **argv) {
     settings s = parse(argc, argv);
-    report r = {.s = &s, .rows = json_array()};
+    report r = {.s = &s, .counts = {1, &s.threads}, .about = describe_machine(), .rows = json_array()};
+    if (s.scaling.count)
+        r.counts = s.scaling;
     char *csv = NULL;
     size_t size;
     if (s.csv && !(r.csv = open_memstream(&csv, &size)))
@@ -495,8 +583,7 @@ int main(int argc, char **argv) {
     if (csv)
         check(xlstm_file_write(s.csv, csv, size));
     free(csv);
-    write_json(s.json, json_pack("{s:i,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", SPEED_SCHEMA, "task", "speed",
-                                 "library", xlstm_version(), "threads", s.threads, "sgemm_flops",
-                                 number(r.sgemm), "read_bytes_per_second", number(r.read), "rows", r.rows));
+    write_json(s.json, report_json(&r));
+    free(r.of);
     return r.failed ? 2 : 0;
 }

@@ -174,6 +174,7 @@ static json_t *describe(const tensor_list *l, const uint32_t *crc, const xlstm_t
     int bad = json_object_set_new(about, "checkpoint", json_string(version)) |
               json_object_set_new(about, "module", json_string(kind_of(tr->m))) |
               set_config(about, &tr->m->config) |
+              json_object_set_new(about, "kernels", json_string(tr->place.op->name)) |
               json_object_set_new(about, "optimizer", json_string(xl_optimizer_name(o))) |
               json_object_set_new(about, "steps", text_of("%" PRId64, xlstm_optimizer_steps(o))) |
               json_object_set_new(about, "calls", text_of("%" PRIu64, tr->calls)) |

@@ -70,6 +70,7 @@ xlstm_status xl_ops_ready(void) {
     return XLSTM_OK; /* the environment names float kernels; here is the reference alone */
 #else
     const char *wanted = atomic_load(&chosen) ? NULL : getenv("XLSTM_BACKEND");
+    xl_blas_warn();
     return wanted && *wanted ? xlstm_set_backend(wanted) : XLSTM_OK;
 #endif
 }

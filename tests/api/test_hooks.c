@@ -191,14 +191,14 @@ static void note(void *context, xlstm_log_level level, const char *sentence) {
     assert_null(strchr(sentence, '\n'));
     snprintf(p->text + n, sizeof p->text - n, "%s\n", sentence);
     p->sentences++;
-    p->warnings += level == XLSTM_LOG_WARNING;
+    p->warnings += level == XLSTM_LOG_WARNING && !strstr(sentence, "OpenBLAS"); /* which may be old */
 }
 
 static void test_log(void **state) {
     (void)state;
     static const char *const parts[] = {
-        "module: ",      "trainer: 2 x 6 tokens", "optimizer: ",        "session: 2 streams",
-        "kernels cpu, ", "mapped hooks_",         "weights.safetensors"};
+        "module: ",      "trainer: 2 x 6 tokens", "optimizer: ",         "session: 2 streams",
+        "kernels cpu, ", "mapped hooks_",         "weights.safetensors", " products"};
     protocol p = {.text = ""};
     handles h = in_new_folder();
     xlstm_real logits[B * V];

@@ -25,6 +25,7 @@
 extern int openblas_get_num_threads(void) __attribute__((weak));
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 
 enum { THREADS = 3, STREAMS = 2, TIME = 40, VOCAB = 50, LOGITS = STREAMS * TIME * VOCAB, SECONDS = 240 };
 
@@ -289,13 +290,26 @@ static void test_no_more_threads(void **state) {
         fits_limit(8, 0); /* just enough, if those that were tried are gone */
 }
 
-/* This program again, with a variable of OpenMP's. 77: it cannot be started. */
-static int with_variable(const char *name, const char *value) {
-    char *const again[] = {"test_process", "--work", NULL};
+/* This program again, with a variable of the environment. 77: it cannot be started. */
+static int with_variable(const char *what, const char *name, const char *value) {
+    char *const again[] = {"test_process", (char *)(uintptr_t)what, NULL};
     alarm(SECONDS);
     setenv(name, value, 1);
     execv("/proc/self/exe", again);
     return 77;
+}
+
+static void with_variable_it_works(const char *what, const char *name, const char *value) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(with_variable(what, name, value));
+    int how = -1;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
+        skip();
+    if (!WIFEXITED(how) || WEXITSTATUS(how))
+        fail_msg("%s=%s ends a program that uses the library", name, value);
 }
 
 /* Stacks that no thread can have, and wishes that are none. */
@@ -312,21 +326,40 @@ static void test_variables_of_openmp(void **state) {
         {"OMP_THREAD_LIMIT", "1"},      {"OMP_THREAD_LIMIT", "2"},      {"OMP_DYNAMIC", "true"},
         {"OMP_MAX_ACTIVE_LEVELS", "0"}, {"OMP_WAIT_POLICY", "passive"}};
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        fflush(NULL);
-        pid_t child = fork();
-        if (child == 0)
-            _exit(with_variable(cases[i].name, cases[i].value));
-        int how = -1;
-        assert_int_equal(waitpid(child, &how, 0), child);
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 77)
-            skip();
-        if (!WIFEXITED(how) || WEXITSTATUS(how))
-            fail_msg("%s=%s ends a program that uses the library", cases[i].name, cases[i].value);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        with_variable_it_works("--work", cases[i].name, cases[i].value);
 }
 
-/* ---- OpenBLAS' own number of threads ---- */
+/* ---- OpenBLAS' kernels and its own number of threads ---- */
+
+static int is_about_openblas(const char *sentence) {
+    return !strncmp(sentence, "OpenBLAS does not know", 22) && strstr(sentence, "OPENBLAS_CORETYPE");
+}
+
+static void count_old(void *context, xlstm_log_level level, const char *sentence) {
+    *(int *)context += level == XLSTM_LOG_WARNING && is_about_openblas(sentence);
+}
+
+/* 0: it is told once that OpenBLAS' kernels are old, where products are by them. 77: nobody can say. */
+static int be_warned(void) {
+    static numbers n;
+    int told = 0, expected = 0;
+    if (!openblas_get_corename || strcmp(openblas_get_corename(), "Prescott"))
+        return 77; /* it has the kernels of one processor alone */
+#if defined(XL_PRODUCTS_BY_BLAS) && defined(__x86_64__)
+    expected = !!__builtin_cpu_supports("avx2");
+#endif
+    xlstm_set_log(count_old, &told);
+    for (int i = 0; i < 2; i++)
+        if (work(&n))
+            return 1;
+    return told != expected;
+}
+
+static void test_openblas_is_old(void **state) {
+    (void)state;
+    with_variable_it_works("--be-warned", "OPENBLAS_CORETYPE", "Prescott");
+}
 
 static void holds(int count, const char *after) {
     if (openblas_get_num_threads() != count)
@@ -493,7 +526,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_more_threads),           cmocka_unit_test(test_variables_of_openmp),
         cmocka_unit_test(test_children_compute),          cmocka_unit_test(test_children_of_a_busy_parent),
-        cmocka_unit_test(test_openblas_keeps_its_number), cmocka_unit_test(test_rounding_is_the_callers),
+        cmocka_unit_test(test_openblas_keeps_its_number), cmocka_unit_test(test_openblas_is_old),
+        cmocka_unit_test(test_rounding_is_the_callers),
 #ifdef __SSE2__
         cmocka_unit_test(test_flushing_is_the_callers),
 #endif
@@ -505,6 +539,8 @@ int main(int argc, char **argv) {
             xlstm_set_threads(THREADS);
         return make(&shared) || work(&n);
     }
+    if (argc > 1 && !strcmp(argv[1], "--be-warned"))
+        return set_up(NULL) || make(&shared) ? 1 : be_warned();
     int failed = cmocka_run_group_tests(tests, set_up, NULL);
     xlstm_module_free(shared);
     return failed;

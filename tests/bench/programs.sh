@@ -280,9 +280,18 @@ speed --shapes d256 --models mlstm --measure decode --weights real,bf16,int8,int
 [ "$(grep -cE '^  (bf16|int8|int4) over real .*[0-9]x$' "$work/out")" = 3 ]
 small --shapes d256 --models mlstm --measure forward --lengths 4,8,32 >"$work/out"
 [ "$(grep -cE '^  mlstm forward T=(8|32) .*[0-9]x$' "$work/out")" = 2 ]
-speed --shapes d256 --models slstm --measure train --scaling --threads 2 >"$work/out"
-grep -qE '^slstm train .*[0-9]x$' "$work/out"
-grep -q '^  one thread of 2 ' "$work/out"
+speed --shapes d256 --models slstm --measure train,decode --scaling 1,2,3 --csv "$work/threads.csv" --json "$work/threads.json" >"$work/out"
+kernels="$(sed -n '1s/^.*; kernels \([a-z0-9]*\).*$/\1/p' "$work/out")"
+[ -n "$kernels" ] # in the first line, behind the processor
+[ "$(grep -c '^threads [123]; this machine: .* GB/s' "$work/out")" = 3 ]
+[ "$(grep -cE '^  slstm (train|decode) x[23] .*[0-9]x( +[0-9.]+x)?$' "$work/out")" = 4 ] # sgemm's own beside, where there is one
+grep -q '"kernels": "'"$kernels"'"' "$work/threads.json"
+[ "$(grep -cE '"(processor|blas_core)": ' "$work/threads.json")" = 2 ]
+awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR > 1 && $at["kernels"] == "\"'"$kernels"'\"" && $at["processor"] != "" &&
+    $at["threads"] == (NR - 2) % 3 + 1 { good++ } END { exit !(good == 6 && NR == 7 && at["blas_core"] && at["sgemm_ratio"]) }' "$work/threads.csv"
+XLSTM_BACKEND=base speed --shapes d256 --models lstm --measure decode >"$work/out"
+grep -q '; kernels base' "$work/out"
+XLSTM_BACKEND=sse9 refused "sse9" "$bin/xlstm-speed" --shapes d256 --models lstm --measure decode
 speed --shapes d256 --models slstm --measure train --profile >"$work/out"
 awk '/^    [a-z]/ { seen = 1; sum += $(NF < 4 ? NF : 2) } END { exit !(seen && sum > 99 && sum < 101) }' "$work/out"
 refused "unknown" "$bin/xlstm-speed" --models gru
@@ -302,9 +311,11 @@ ln -s speed.json "$work/speed.link"
 refused "are the same file" "$bin/xlstm-speed" --json "$work/new" --csv "$work/./new"
 refused "no file of --csv" "$bin/xlstm-speed" --json "$work/speed.json" --csv "$work/speed.link"
 refused "one of them" "$bin/xlstm-speed" --lengths 4 --peers python3
-refused "one of them" "$bin/xlstm-speed" --scaling --peers python3
-refused "one of them" "$bin/xlstm-speed" --lengths 4 --scaling
-refused "real weights only" "$bin/xlstm-speed" --scaling --weights bf16
+refused "one of them" "$bin/xlstm-speed" --scaling 1,2 --peers python3
+refused "one of them" "$bin/xlstm-speed" --lengths 4 --scaling 1,2
+refused "leave --threads" "$bin/xlstm-speed" --scaling 1,2 --threads 2
+refused "whole number" "$bin/xlstm-speed" --scaling 1,none
+refused "real weights only" "$bin/xlstm-speed" --scaling 1,2 --weights bf16
 refused "real weights only" "$bin/xlstm-speed" --lengths 4 --weights real,int8
 refused "leave --batch" "$bin/xlstm-speed" --lengths 4 --time 8
 

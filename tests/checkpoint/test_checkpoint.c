@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "file/file.h"
 #include "file/safetensors.h"
+#include "ops/memory.h"
 #include "support/training_run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -225,6 +226,28 @@ static void test_forged(void **state) {
         refused(&r, cases[i].status, cases[i].because);
         unlink(path);
     }
+    run_close(&r);
+}
+
+/* Which kernels computed is told, and asked of nobody. */
+static void test_kernels(void **state) {
+    static const char *const others[] = {"a backend of another age", NULL};
+    (void)state;
+    training_run r;
+    xlstm_tensors *file;
+    xl_memory *memory = xl_memory_default();
+    run_open(&r, 0, XLSTM_ADAMW, 7);
+    save_to(&r, path);
+    assert_int_equal(xlstm_tensors_open(&file, path), XLSTM_OK);
+    assert_string_equal(json_string_value(json_object_get(xl_tensors_metadata(file), "kernels")),
+                        memory->ops(memory, XL_PRODUCTS_REAL)->name);
+    xlstm_tensors_close(file);
+    for (int i = 0; i < 2; i++) {
+        forge("kernels", others[i]);
+        char own[sizeof mine] = "";
+        assert_int_equal(xlstm_checkpoint_load(path, r.tr, r.opt, own, sizeof own), XLSTM_OK);
+    }
+    unlink(path);
     run_close(&r);
 }
 
@@ -734,6 +757,7 @@ int main(void) {
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_more_parameters),
         cmocka_unit_test(test_no_tape_stays),
         cmocka_unit_test(test_other_models),

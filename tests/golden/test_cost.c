@@ -2,6 +2,7 @@
  * once names and shapes belong, names are found in log n, and JSON is parsed where there is memory for it.
  * Costs are counted (bytes, pages), or held against those of a file of another size. */
 #define _GNU_SOURCE
+#include "support/folder.h"
 #include "support/kinds.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,8 +20,6 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-
-static char dir[64];
 
 static struct {
     long blocks;
@@ -43,14 +42,6 @@ static void take_back(void *context, void *given) {
     (void)context;
     heap.now -= *block;
     free(block);
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][160];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
 }
 
 static void clean(void) {

@@ -2,6 +2,7 @@
 #include "io/config_json.h"
 #include "programs/compare.h"
 #include "support/copies.h"
+#include "support/folder.h"
 #include "xlstm.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,16 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-static char dir[64];
-
-static const char *in_dir(const char *name) {
-    static char path[4][128];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 static void clean(void) {
     static const char *const names[] = {

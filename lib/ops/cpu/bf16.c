@@ -54,10 +54,6 @@ const xl_bf16_kernel *xl_bf16_kernel_at(int index) {
 
 /* ---- panels ---- */
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* The tiles of a panel that begins at row or column `from`, at one k. */
 static void pack_pair(const xl_bf16_kernel *kernel, uint16_t *to, xl_bf16_operand o, int from, int end, int k,
                       int deep) {

@@ -1,16 +1,20 @@
 /* blas.c - one matrix product on one thread by CBLAS. How many threads OpenBLAS has is the program's own and
  * holds for all of it: what is set here for a call is put back when that is over. And fork() copies its locks
  * as they are, so none is taken while a product is under way. */
+#include "base/log.h"
 #include "ops/cpu/cpu.h"
 #include <cblas.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
+#include <strings.h>
 
 /* OpenBLAS only; another CBLAS does not have them and is asked to be sequential in the docs. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 extern int openblas_get_num_threads(void) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 /* The number itself. Where fork() has ended OpenBLAS' threads, its function would start them all again to set
  * it, and interrupt the process where there are none to be had. */
 extern int blas_cpu_number __attribute__((weak));
@@ -123,6 +127,44 @@ static void in_child(void) {
     for (int i = 0; i < SEATS; i++)
         atomic_store(&seats[i].inside, inside && i == seat - 1);
     open_again();
+}
+
+/* ---- which kernels it has taken ---- */
+
+static const char *core(void) {
+    return openblas_get_corename ? openblas_get_corename() : "";
+}
+
+const char *xl_products_name(void) {
+    static char name[64];
+    snprintf(name, sizeof name, *core() ? "products by OpenBLAS for %.32s" : "products by CBLAS", core());
+    return name;
+}
+
+/* OpenBLAS takes such a one, without a word, for a processor that is newer than itself: a fifth of the speed
+ * or less. Those of later processors are no slower than what AVX2 has. */
+static int is_old(const char *name) {
+    static const char *const of_sse[] = {"Prescott",   "Generic",      "Core2",     "Penryn",
+                                         "Dunnington", "Atom",         "Nano",      "Nehalem",
+                                         "Opteron",    "Opteron_SSE3", "Barcelona", "Bobcat"};
+    int old = 0;
+    for (size_t i = 0; i < sizeof of_sse / sizeof *of_sse; i++)
+        old |= !strcasecmp(name, of_sse[i]);
+    return old;
+}
+
+void xl_blas_warn(void) {
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+#ifdef XL_X86
+    if (__builtin_cpu_supports("avx2") && is_old(core()) && !atomic_flag_test_and_set(&told))
+        xl_log(XLSTM_LOG_WARNING,
+               "OpenBLAS does not know this processor and has taken its old kernels for %s: products are "
+               "slow. Set "
+               "OPENBLAS_CORETYPE=Haswell in the environment, or build the library with XLSTM_BLAS=OFF",
+               core());
+#else
+    (void)told, (void)is_old;
+#endif
 }
 
 /* ---- products ---- */

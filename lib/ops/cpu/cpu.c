@@ -1,22 +1,34 @@
 /* cpu.c - the float tables: two for each instruction set that the machine has, filled when the first is asked
  * for. Each begins as the reference, so an op without a kernel is still there. */
+#include "ops/cpu/bf16.h"
 #include "ops/cpu/cpu.h"
 #include <pthread.h>
+#include <stdio.h>
 
 const char *const xl_isa_names[XL_ISAS] = {"avx512", "avx2", "base"};
 
 typedef struct {
     xl_ops floats, bf16;
+    char names[2][96];
 } tables;
+
+/* What the log and checkpoints say of them. */
+static void name(tables *t, const char *isa) {
+    snprintf(t->names[0], sizeof t->names[0], "cpu, %s, %s", isa, xl_products_name());
+    snprintf(t->names[1], sizeof t->names[1], "cpu, %s, %s, in bfloat16 by %s", isa, xl_products_name(),
+             xl_bf16_kernel_at(0)->name);
+    t->floats.name = t->names[0];
+    t->bf16.name = t->names[1];
+}
 
 #define INSTALL(file, isa) xl_install_##file##_##isa(&t->floats);
 #define FILL(isa)                                                                                            \
     static void fill_##isa(tables *t) {                                                                      \
         t->floats = xl_ops_ref;                                                                              \
-        t->floats.name = "cpu, " #isa;                                                                       \
         XL_ISA_FILES(INSTALL, isa)                                                                           \
         t->bf16 = t->floats;                                                                                 \
         xl_install_bf16_##isa(&t->bf16, &t->floats);                                                         \
+        name(t, #isa);                                                                                       \
     }
 
 FILL(base)

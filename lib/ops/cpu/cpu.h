@@ -64,9 +64,16 @@ const xl_ops *xl_cpu_bf16(const xl_ops *with_floats);
  * and nothing was done. */
 int xl_blas_multiply(int tA, int tB, int M, int N, int K, float alpha, const float *A, ptrdiff_t lda,
                      const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc);
-void xl_blas_prepare(void); /* before the first product */
+void xl_blas_prepare(void);         /* before the first product */
+const char *xl_products_name(void); /* whose products of floats there are, after that */
+void xl_blas_warn(
+    void); /* tells the log, once, where OpenBLAS has taken kernels that are old for this machine */
 /* What the products of this thread's call have set for the whole program goes back. */
 void xl_blas_call_over(void);
+
+static inline int least(int a, int b) {
+    return a < b ? a : b;
+}
 
 /* With so few rows, reading the matrix is all the time there is. */
 enum { XL_FEW_ROWS = 8 };

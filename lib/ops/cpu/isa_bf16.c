@@ -109,10 +109,6 @@ typedef struct {
     float *logits;     /* [panels, PANEL, PANEL], in the place of p_transposed */
 } piece;
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 static int panels_of(int n) {
     return xl_bf16_parts(n, PANEL);
 }

@@ -43,10 +43,6 @@ enum { DOTS = WIDTH == 8 ? 3 : 4 };
 #define LANES_AT(p) (*(lanes_anywhere *)(void *)(p))
 #define LANES_OF(p) (*(const lanes_anywhere *)(const void *)(p))
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 static int tiles(int n, int size) {
     return (n + size - 1) / size;
 }

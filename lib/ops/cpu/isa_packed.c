@@ -163,10 +163,6 @@ static const struct {
 
 /* ---- rows of the matrix with rows of x ---- */
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 static int parts(int n, int size) {
     return (n + size - 1) / size;
 }

@@ -4,4 +4,10 @@
 
 void xl_blas_prepare(void) {}
 
+const char *xl_products_name(void) {
+    return "own products";
+}
+
+void xl_blas_warn(void) {}
+
 void xl_blas_call_over(void) {}
