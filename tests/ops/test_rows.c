@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { MOST_ROWS = 64, CASES = 120, PACKED_CASES = 40 };
+enum { MOST_ROWS = 64, CASES = 120, PACKED_CASES = 24 };
 
 static int least_rows(xl_number type) {
     return type == XL_REAL ? XL_FEW_ROWS + 1 : 1;
