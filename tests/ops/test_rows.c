@@ -1,6 +1,5 @@
 /* test_rows.c - a row's bits do not depend on how many rows are computed with it, on every table of kernels
- * and with every type of matrix: with one of reals as long as they are more than the few that have kernels of
- * their own, with the others from one row on. */
+ * and with every type of matrix. */
 #include "ops/cpu/cpu.h"
 #include "support/random.h"
 #include "support/rooms.h"
@@ -12,10 +11,6 @@
 #include <cmocka.h>
 
 enum { MOST_ROWS = 64, CASES = 120, PACKED_CASES = 24 };
-
-static int least_rows(xl_number type) {
-    return type == XL_REAL ? XL_FEW_ROWS + 1 : 1;
-}
 
 /* Of a random width, in some cases a round one. */
 static int some(uint64_t seed, int most) {
@@ -68,7 +63,7 @@ static void rows_among_some(const xl_ops *op, xl_number type, uint64_t seed) {
     if (heads > 1 && seed % 8 == 0) /* the paper's blocks */
         heads = some(seed + 3, 60), I = O = 4;
     inputs in = {.s = {heads, I, O, O}};
-    int least = least_rows(type), rows = least + (int)(xl_hash(seed, 4) % (uint64_t)(MOST_ROWS - least + 1));
+    int rows = 1 + (int)(xl_hash(seed, 4) % MOST_ROWS);
     size_t outputs = (size_t)rows * (size_t)(heads * O);
     in.x = numbers((size_t)rows * (size_t)(heads * I), seed);
     void *matrix = make_matrix(&in.W, type, heads * O, I, seed + 1);
@@ -77,7 +72,7 @@ static void rows_among_some(const xl_ops *op, xl_number type, uint64_t seed) {
     in.b = xl_hash(seed, 5) % 2 ? b : NULL;
     run(op, &in, together, 0, rows);
     for (int n = 0; n < rows;) { /* in a smaller company; the last ones with some of those before */
-        int few = least + (int)(xl_hash(seed, 6 + (uint64_t)n) % 9), from = n < rows - few ? n : rows - few;
+        int few = 1 + (int)(xl_hash(seed, 6 + (uint64_t)n) % 9), from = n < rows - few ? n : rows - few;
         few = few < rows ? few : rows;
         from = from > 0 ? from : 0;
         run(op, &in, alone, from, few);
