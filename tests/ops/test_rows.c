@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { MOST_ROWS = 64, CASES = 120, PACKED_CASES = 40 };
+enum { MOST_ROWS = 64, CASES = 120, PACKED_CASES = 24 };
 
 /* Of a random width, in some cases a round one. */
 static int some(uint64_t seed, int most) {

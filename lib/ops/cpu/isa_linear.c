@@ -18,7 +18,7 @@ typedef struct {
 
 static void few_task(void *context, int index, int thread) {
     const product *p = context;
-    int from = index * TASK_ROWS, rows = least(TASK_ROWS, p->W.rows - from);
+    int from = index * TASK_ROWS, left = p->W.rows - from, rows = left < TASK_ROWS ? left : TASK_ROWS;
     (void)thread;
     XL_ISA_NAME(xl_multiply_rows)
     (xl_cols(p->y, from, rows), p->x, xl_const_rows(xl_matrix_row(&p->W, from), rows, p->W.cols),
