@@ -214,11 +214,11 @@ static void any_tile(xl_view y, xl_view x, const float *panels, int vectors) {
  * does not fit into a cache is then there in part the next time. */
 static void multiply(const slice *s, xl_view x, int back) {
     int rows = parts_of(x.rows, parts_of(x.rows, MOST)); /* nearly of one height */
-    int most = rows > ROWS ? VECTORS / 2 : VECTORS, wide = most * WIDTH, whole = s->product.ld / wide;
-    int tiles = whole + s->product.ld % wide / WIDTH;
+    int most = rows > ROWS ? VECTORS / 2 : VECTORS, all = parts_of(s->product.cols, WIDTH);
+    int whole = all / most, tiles = whole + all % most;
     for (int i = 0; i < tiles; i++) {
         int j = back ? tiles - 1 - i : i, vectors = j < whole ? most : 1;
-        int c = j < whole ? j * wide : whole * wide + (j - whole) * WIDTH;
+        int c = (j < whole ? j * most : whole * most + j - whole) * WIDTH;
         for (int b = 0; b < x.rows; b += rows) {
             int some = x.rows - b < rows ? x.rows - b : rows;
             any_tile(xl_block(s->product, s->first + b, some, c, vectors * WIDTH),
