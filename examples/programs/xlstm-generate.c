@@ -7,6 +7,7 @@ typedef struct {
     const char *model, *text, *text_file, *stop, *state, *save_state;
     option_counts tokens;
     int length, threads, stats, only_new;
+    const char *device;
     xlstm_weights weights;
     xlstm_sampling sampling;
 } options;
@@ -45,6 +46,7 @@ static const option rows[] = {
     {.help = "Running:"},
     {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
      .help = "matrices as real, bf16 (half the memory) or int8 (a quarter)"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS), .help = "threads (default: all)"},
     {"stats", 0, FIELD(stats),
      .help = "times, memory read per token, and its share of what the machine can read"},
@@ -265,6 +267,8 @@ int main(int argc, char **argv) {
         die("give one of --prompt, --prompt-file and --tokens");
     if (o.threads)
         check(xlstm_set_threads(o.threads));
+    if (o.device)
+        check(xlstm_set_device(o.device));
     double started = now();
     check(xlstm_module_load_as(&m, o.model, o.weights));
     if (!xlstm_module_config(m)->vocab_size)

@@ -1,6 +1,7 @@
 /* test_rows.c - a row's bits do not depend on how many rows are computed with it, on every table of kernels,
  * as long as they are more than the few that have kernels of their own. */
 #include "ops/cpu/cpu.h"
+#include "support/on_device.h"
 #include "support/random.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,6 +77,10 @@ static void test_rows_among_some(void **state) {
     skip(); /* BLAS promises nothing of the kind */
 #endif
     for (uint64_t seed = 0; seed < CASES; seed++) {
+        if (device_table()) {
+            rows_among_some(device_table(), seed);
+            continue;
+        }
         rows_among_some(&xl_ops_ref, seed);
         for (int i = 0; i < XL_ISAS; i++)
             if (xl_cpu_isa(i))
@@ -84,6 +89,7 @@ static void test_rows_among_some(void **state) {
 }
 
 int main(void) {
+    device_table(); /* before there is memory that it would not know */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_among_some)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
