@@ -44,9 +44,9 @@ static const option rows[] = {
     {"save-state", 0, FIELD(save_state), "FILE", .path = OPTION_WRITE, .own = "\"kind\":\"" STATE "\"",
      .help = "write the state after the text"},
     {.help = "Running:"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
      .help = "matrices as real, bf16 (half the memory) or int8 (a quarter)"},
-    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS), .help = "threads (default: all)"},
     {"stats", 0, FIELD(stats),
      .help = "times, memory read per token, and its share of what the machine can read"},
@@ -265,10 +265,10 @@ int main(int argc, char **argv) {
     read_options(&o, &table, argc, argv);
     if ((o.text != NULL) + (o.text_file != NULL) + (o.tokens.count > 0) != 1)
         die("give one of --prompt, --prompt-file and --tokens");
-    if (o.threads)
-        check(xlstm_set_threads(o.threads));
     if (o.device)
         check(xlstm_set_device(o.device));
+    if (o.threads)
+        check(xlstm_set_threads(o.threads));
     double started = now();
     check(xlstm_module_load_as(&m, o.model, o.weights));
     if (!xlstm_module_config(m)->vocab_size)

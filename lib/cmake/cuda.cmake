@@ -1,5 +1,8 @@
 # libxlstm_cuda, which libxlstm opens when a device "cuda" is asked for: lib/ops/cuda, by nvcc, one object per file. It is no CMake
 # language here: what has no nvcc should be told so in one sentence, and nothing else of the build depends on it.
+if(XLSTM_CUDA STREQUAL "AUTO" AND NOT PROJECT_IS_TOP_LEVEL) # who takes the source tree asks for it
+  set(XLSTM_CUDA OFF)
+endif()
 if(NOT XLSTM_CUDA STREQUAL "OFF")
   find_program(XLSTM_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda/bin)
   if(NOT XLSTM_NVCC AND NOT XLSTM_CUDA STREQUAL "AUTO")

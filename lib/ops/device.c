@@ -5,7 +5,6 @@
 #endif
 #include "base/error.h"
 #include "ops/cuda/cuda.h"
-#include "xlstm/module.h"
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,7 +36,8 @@ static xlstm_status open_library(const char *device, void **library) {
     if (*library)
         return XLSTM_OK;
     return xl_fail(XLSTM_E_DEVICE,
-                   "device %s needs the library " XL_CUDA_LIBRARY " beside libxlstm, which cannot be opened (%s); "
+                   "device %s needs the library " XL_CUDA_LIBRARY
+                   " beside libxlstm, which cannot be opened (%s); "
                    "install it, build with XLSTM_CUDA=ON, or use the device \"cpu\"",
                    device, dlerror());
 }
@@ -54,7 +54,8 @@ static xlstm_status find_cuda(const char *device, const xl_cuda **out) {
     *out = entry ? entry(&host) : NULL;
     if (!*out || strcmp((*out)->version, host.version)) {
         xl_fail(XLSTM_E_DEVICE,
-                "device %s: " XL_CUDA_LIBRARY " is of version %s, and libxlstm of version %s; install both from "
+                "device %s: " XL_CUDA_LIBRARY
+                " is of version %s, and libxlstm of version %s; install both from "
                 "one release",
                 device, *out ? (*out)->version : "unknown", host.version);
         dlclose(library);
@@ -88,7 +89,8 @@ static int is_cuda(const char *name, int *index) {
 static xlstm_status open_cuda(const char *name, int index, xl_memory **out) {
     const xl_cuda *cuda;
     if (sizeof(real) != sizeof(float))
-        return xl_fail(XLSTM_E_DEVICE, "device %s: kernels there are of float, and this library is of double", name);
+        return xl_fail(XLSTM_E_DEVICE, "device %s: kernels there are of float, and this library is of double",
+                       name);
     XL_TRY(find_cuda(name, &cuda));
     return cuda->open(index, out);
 }
@@ -103,7 +105,8 @@ xlstm_status xl_device_memory(const char *name, xl_memory **out) {
     if (is_auto)
         return XLSTM_OK;
     if (!is_cuda(name, &index))
-        return xl_fail(XLSTM_E_ARGUMENT, "device \"%s\" is unknown; use cpu, cuda, cuda:N (from 0) or auto", name);
+        return xl_fail(XLSTM_E_ARGUMENT, "device \"%s\" is unknown; use cpu, cuda, cuda:N (from 0) or auto",
+                       name);
     return open_cuda(name, index, out);
 }
 

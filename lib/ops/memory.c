@@ -79,10 +79,11 @@ xl_memory xl_memory_host = {.name = "host",
 xlstm_status xl_memory_short(xl_memory *memory, uint64_t bytes, const char *what) {
     if (!memory->left)
         return xl_no_memory(bytes, what);
-    return xl_fail(XLSTM_E_MEMORY,
-                   "device %s has no memory for %s: %.1f MiB are needed, and %.1f MiB are free; use a smaller "
-                   "model, batch or window",
-                   memory->name, what, xl_mib(bytes), xl_mib(memory->left(memory)));
+    return xl_fail(
+        XLSTM_E_MEMORY,
+        "device %s has no memory for %s: %.1f MiB are needed, and %.1f MiB are free; use a smaller "
+        "model, batch or window",
+        memory->name, what, xl_mib(bytes), xl_mib(memory->left(memory)));
 }
 
 /* ---- where modules are made ---- */

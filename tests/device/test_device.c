@@ -7,7 +7,8 @@
 #include <math.h>
 
 enum { STEPS = 50 };
-/* Ten times as large a one makes some of these small models part from themselves: two kernels of the host, too. */
+/* Ten times as large a one makes some of these small models part from themselves: two kernels of the host,
+ * too. */
 static const float RATE = 1e-3f;
 
 static const char *tested(void) {
@@ -21,7 +22,8 @@ static void assert_refused(const char *name, xlstm_status status, const char *te
 }
 
 static void test_names(void **state) {
-    static const char *const unknown[] = {"gpu", "", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:0x", "cuda:12345", "cudas"};
+    static const char *const unknown[] = {"gpu",    "",        "CUDA",       "cuda:", "cuda:-1",
+                                          "cuda:x", "cuda:0x", "cuda:12345", "cudas"};
     xlstm_module *m;
     char name[64];
     (void)state;
@@ -125,12 +127,14 @@ static void test_training(void **state) {
             double off = fabs(there[s] - here[s]) / fmax(1, fabs(here[s]));
             most = fmax(most, off);
             if (!(off <= 1e-4))
-                fail_msg("%s, step %d: the loss is %.8g on %s and %.8g on the host", name, s, there[s], tested(), here[s]);
+                fail_msg("%s, step %d: the loss is %.8g on %s and %.8g on the host", name, s, there[s],
+                         tested(), here[s]);
             if (there[s] != again[s])
                 fail_msg("%s, step %d: %.9g and then %.9g", name, s, there[s], again[s]);
         }
     }
-    print_message("losses of %d steps of %d kinds are within %.1e of the host's\n", STEPS, (int)TEST_KINDS, most);
+    print_message("losses of %d steps of %d kinds are within %.1e of the host's\n", STEPS, (int)TEST_KINDS,
+                  most);
 }
 
 /* What the device's table lacks; docs/devices.md lists it. */

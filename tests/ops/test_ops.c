@@ -515,7 +515,8 @@ static const struct {
              {"wide rnn", case_wide_rnn, 1e-4, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };
 
-/* Each table that this machine has, or that of the device that is tested. The reference is one of them: what it writes must not come from dirt. */
+/* Each table that this machine has, or that of the device that is tested. The reference is one of them: what
+ * it writes must not come from dirt. */
 typedef struct {
     const xl_ops *op;
     int bf16; /* 1: products in bfloat16 */

@@ -44,14 +44,17 @@ static __device__ float slope(float x, xl_act act) {
 }
 
 void xl_cuda_glu(xl_view y, xl_view g, xl_view u, xl_act act) {
-    xl_each(y.rows, y.cols, [=] __device__(int n, int c) { xl_row(y, n)[c] = value(xl_row(g, n)[c], act) * xl_row(u, n)[c]; });
+    xl_each(y.rows, y.cols, [=] __device__(int n, int c) {
+        xl_row(y, n)[c] = value(xl_row(g, n)[c], act) * xl_row(u, n)[c];
+    });
 }
 
 void xl_cuda_glu_bwd(xl_view dg, xl_view du, xl_view dy, xl_view g, xl_view u, xl_act act) {
     xl_each(dy.rows, dy.cols, [=] __device__(int n, int c) { /* gradients may lie on their inputs */
-        float gc = xl_row(g, n)[c], uc = xl_row(u, n)[c], d = xl_row(dy, n)[c];
-        xl_row(dg, n)[c] = d * uc * slope(gc, act);
-        xl_row(du, n)[c] = d * value(gc, act);
+                                                             float gc = xl_row(g, n)[c], uc = xl_row(u, n)[c],
+                                                                   d = xl_row(dy, n)[c];
+                                                             xl_row(dg, n)[c] = d * uc * slope(gc, act);
+                                                             xl_row(du, n)[c] = d * value(gc, act);
     });
 }
 
@@ -61,11 +64,13 @@ void xl_cuda_skip_gate(xl_view y, xl_view h, xl_view c, xl_view z, const real *s
     });
 }
 
-void xl_cuda_skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, real *dskip, xl_view dy, xl_view h, xl_view c, xl_view z,
-                           const real *skip) {
+void xl_cuda_skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, real *dskip, xl_view dy, xl_view h, xl_view c,
+                           xl_view z, const real *skip) {
     xl_columns(
         dy.rows, dy.cols,
-        [=] __device__(int n, int i) { return xl_row(dy, n)[i] * xl_silu(xl_row(z, n)[i]) * xl_row(c, n)[i]; },
+        [=] __device__(int n, int i) {
+            return xl_row(dy, n)[i] * xl_silu(xl_row(z, n)[i]) * xl_row(c, n)[i];
+        },
         [=] __device__(int i, float sum) { dskip[i] += sum; });
     xl_each(dy.rows, dy.cols, [=] __device__(int n, int i) {
         float d = xl_row(dy, n)[i], hi = xl_row(h, n)[i], ci = xl_row(c, n)[i], zi = xl_row(z, n)[i];
@@ -77,7 +82,8 @@ void xl_cuda_skip_gate_bwd(xl_view dh, xl_view dc, xl_view dz, real *dskip, xl_v
 }
 
 void xl_cuda_softcap(xl_view y, xl_view x, real cap) {
-    xl_each(y.rows, y.cols, [=] __device__(int n, int c) { xl_row(y, n)[c] = cap * tanhf(xl_row(x, n)[c] / cap); });
+    xl_each(y.rows, y.cols,
+            [=] __device__(int n, int c) { xl_row(y, n)[c] = cap * tanhf(xl_row(x, n)[c] / cap); });
 }
 
 void xl_cuda_softcap_bwd(xl_view dx, xl_view dy, xl_view y, real cap) {

@@ -1,6 +1,7 @@
-/* attention.cu - causal softmax attention over a window and rotary positions. A warp for each query and head (in backward
- * also for each key and head) goes over what it sees, token by token: lanes hold every 32nd number of dh. No score is
- * kept. Roofline: 4 dh FLOP for each pair over 67 TFLOP/s; five shuffles a pair keep this kernel at a tenth of that. */
+/* attention.cu - causal softmax attention over a window and rotary positions. A warp for each query and head
+ * (in backward also for each key and head) goes over what it sees, token by token: lanes hold every 32nd
+ * number of dh. No score is kept. Roofline: 4 dh FLOP for each pair over 67 TFLOP/s; five shuffles a pair
+ * keep this kernel at a tenth of that. */
 #include "ops/cuda/cuda.cuh"
 
 void xl_cuda_rope(xl_view x, int H, int sign, xl_seq seq, xl_state state) {
@@ -46,7 +47,8 @@ static __device__ xl_ring ring_of(const problem &p, int b) {
 /* The last reset of stream b after `least` and not after t, or `none`; 32 tokens at a time. */
 static __device__ int last_reset(xl_seq seq, int b, int t, int least, int none, int lane) {
     for (int s = t; seq.resets && s > least && s >= 0; s -= XL_WARP) {
-        unsigned found = __ballot_sync(~0u, s - lane >= 0 && s - lane > least && xl_is_reset(seq, b, s - lane));
+        unsigned found =
+            __ballot_sync(~0u, s - lane >= 0 && s - lane > least && xl_is_reset(seq, b, s - lane));
         if (found)
             return s - (__ffs((int)found) - 1);
     }
@@ -143,7 +145,8 @@ static __global__ void counts_kernel(problem p) {
     out[1] = (real)(visible < p.d.window ? visible : p.d.window);
 }
 
-void xl_cuda_attention(xl_view y, real *lse, xl_qkv in, xl_attention d, xl_seq seq, xl_state state, real *scratch) {
+void xl_cuda_attention(xl_view y, real *lse, xl_qkv in, xl_attention d, xl_seq seq, xl_state state,
+                       real *scratch) {
     problem p = {d, in, seq, state};
     (void)scratch;
     if (y.rows == 0)
@@ -169,11 +172,12 @@ typedef struct {
 } gradients;
 
 /* p and ds of query n and key r, in every lane; both rows of one head. */
-static __device__ void pair(const problem &p, const gradients &g, ptrdiff_t n, ptrdiff_t r, int h, float mean, int lane,
-                            float *weight, float *ds) {
+static __device__ void pair(const problem &p, const gradients &g, ptrdiff_t n, ptrdiff_t r, int h, float mean,
+                            int lane, float *weight, float *ds) {
     int dh = p.d.dh, at = h * dh;
     float scale = 1 / sqrtf((float)dh);
-    *weight = expf(dot(xl_row(p.in.q, n) + at, xl_row(p.in.k, r) + at, dh, lane) * scale - g.lse[n * p.d.H + h]);
+    *weight =
+        expf(dot(xl_row(p.in.q, n) + at, xl_row(p.in.k, r) + at, dh, lane) * scale - g.lse[n * p.d.H + h]);
     *ds = *weight * (dot(xl_row(g.dy, n) + at, xl_row(p.in.v, r) + at, dh, lane) - mean) * scale;
 }
 
@@ -224,8 +228,8 @@ static __global__ void dkv_kernel(problem p, gradients g) {
     }
 }
 
-void xl_cuda_attention_bwd(xl_qkv din, xl_view dy, xl_view y, const real *lse, xl_qkv in, xl_attention d, xl_seq seq,
-                           real *scratch) {
+void xl_cuda_attention_bwd(xl_qkv din, xl_view dy, xl_view y, const real *lse, xl_qkv in, xl_attention d,
+                           xl_seq seq, real *scratch) {
     problem p = {d, in, seq, {}};
     gradients g = {dy, y, lse, din};
     (void)scratch;

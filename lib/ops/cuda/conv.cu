@@ -1,6 +1,6 @@
-/* conv.cu - the causal depthwise convolution with SiLU: a thread a number, which looks K - 1 tokens back itself.
- * Bound by memory: x and y once (taps of K inputs from L1), over 4.3 TB/s. Backward computes a pre-activation K times
- * in place of keeping it. */
+/* conv.cu - the causal depthwise convolution with SiLU: a thread a number, which looks K - 1 tokens back
+ * itself. Bound by memory: x and y once (taps of K inputs from L1), over 4.3 TB/s. Backward computes a
+ * pre-activation K times in place of keeping it. */
 #include "ops/cuda/cuda.cuh"
 
 typedef struct {
@@ -68,12 +68,14 @@ static __device__ float dx_of(const conv &v, const xl_view &dy, int b, int t, in
     return sum;
 }
 
-void xl_cuda_conv_bwd(xl_view dx, real *dw, real *db, xl_view dy, xl_view x, const real *w, const real *b, int K,
-                      xl_seq seq, xl_state state, int add) {
+void xl_cuda_conv_bwd(xl_view dx, real *dw, real *db, xl_view dy, xl_view x, const real *w, const real *b,
+                      int K, xl_seq seq, xl_state state, int add) {
     conv v = {x, w, b, K, seq, state};
     xl_columns(
         x.rows, x.cols,
-        [=] __device__(int n, int c) { return is_padding(seq, n) ? 0 : dp_of(v, dy, n / seq.T, n % seq.T, c); },
+        [=] __device__(int n, int c) {
+            return is_padding(seq, n) ? 0 : dp_of(v, dy, n / seq.T, n % seq.T, c);
+        },
         [=] __device__(int c, float sum) { db[c] += sum; });
     for (int k = 0; k < K; k++)
         xl_columns(

@@ -1,5 +1,5 @@
-/* cuda.cuh - what the kernels share. Ops come in on the host's side, in the stream that this thread is in, and
- * launch; failures are kept in that stream until someone asks.
+/* cuda.cuh - what the kernels share. Ops come in on the host's side, in the stream that this thread is in,
+ * and launch; failures are kept in that stream until someone asks.
  *
  * A sum has one order, that of its length alone: threads take numbers at fixed strides and add up in a fixed
  * tree, no sum crosses blocks but by a second kernel, and there are no atomics on floats. */
@@ -12,7 +12,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <tgmath.h>
-#define inline inline __host__ __device__ /* rows, tokens, pieces and hashes mean here what they mean there */
+#define inline                                                                                               \
+    inline __host__ __device__ /* rows, tokens, pieces and hashes mean here what they mean there             \
+                                */
 extern "C" {
 #include "base/half.h"
 #include "base/rng.h"
@@ -34,14 +36,15 @@ enum { XL_WARP = 32, XL_ROOM = 8 << 20 };
 struct xl_stream {
     int device;
     cudaStream_t stream;
-    double *room; /* [XL_ROOM bytes] of the device, for the sums of pieces within an op */
+    double *room;     /* [XL_ROOM bytes] of the device, for the sums of pieces within an op */
     char failed[256]; /* what failed first since enter(); "" nothing */
     xl_stream *next;
 };
 
 xl_stream *xl_cuda_here(void); /* the stream of the public call that this thread is in */
 void xl_cuda_check(cudaError_t error, const char *what);
-void xl_cuda_wide(const void *kernel, size_t shared, const char *what); /* leave to use so much shared memory */
+void xl_cuda_wide(const void *kernel, size_t shared,
+                  const char *what); /* leave to use so much shared memory */
 
 static inline int xl_ceil(int64_t n, int by) {
     return (int)((n + by - 1) / by);
@@ -58,7 +61,8 @@ static inline int xl_ceil(int64_t n, int by) {
 /* ---- every number by itself: f(row, column). Bound by memory ---- */
 
 template <class F> __global__ void xl_each_kernel(F f, int64_t count, int cols) {
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x)
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count;
+         i += (int64_t)gridDim.x * blockDim.x)
         f((int)(i / cols), (int)(i % cols));
 }
 
@@ -70,7 +74,8 @@ template <class F> void xl_each(int rows, int cols, F f) {
 }
 
 template <class F> __global__ void xl_each_at_kernel(F f, size_t count) {
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (size_t)gridDim.x * blockDim.x)
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count;
+         i += (size_t)gridDim.x * blockDim.x)
         f(i);
 }
 
@@ -103,7 +108,8 @@ template <class F, class P> __global__ void xl_columns_kernel(F value, P put, in
 
 template <class F, class P> void xl_columns(int rows, int cols, F value, P put) {
     if (cols > 0)
-        XL_LAUNCH((xl_columns_kernel<F, P>), xl_ceil(cols, XL_WARP), dim3(XL_WARP, XL_LANES), 0, value, put, rows, cols);
+        XL_LAUNCH((xl_columns_kernel<F, P>), xl_ceil(cols, XL_WARP), dim3(XL_WARP, XL_LANES), 0, value, put,
+                  rows, cols);
 }
 
 /* ---- inside a kernel ---- */
@@ -159,8 +165,8 @@ static __device__ inline float xl_number_at(const xl_matrix &W, ptrdiff_t row, i
 
 /* ---- products, for the files that are made of them: gemm.cu ---- */
 
-/* For block j < blocks: C_j [m, n] = or += A_j [m, k] B_j [k, n] + bias_j [n], columns of C side by side. B is
- * `b` with strides, or where that is NULL rows of W: B_j [k, n] = W[j w_rows + n][k]. */
+/* For block j < blocks: C_j [m, n] = or += A_j [m, k] B_j [k, n] + bias_j [n], columns of C side by side. B
+ * is `b` with strides, or where that is NULL rows of W: B_j [k, n] = W[j w_rows + n][k]. */
 typedef struct {
     int m, n, k, blocks, add;
     float *c;

@@ -1,6 +1,6 @@
-/* cuda.h - the border between libxlstm and libxlstm_cuda: the one function that is looked up by name, and what
- * each side gives the other. Both are built from one tree; `version` is the first member for ever, so that
- * libraries of two releases can tell each other apart. */
+/* cuda.h - the border between libxlstm and libxlstm_cuda: the one function that is looked up by name, and
+ * what each side gives the other. Both are built from one tree; `version` is the first member for ever, so
+ * that libraries of two releases can tell each other apart. */
 #ifndef XL_CUDA_H
 #define XL_CUDA_H
 
@@ -14,7 +14,7 @@ typedef struct {
 
 typedef struct {
     const char *version;
-    int (*devices)(void); /* 0: none, or no driver */
+    int (*devices)(void);                             /* 0: none, or no driver */
     xlstm_status (*open)(int index, xl_memory **out); /* the same one for an index, for the whole process */
     /* The host's pages p .. p + bytes may be read and written by devices where they are, for as long as the
      * program runs; for tests of single ops. */

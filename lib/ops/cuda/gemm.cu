@@ -1,9 +1,10 @@
-/* gemm.cu - products with matrices of weights, in float32 (no TF32): linear, linear_dx, linear_dw, heads and theirs.
+/* gemm.cu - products with matrices of weights, in float32 (no TF32): linear, linear_dx, linear_dw, heads and
+ * theirs.
  *
- * One kernel, of any strides: C [m, n] in tiles of 64 x 64, k in steps of 16 through shared memory, 256 threads with
- * 4 x 4 sums each in registers. A number of C is summed over k in its order, in one chain: so its bits depend on
- * no other row or column. Roofline: 2 m n k over 67 TFLOP/s; a step loads 2 x 64 x 16 numbers for 64 x 64 x 16
- * products, 8 FLOP a byte of L2. */
+ * One kernel, of any strides: C [m, n] in tiles of 64 x 64, k in steps of 16 through shared memory, 256
+ * threads with 4 x 4 sums each in registers. A number of C is summed over k in its order, in one chain: so
+ * its bits depend on no other row or column. Roofline: 2 m n k over 67 TFLOP/s; a step loads 2 x 64 x 16
+ * numbers for 64 x 64 x 16 products, 8 FLOP a byte of L2. */
 #include "ops/cuda/cuda.cuh"
 
 enum { TILE = 64, STEP = 16, SIDE = 16, EACH = TILE / SIDE, PAD = 4 };
@@ -18,8 +19,8 @@ static __device__ void place_of(int i, int k_is_near, int *k, int *other) {
     *other = k_is_near ? i / STEP : i % TILE;
 }
 
-static __device__ void load(const xl_product &p, float (*A)[TILE + PAD], float (*B)[TILE + PAD], int j, int row, int col,
-                            int k0) {
+static __device__ void load(const xl_product &p, float (*A)[TILE + PAD], float (*B)[TILE + PAD], int j,
+                            int row, int col, int k0) {
     for (int i = threadIdx.x; i < TILE * STEP; i += SIDE * SIDE) {
         int k, r, c;
         place_of(i, p.a_k == 1, &k, &r);
@@ -64,7 +65,7 @@ static __global__ void __launch_bounds__(SIDE *SIDE) product_kernel(xl_product p
 
 void xl_cuda_product(xl_product p) {
     if (p.m > 0 && p.n > 0 && p.blocks > 0)
-        XL_LAUNCH(product_kernel, dim3(xl_ceil(p.m, TILE), xl_ceil(p.n, TILE), p.blocks), SIDE *SIDE, 0, p);
+        XL_LAUNCH(product_kernel, dim3(xl_ceil(p.m, TILE), xl_ceil(p.n, TILE), p.blocks), SIDE * SIDE, 0, p);
 }
 
 /* A linear layer is a block-diagonal one of one block. */

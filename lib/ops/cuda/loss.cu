@@ -1,5 +1,5 @@
-/* loss.cu - losses and their gradients, a block of 256 threads for each row. Bound by memory: logits three times, of which
- * two from L2 where a row fits, over 4.3 TB/s. */
+/* loss.cu - losses and their gradients, a block of 256 threads for each row. Bound by memory: logits three
+ * times, of which two from L2 where a row fits, over 4.3 TB/s. */
 #include "ops/cuda/cuda.cuh"
 
 enum { THREADS = 256, WARPS = THREADS / XL_WARP };
@@ -30,7 +30,8 @@ static __device__ float block_sum(float x) { /* every thread has it */
     return sum;
 }
 
-static __global__ void xent_kernel(real *each, xl_view dlogits, xl_view logits, const int32_t *targets, const real *scale) {
+static __global__ void xent_kernel(real *each, xl_view dlogits, xl_view logits, const int32_t *targets,
+                                   const real *scale) {
     int n = blockIdx.x, V = logits.cols, target = targets[n];
     const real *x = xl_row(logits, n);
     real *dx = dlogits.p ? xl_row(dlogits, n) : NULL;
@@ -66,8 +67,8 @@ static int rows_at_a_time(int rows, int classes) {
     return rows < most ? rows : most;
 }
 
-static void some_rows(real *each, xl_view dx, real *dW, xl_view x, const real *W, int classes, const int32_t *targets,
-                      const real *scale, real *scratch) {
+static void some_rows(real *each, xl_view dx, real *dW, xl_view x, const real *W, int classes,
+                      const int32_t *targets, const real *scale, real *scratch) {
     xl_view logits = xl_rows(scratch, x.rows, classes), none = {};
     xl_cuda_linear(logits, x, xl_real_matrix(W, classes, x.cols), NULL);
     xl_cuda_xent(each, dx.p ? logits : none, logits, targets, scale);
@@ -90,13 +91,13 @@ static xl_view rows_from(xl_view v, int from, int count) {
     return v;
 }
 
-void xl_cuda_xent_linear(real *each, xl_view dx, real *dW, xl_view x, const real *W, int classes, const int32_t *targets,
-                         const real *scale, real *scratch) {
+void xl_cuda_xent_linear(real *each, xl_view dx, real *dW, xl_view x, const real *W, int classes,
+                         const int32_t *targets, const real *scale, real *scratch) {
     int most = rows_at_a_time(x.rows, classes);
     for (int n = 0; n < x.rows; n += most) {
         int rows = x.rows - n < most ? x.rows - n : most;
-        some_rows(each ? each + n : NULL, rows_from(dx, n, rows), dW, rows_from(x, n, rows), W, classes, targets + n,
-                  scale, scratch);
+        some_rows(each ? each + n : NULL, rows_from(dx, n, rows), dW, rows_from(x, n, rows), W, classes,
+                  targets + n, scale, scratch);
     }
 }
 
@@ -105,7 +106,8 @@ uint64_t xl_cuda_xent_linear_scratch(int rows, int classes, int width) {
     return (uint64_t)rows_at_a_time(rows, classes) * (uint64_t)classes;
 }
 
-static __global__ void mse_kernel(real *each, xl_view dy, xl_view y, xl_view target, const real *weight, const real *scale) {
+static __global__ void mse_kernel(real *each, xl_view dy, xl_view y, xl_view target, const real *weight,
+                                  const real *scale) {
     int n = blockIdx.x;
     float w = weight ? weight[n] : 1, sum = 0;
     real *d = dy.p ? xl_row(dy, n) : NULL;

@@ -1,9 +1,10 @@
-/* memory.cu - the memory of a device: its pieces, streams, copies and what failed. Each stream has one stream of CUDA's
- * that waits for no other; they are kept when they are closed, since a call that only copies opens one too. */
+/* memory.cu - the memory of a device: its pieces, streams, copies and what failed. Each stream has one stream
+ * of CUDA's that waits for no other; they are kept when they are closed, since a call that only copies opens
+ * one too. */
 #include "ops/cuda/cuda.cuh"
 #include <mutex>
+#include <new>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { DEVICES = 64 };
 
@@ -31,7 +32,8 @@ void xl_cuda_check(cudaError_t error, const char *what) {
 }
 
 void xl_cuda_wide(const void *kernel, size_t shared, const char *what) {
-    xl_cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), what);
+    xl_cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+                  what);
 }
 
 static xlstm_status fail(const device *d, xlstm_status status, const char *what) {
@@ -101,7 +103,7 @@ static xlstm_status open(xl_memory *m, xl_stream **out) {
     *out = idle_stream(d);
     if (*out)
         return XLSTM_OK;
-    xl_stream *s = (xl_stream *)calloc(1, sizeof *s);
+    xl_stream *s = new (std::nothrow) xl_stream();
     if (!s)
         return fail(d, XLSTM_E_MEMORY, "no memory for a stream");
     on_device here(m);
@@ -109,9 +111,10 @@ static xlstm_status open(xl_memory *m, xl_stream **out) {
     if (error == cudaSuccess && (error = cudaMalloc((void **)&s->room, XL_ROOM)) != cudaSuccess)
         cudaStreamDestroy(s->stream);
     if (error != cudaSuccess) {
-        free(s);
+        delete s;
         cudaGetLastError();
-        return fail(d, error == cudaErrorMemoryAllocation ? XLSTM_E_MEMORY : XLSTM_E_DEVICE, cudaGetErrorString(error));
+        return fail(d, error == cudaErrorMemoryAllocation ? XLSTM_E_MEMORY : XLSTM_E_DEVICE,
+                    cudaGetErrorString(error));
     }
     s->device = d->index;
     *out = s;
@@ -152,7 +155,8 @@ static void put(xl_memory *m, void *there, const void *here, size_t bytes) {
     (void)m;
     if (!bytes)
         return;
-    xl_cuda_check(cudaMemcpyAsync(there, here, bytes, cudaMemcpyHostToDevice, current->stream), "copying to the device");
+    xl_cuda_check(cudaMemcpyAsync(there, here, bytes, cudaMemcpyHostToDevice, current->stream),
+                  "copying to the device");
     if (is_pinned(here))
         xl_cuda_check(cudaStreamSynchronize(current->stream), "copying to the device");
 }
@@ -206,8 +210,7 @@ static int count_of(void) {
     return 0;
 }
 
-static __global__ void nothing_kernel(void) {
-}
+static __global__ void nothing_kernel(void) {}
 
 /* What keeps the device from being used, or NULL. */
 static const char *unusable(int index, char *room, size_t size) {
@@ -215,11 +218,13 @@ static const char *unusable(int index, char *room, size_t size) {
     cudaFuncAttributes attributes;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaErrorInsufficientDriver)
-        return "there is no NVIDIA driver, or it is older than CUDA " XL_CUDA_RELEASE " needs; install or update it, or use the device \"cpu\"";
+        return "there is no NVIDIA driver, or it is older than CUDA " XL_CUDA_RELEASE
+               " needs; install or update it, or use the device \"cpu\"";
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
         return "this machine has no NVIDIA device; use the device \"cpu\"";
     if (error == cudaSuccess && index >= count) {
-        snprintf(room, size, "there is no such device; this machine has %d, cuda:0 to cuda:%d", count, count - 1);
+        snprintf(room, size, "there is no such device; this machine has %d, cuda:0 to cuda:%d", count,
+                 count - 1);
         return room;
     }
     if (error == cudaSuccess)
@@ -228,7 +233,8 @@ static const char *unusable(int index, char *room, size_t size) {
         error = cudaFuncGetAttributes(&attributes, nothing_kernel);
     if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
         error == cudaErrorUnsupportedPtxVersion)
-        return "libxlstm_cuda was built without kernels for this device's architecture; it needs compute capability 8.0 or later, and a driver "
+        return "libxlstm_cuda was built without kernels for this device's architecture; it needs compute "
+               "capability 8.0 or later, and a driver "
                "of CUDA " XL_CUDA_RELEASE;
     return error == cudaSuccess ? NULL : cudaGetErrorString(error);
 }
@@ -260,7 +266,8 @@ static xlstm_status open_device(int index, xl_memory **out) {
     if (index < DEVICES && d->memory.name)
         return XLSTM_OK;
     cudaGetDevice(&before);
-    const char *why = index < DEVICES ? unusable(index, room, sizeof room) : "devices are numbered from 0 to 63";
+    const char *why =
+        index < DEVICES ? unusable(index, room, sizeof room) : "devices are numbered from 0 to 63";
     cudaSetDevice(before);
     cudaGetLastError();
     if (why) {

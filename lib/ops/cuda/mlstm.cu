@@ -1,9 +1,10 @@
-/* mlstm.cu - the mLSTM. Forward walks token by token: a block for each stream, head and 32 columns of values keeps its slice
- * of C [dk, 32] in shared memory for all tokens, with two barriers a token; every slice computes the normaliser itself.
- * Backward goes chunk by chunk from the end, a block for each stream and head, whose 256 threads share each stage's numbers.
+/* mlstm.cu - the mLSTM. Forward walks token by token: a block for each stream, head and 32 columns of values
+ * keeps its slice of C [dk, 32] in shared memory for all tokens, with two barriers a token; every slice
+ * computes the normaliser itself. Backward goes chunk by chunk from the end, a block for each stream and
+ * head, whose 256 threads share each stage's numbers.
  *
- * Roofline: 4 dk dv FLOP a token and head forward; this kernel takes 1 to 2 us a token (barriers, and dk / 8 steps over its
- * slice), whatever dv is. The chunkwise one takes its place. */
+ * Roofline: 4 dk dv FLOP a token and head forward; this kernel takes 1 to 2 us a token (barriers, and dk / 8
+ * steps over its slice), whatever dv is. The chunkwise one takes its place. */
 #include "ops/cuda/cuda.cuh"
 
 enum { TILE = 32, GROUPS = 8, THREADS = TILE * GROUPS };
@@ -37,7 +38,8 @@ static __device__ real *border_of(const problem &p, int b, int j, int start) {
     return p.tape.borders + ((ptrdiff_t)(b * p.d.H + j) * chunks + start / p.d.L) * size_of(p.d);
 }
 
-static __device__ float block_sum(float x, float *part) { /* [GROUPS]; every thread has it, behind a barrier of its own */
+static __device__ float
+block_sum(float x, float *part) { /* [GROUPS]; every thread has it, behind a barrier of its own */
     x = xl_warp_sum(x);
     if (threadIdx.x % XL_WARP == 0)
         part[threadIdx.x / XL_WARP] = x;
@@ -54,7 +56,8 @@ static __device__ float block_sum(float x, float *part) { /* [GROUPS]; every thr
 typedef struct {
     float *C, *n, *q, *k, *parts, *dens; /* [dk, 32] [dk] [dk] [dk] [GROUPS, 32] [GROUPS] */
     float m;
-    int first, e, group; /* this thread's column in the slice, and which of the rows a = group, group + 8, ... */
+    int first, e,
+        group; /* this thread's column in the slice, and which of the rows a = group, group + 8, ... */
 } slice;
 
 static __device__ slice lay_out(const problem &p, float *shared) {
@@ -114,8 +117,10 @@ static __device__ void step(const problem &p, slice *s, ptrdiff_t n, int j) {
         s->q[a] = (xl_row(p.in.q, n) + j * dk)[a];
         s->k[a] = (xl_row(p.in.k, n) + j * dk)[a];
     }
-    float i = input_gate(p, n, j), logf_ = log_forget(p, n, j), v = here ? xl_row(p.in.v, n)[j * p.d.dv + s->first + s->e] : 0;
-    float m = fmaxf(logf_ + s->m, i), keep = expf(logf_ + s->m - m), take = expf(i - m) / sqrtf((float)dk), h = 0, den = 0;
+    float i = input_gate(p, n, j), logf_ = log_forget(p, n, j),
+          v = here ? xl_row(p.in.v, n)[j * p.d.dv + s->first + s->e] : 0;
+    float m = fmaxf(logf_ + s->m, i), keep = expf(logf_ + s->m - m), take = expf(i - m) / sqrtf((float)dk),
+          h = 0, den = 0;
     s->m = m;
     __syncthreads();
     for (int a = threadIdx.x; a < dk; a += THREADS) {
@@ -171,8 +176,8 @@ static void copy_norms(const problem &p) {
     });
 }
 
-void xl_cuda_mlstm(xl_view h, xl_mlstm_tape tape, xl_qkv in, xl_gates gates, xl_mlstm d, xl_seq seq, xl_state state,
-                   real *scratch) {
+void xl_cuda_mlstm(xl_view h, xl_mlstm_tape tape, xl_qkv in, xl_gates gates, xl_mlstm d, xl_seq seq,
+                   xl_state state, real *scratch) {
     problem p = {h, tape, in, gates, d, seq, state, scratch, xl_mlstm_start(d, state)};
     if (seq.B == 0)
         return;
@@ -194,13 +199,13 @@ typedef struct {
     xl_view dh;
 } gradients;
 
-/* One chunk: L tokens from row n0 on. in, out: the states at its borders or NULL; G, next: [dk, dv + 1] the gradients of
- * the state that leaves and of the one that came in. */
+/* One chunk: L tokens from row n0 on. in, out: the states at its borders or NULL; G, next: [dk, dv + 1] the
+ * gradients of the state that leaves and of the one that came in. */
 typedef struct {
     int b, j, L, has_G;
     ptrdiff_t n0;
     const real *in, *out;
-    double *sums;                                /* [L] of log f */
+    double *sums;                               /* [L] of log f */
     float *G, *next, *g, *direct, *along, *qdq; /* along, qdq [L]: kap . dkap and q . dq */
     float *du, *dkap, *S, *dS;                  /* [L, dv] [L, dk] [L, L] [L, L] */
 } chunk;
@@ -294,7 +299,8 @@ static __device__ float weight_in(const problem &p, const chunk &c, int t) {
     return expf((float)(c.sums[t] + c.in[size_of(p.d) - 1] - m_of(p, c, t)));
 }
 static __device__ float weight_out(const problem &p, const chunk &c, int s) {
-    return expf((float)(c.sums[c.L - 1] - c.sums[s] + input_gate(p, c.n0 + s, c.j) - c.out[size_of(p.d) - 1]));
+    return expf(
+        (float)(c.sums[c.L - 1] - c.sums[s] + input_gate(p, c.n0 + s, c.j) - c.out[size_of(p.d) - 1]));
 }
 
 static __device__ void dq_numbers(const problem &p, const gradients &d, const chunk &c) {
@@ -345,7 +351,8 @@ static __device__ void dv_numbers(const problem &p, const gradients &d, const ch
 /* The gradient of the state that came in; nobody asks where none did. */
 static __device__ void next_numbers(const problem &p, const chunk &c) {
     int dk = p.d.dk, dv = p.d.dv;
-    float decay = c.has_G ? expf((float)(c.sums[c.L - 1] + c.in[size_of(p.d) - 1] - c.out[size_of(p.d) - 1])) : 0;
+    float decay =
+        c.has_G ? expf((float)(c.sums[c.L - 1] + c.in[size_of(p.d) - 1] - c.out[size_of(p.d) - 1])) : 0;
     for (ptrdiff_t i = threadIdx.x; i < dk * (ptrdiff_t)(dv + 1); i += THREADS) {
         int a = (int)(i / (dv + 1)), e = (int)(i % (dv + 1));
         float sum = 0;
@@ -435,8 +442,8 @@ static __global__ void __launch_bounds__(THREADS) mlstm_bwd_kernel(problem p, gr
     }
 }
 
-void xl_cuda_mlstm_bwd(xl_qkv din, xl_gates dgates, xl_view dh, xl_view h, xl_mlstm_tape tape, xl_qkv in, xl_gates gates,
-                       xl_mlstm d, xl_seq seq, xl_state state, real *scratch) {
+void xl_cuda_mlstm_bwd(xl_qkv din, xl_gates dgates, xl_view dh, xl_view h, xl_mlstm_tape tape, xl_qkv in,
+                       xl_gates gates, xl_mlstm d, xl_seq seq, xl_state state, real *scratch) {
     problem p = {h, tape, in, gates, d, seq, state, scratch, xl_mlstm_start(d, state)};
     gradients g = {din, dgates, dh};
     const xl_view out[] = {din.q, din.k, din.v, dgates.i, dgates.f};

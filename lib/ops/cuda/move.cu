@@ -1,4 +1,5 @@
-/* move.cu - what moves numbers and adds them up. All bound by memory: 4 bytes in and out a number, over 4.3 TB/s. */
+/* move.cu - what moves numbers and adds them up. All bound by memory: 4 bytes in and out a number, over 4.3
+ * TB/s. */
 #include "ops/cuda/cuda.cuh"
 
 void xl_cuda_add(xl_view y, xl_view x) {
@@ -75,7 +76,8 @@ static __device__ double block_sum(double x) { /* thread 0 has it */
 }
 
 static __global__ void pieces_kernel(double *pieces, const real *x, size_t count, int squares) {
-    size_t from = (size_t)blockIdx.x * XL_SUM_PIECE, to = count - from < XL_SUM_PIECE ? count : from + XL_SUM_PIECE;
+    size_t from = (size_t)blockIdx.x * XL_SUM_PIECE,
+           to = count - from < XL_SUM_PIECE ? count : from + XL_SUM_PIECE;
     double sum = 0;
     for (size_t i = from + threadIdx.x; i < to; i += SUMMING)
         sum += (double)x[i] * (squares ? (double)x[i] : 1);

@@ -1,5 +1,5 @@
-/* norm.cu - LayerNorm, RMSNorm, GroupNorm: a warp for each slice of a row, whose lanes take every 32nd number.
- * Bound by memory: x and y once (three passes over a slice, the later ones in L1), over 4.3 TB/s. */
+/* norm.cu - LayerNorm, RMSNorm, GroupNorm: a warp for each slice of a row, whose lanes take every 32nd
+ * number. Bound by memory: x and y once (three passes over a slice, the later ones in L1), over 4.3 TB/s. */
 #include "ops/cuda/cuda.cuh"
 
 enum { WARPS = 8, THREADS = WARPS * 32 };
@@ -58,7 +58,8 @@ static __global__ void moments_kernel(moments *out, xl_view x, xl_norm norm) {
     out[(ptrdiff_t)n * norm.groups + g] = measure(xl_row(x, n) + g * size, size, norm, threadIdx.x % XL_WARP);
 }
 
-static __global__ void norm_dx_kernel(xl_view dx, xl_view dy, xl_view x, const real *w, xl_norm norm, int add) {
+static __global__ void norm_dx_kernel(xl_view dx, xl_view dy, xl_view x, const real *w, xl_norm norm,
+                                      int add) {
     int n, g, lane = threadIdx.x % XL_WARP, size = x.cols / norm.groups;
     if (!slice_of(x.rows, norm.groups, &n, &g))
         return;
@@ -101,7 +102,8 @@ static void norm_dw(real *dw, real *db, xl_view dy, xl_view x, xl_norm norm) {
             [=] __device__(int c, float sum) { db[c] += sum; });
 }
 
-void xl_cuda_norm_bwd(xl_view dx, real *dw, real *db, xl_view dy, xl_view x, const real *w, xl_norm norm, int add) {
+void xl_cuda_norm_bwd(xl_view dx, real *dw, real *db, xl_view dy, xl_view x, const real *w, xl_norm norm,
+                      int add) {
     int most = XL_ROOM / (int)sizeof(moments) / norm.groups;
     for (int n = 0; n < x.rows; n += most) {
         int rows = x.rows - n < most ? x.rows - n : most;

@@ -1,9 +1,10 @@
-/* rnn.cu - the cells that see their own output: sLSTM and LSTM. A block for each head and four streams walks through
- * time: h in shared memory, R from L2 (a warp for each of 4 dh rows, used for four streams), two barriers a token.
+/* rnn.cu - the cells that see their own output: sLSTM and LSTM. A block for each head and four streams walks
+ * through time: h in shared memory, R from L2 (a warp for each of 4 dh rows, used for four streams), two
+ * barriers a token.
  *
- * Roofline: 8 dh^2 FLOP a token and head; this kernel reads R once a token, 16 dh^2 bytes at the 60 GB/s or so of one
- * multiprocessor, and 2 to 4 us of barriers and latency where R is small. The one that keeps R in registers and a
- * cluster's shared memory takes its place. */
+ * Roofline: 8 dh^2 FLOP a token and head; this kernel reads R once a token, 16 dh^2 bytes at the 60 GB/s or
+ * so of one multiprocessor, and 2 to 4 us of barriers and latency where R is small. The one that keeps R in
+ * registers and a cluster's shared memory takes its place. */
 #include "ops/cuda/cuda.cuh"
 
 enum { I_GATE, F_GATE, Z_GATE, O_GATE, SLOTS, STREAMS = 4, THREADS = 512, WARPS = THREADS / XL_WARP };
@@ -26,7 +27,8 @@ static __device__ float clamped(float x, float bound) { /* NaN stays NaN */
 static __device__ float slstm_unit(float x[SLOTS], float s[4]) {
     float logf_ = xl_log_sigmoid(x[F_GATE]) + s[3], slope = xl_sigmoid(-x[F_GATE]);
     float m = s[2] == 0 ? x[I_GATE] : fmaxf(x[I_GATE], logf_);
-    float i = expf(x[I_GATE] - m), f = s[2] == 0 ? 0 : expf(logf_ - m), z = tanhf(x[Z_GATE]), o = xl_sigmoid(x[O_GATE]);
+    float i = expf(x[I_GATE] - m), f = s[2] == 0 ? 0 : expf(logf_ - m), z = tanhf(x[Z_GATE]),
+          o = xl_sigmoid(x[O_GATE]);
     s[1] = f * s[1] + i * z;
     s[2] = f * s[2] + i;
     s[3] = m;
@@ -36,7 +38,8 @@ static __device__ float slstm_unit(float x[SLOTS], float s[4]) {
 }
 
 static __device__ float lstm_unit(float x[SLOTS], float s[4]) {
-    float i = xl_sigmoid(x[I_GATE]), f = xl_sigmoid(x[F_GATE]), z = tanhf(x[Z_GATE]), o = xl_sigmoid(x[O_GATE]);
+    float i = xl_sigmoid(x[I_GATE]), f = xl_sigmoid(x[F_GATE]), z = tanhf(x[Z_GATE]),
+          o = xl_sigmoid(x[O_GATE]);
     s[1] = f * s[1] + i * z;
     s[2] = tanhf(s[1]); /* (no state of its own: what the tape has in this place) */
     s[0] = o * s[2];
@@ -66,7 +69,8 @@ static __device__ void recurrent_product(const problem &p, float *sums, const fl
     }
 }
 
-static __device__ void unit(const problem &p, float *state, const float *sums, int b, int t, int head, int e) {
+static __device__ void unit(const problem &p, float *state, const float *sums, int b, int t, int head,
+                            int e) {
     int dh = p.d.dh, D = p.d.H * dh, j = head * dh + e;
     ptrdiff_t n = xl_token(p.seq, b, t);
     real *g = xl_row(p.gates, n) + (ptrdiff_t)head * SLOTS * dh + e;
@@ -128,12 +132,13 @@ static __global__ void __launch_bounds__(THREADS) rnn_kernel(problem p) {
     }
 }
 
-void xl_cuda_rnn(xl_view h, xl_view gates, real *tape, xl_matrix R, const real *bias, xl_rnn d, xl_seq seq, xl_state state,
-                 real *scratch) {
+void xl_cuda_rnn(xl_view h, xl_view gates, real *tape, xl_matrix R, const real *bias, xl_rnn d, xl_seq seq,
+                 xl_state state, real *scratch) {
     problem p = {h, gates, tape, R, bias, d, seq, state};
     (void)scratch;
     if (seq.B > 0)
-        XL_LAUNCH(rnn_kernel, dim3(d.H, xl_ceil(seq.B, STREAMS)), THREADS, STREAMS * 9 * d.dh * sizeof(float), p);
+        XL_LAUNCH(rnn_kernel, dim3(d.H, xl_ceil(seq.B, STREAMS)), THREADS, STREAMS * 9 * d.dh * sizeof(float),
+                  p);
     xl_cuda_clear_padding(h, 0, seq);
 }
 
@@ -163,14 +168,16 @@ static __device__ float old(const backward &p, int b, int t, int k, int j) {
     return at ? *at : 0;
 }
 
-/* One unit's gradients of its pre-activations, to dg [4, dh] and in place of the gates. carried: {dh, dc, dn}. */
+/* One unit's gradients of its pre-activations, to dg [4, dh] and in place of the gates. carried: {dh, dc,
+ * dn}. */
 static __device__ void unit_bwd(const backward &p, float *dg, float *carried, int b, int t, int head, int e) {
     int dh = p.d.dh, D = p.d.H * dh, j = head * dh + e;
     ptrdiff_t n = xl_token(p.seq, b, t);
     real *g = xl_row(p.dgates, n) + (ptrdiff_t)head * SLOTS * dh + e;
     const real *tape = p.tape + n * 3 * D + j;
     float i = g[0], f = g[F_GATE * dh], z = g[Z_GATE * dh], o = g[O_GATE * dh], di, df, dz, d_o;
-    float d = xl_row(p.dh, n)[j] + clamped(carried[0], xl_rnn_bound(p.d.clip_bwd)), dc = carried[dh], dn = carried[2 * dh];
+    float d = xl_row(p.dh, n)[j] + clamped(carried[0], xl_rnn_bound(p.d.clip_bwd)), dc = carried[dh],
+          dn = carried[2 * dh];
     float c_old = old(p, b, t, 1, j);
     if (p.d.lstm) {
         float th = tape[2 * D];
@@ -252,13 +259,14 @@ static void gather_before(const backward &p, real *h_old, int32_t *counts) {
     });
 }
 
-void xl_cuda_rnn_bwd(xl_view gates, real *dR, real *dbias, xl_view dh, xl_view h, const real *tape, const real *R, xl_rnn d,
-                     xl_seq seq, xl_state state, real *scratch) {
+void xl_cuda_rnn_bwd(xl_view gates, real *dR, real *dbias, xl_view dh, xl_view h, const real *tape,
+                     const real *R, xl_rnn d, xl_seq seq, xl_state state, real *scratch) {
     backward p = {gates, dh, h, tape, R, d, seq, state};
     int width = d.dh, D = d.H * width, B = seq.B;
     if (B == 0)
         return;
-    XL_LAUNCH(rnn_bwd_kernel, dim3(d.H, xl_ceil(B, STREAMS)), THREADS, STREAMS * 11 * width * sizeof(float), p);
+    XL_LAUNCH(rnn_bwd_kernel, dim3(d.H, xl_ceil(B, STREAMS)), THREADS, STREAMS * 11 * width * sizeof(float),
+              p);
     xl_cuda_clear_padding(gates, 0, seq);
     int32_t *counts = (int32_t *)(scratch + (ptrdiff_t)h.rows * D);
     gather_before(p, scratch, counts);

@@ -1,4 +1,5 @@
-/* update.cu - the optimizers' rules, a thread a number. Bound by memory: w, m, v in and out and g, over 4.3 TB/s. */
+/* update.cu - the optimizers' rules, a thread a number. Bound by memory: w, m, v in and out and g, over 4.3
+ * TB/s. */
 #include "ops/cuda/cuda.cuh"
 
 void xl_cuda_clip(xl_now *now, const double *sumsq, real most) {
@@ -16,7 +17,8 @@ void xl_cuda_adamw(real *w, const real *g, real *m, real *v, size_t count, xl_up
         float gi = g[i] * now->scale;
         m[i] = s.b1 * m[i] + (1 - s.b1) * gi;
         v[i] = s.b2 * v[i] + (1 - s.b2) * gi * gi;
-        w[i] = w[i] * (1 - now->rate * s.decay) - now->rate * (m[i] / now->c1) / (sqrtf(v[i] / now->c2) + s.eps);
+        w[i] =
+            w[i] * (1 - now->rate * s.decay) - now->rate * (m[i] / now->c1) / (sqrtf(v[i] / now->c2) + s.eps);
     });
 }
 
