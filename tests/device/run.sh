@@ -4,7 +4,7 @@
 #
 #     sh tests/device/run.sh BUILD [DEVICE] [RESULTS]     BUILD: a build folder with tests, in which libxlstm_cuda is
 build=$1 device=${2:-cuda:0} results=${3:-.} root=$(cd "$(dirname "$0")/../.." && pwd)
-fixtures=$root/../shared/fixtures passed=0 failed=0 failures=
+passed=0 failed=0 failures=
 export LD_LIBRARY_PATH=$build:$LD_LIBRARY_PATH
 
 # one NAME SECONDS COMMAND...: output in RESULTS/NAME.log, and its end where it fails
@@ -31,17 +31,17 @@ for t in test_ops test_masked test_rows test_device; do
     one "$t" 240 env XLSTM_TEST_DEVICE="$device" "$(test_of $t)"
 done
 grep -h "within\|operations\|has no\|MiB are free" "$results/test_device.log"
-for t in training split ragged kinds streams plan quantize fingerprint not_finite_inputs model_io initial curve checkpoint resume \
-    not_finite sharing stack sample process; do
+for t in training split ragged kinds streams plan quantize fingerprint not_finite_inputs model_io_inside initial curve_inside checkpoint \
+    resume_inside not_finite sharing stack sample process; do
     [ -n "$(test_of test_$t)" ] && one "on_device_$t" 120 env XLSTM_DEVICE="$device" "$(test_of test_$t)"
 done
-for model in "$fixtures"/*/; do
-    case=$(ls "$model"*case*.safetensors 2>/dev/null | head -1)
-    [ -n "$case" ] && one "check_$(basename "$model")" 60 "$build/examples/xlstm-check" --device "$device" "$model" "$case"
+for model in "$root"/tests/golden/data/*/; do
+    [ -f "$model/case.safetensors" ] &&
+        one "check_$(basename "$model")" 60 "$build/examples/xlstm-check" --device "$device" "$model" "$model/case.safetensors"
 done
 if command -v compute-sanitizer >/dev/null; then
     for tool in ${SANITIZE-memcheck racecheck initcheck}; do
-        one "sanitizer_$tool" 200 compute-sanitizer --tool "$tool" --error-exitcode 9 env XLSTM_DEVICE="$device" "$(test_of test_training)"
+        one "$tool" 200 compute-sanitizer --tool "$tool" --error-exitcode 9 env XLSTM_DEVICE="$device" "$(test_of test_training)"
     done
 fi
 echo "$(date +%F): $passed passed, $failed failed:${failures:- none}; $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)"

@@ -179,7 +179,16 @@ static void test_short_memory(void **state) {
     assert_int_equal(xlstm_set_device(NULL), XLSTM_OK);
 }
 
-int main(void) {
+/* test_device --say NAME: what is said of a device, for messages.sh. */
+static int say(const char *name) {
+    xlstm_status status = xlstm_set_device(name);
+    puts(status == XLSTM_OK ? "it is there" : xlstm_last_error());
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && !strcmp(argv[1], "--say"))
+        return say(argv[2]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_names),    cmocka_unit_test(test_environment),
                                        cmocka_unit_test(test_copies),   cmocka_unit_test(test_table),
                                        cmocka_unit_test(test_training), cmocka_unit_test(test_short_memory)};

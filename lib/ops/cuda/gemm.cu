@@ -37,8 +37,17 @@ static __device__ void load(const xl_product &p, float (*A)[TILE + PAD], float (
     }
 }
 
+static __device__ void add_products(float (*sum)[EACH], float4 a, float4 b) {
+    const float as[EACH] = {a.x, a.y, a.z, a.w}, bs[EACH] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+    for (int r = 0; r < EACH; r++)
+#pragma unroll
+        for (int c = 0; c < EACH; c++)
+            sum[r][c] = fmaf(as[r], bs[c], sum[r][c]);
+}
+
 static __global__ void __launch_bounds__(SIDE *SIDE) product_kernel(xl_product p) {
-    __shared__ float A[STEP][TILE + PAD], B[STEP][TILE + PAD];
+    __shared__ __align__(16) float A[STEP][TILE + PAD], B[STEP][TILE + PAD];
     int row = blockIdx.x * TILE, col = blockIdx.y * TILE, j = blockIdx.z;
     int r0 = threadIdx.x / SIDE * EACH, c0 = threadIdx.x % SIDE * EACH;
     float sum[EACH][EACH] = {};
@@ -47,11 +56,7 @@ static __global__ void __launch_bounds__(SIDE *SIDE) product_kernel(xl_product p
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < STEP; k++)
-#pragma unroll
-            for (int r = 0; r < EACH; r++)
-#pragma unroll
-                for (int c = 0; c < EACH; c++)
-                    sum[r][c] = fmaf(A[k][r0 + r], B[k][c0 + c], sum[r][c]);
+            add_products(sum, *(const float4 *)&A[k][r0], *(const float4 *)&B[k][c0]);
         __syncthreads();
     }
     for (int r = 0; r < EACH; r++)
