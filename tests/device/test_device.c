@@ -2,6 +2,7 @@
  * with a card (XLSTM_TEST_DEVICE=cuda:0) also that training there gives the host's losses, for every kind,
  * and the same bits twice. */
 #include "model/module.h"
+#include "programs/compare.h"
 #include "support/training_run.h"
 #include "xlstm.h"
 #include <math.h>
@@ -112,7 +113,8 @@ static void losses_on(const char *device, int kind, double losses[STEPS], char n
 }
 
 static void test_training(void **state) {
-    double here[STEPS], there[STEPS], again[STEPS], most = 0;
+    double here[STEPS], there[STEPS], again[STEPS];
+    comparison c = {0};
     char name[64];
     (void)state;
     if (!tested()) {
@@ -123,18 +125,15 @@ static void test_training(void **state) {
         losses_on("cpu", kind, here, name);
         losses_on(tested(), kind, there, name);
         losses_on(tested(), kind, again, name);
-        for (int s = 0; s < STEPS; s++) {
-            double off = fabs(there[s] - here[s]) / fmax(1, fabs(here[s]));
-            most = fmax(most, off);
-            if (!(off <= 1e-4))
-                fail_msg("%s, step %d: the loss is %.8g on %s and %.8g on the host", name, s, there[s],
-                         tested(), here[s]);
-            if (there[s] != again[s])
-                fail_msg("%s, step %d: %.9g and then %.9g", name, s, there[s], again[s]);
-        }
+        for (int s = 0; s < STEPS; s++)
+            see_in(&c, there[s], here[s], fmax(1, fabs(here[s])));
+        if (!agrees(&c, 1e-4))
+            fail_msg("%s, losses on %s: " APART, name, tested(), APART_OF(c));
+        if (!same_numbers(there, again, STEPS))
+            fail_msg("%s: training once more on %s gives other losses", name, tested());
     }
     print_message("losses of %d steps of %d kinds are within %.1e of the host's\n", STEPS, (int)TEST_KINDS,
-                  most);
+                  c.error);
 }
 
 /* What the device's table lacks; docs/devices.md lists it. */
