@@ -32,6 +32,7 @@ typedef struct {
     char *command; /* as it was called */
     preset p;      /* as chosen */
     int threads, seeds, resume, no_carry, last;
+    const char *device;
     int seeds_given; /* --seed or --seeds is */
     xlstm_products products;
     uint64_t seed;

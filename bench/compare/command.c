@@ -37,6 +37,7 @@ static const option rows[] = {
      .help = "time between checkpoints"},
     {"limit-seconds", 0, FIELD(limit_seconds), "SECONDS", RANGE(0, 1e9),
      .help = "stop then, with a checkpoint and exit code 3; --resume goes on bit for bit"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
      .help = "threads (default: all); results do not depend on it"},
     {"save", 0, FIELD(save), "DIR", .path = OPTION_FOLDER,
@@ -184,6 +185,8 @@ void parse_options(options *o, int argc, char **argv, const program *about) {
     o->seed = o->seed != not_given ? o->seed : 1;
     if (o->threads)
         check(xlstm_set_threads(o->threads));
+    if (o->device)
+        check(xlstm_set_device(o->device));
 }
 
 /* ---- folders ---- */

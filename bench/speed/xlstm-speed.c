@@ -15,6 +15,7 @@ typedef struct {
     option_words models, measures, shapes, weights;
     option_counts lengths, scaling;
     int width, blocks, heads, batch, time, vocab, threads, repeats, profile, serve;
+    const char *device;
     double seconds;
     const char *peers, *script, *csv, *json;
 } settings;
@@ -78,6 +79,8 @@ static const option rows[] = {
     {"time", 0, FIELD(time), "N", RANGE(1, 1 << 24), .help = "tokens of a stream"},
     {"vocab", 0, FIELD(vocab), "N", RANGE(2, 1 << 24), .initial = "1000", .help = "vocabulary"},
     {.help = "How:"},
+    {"device", 0, FIELD(device), "NAME",
+     .help = "where this library computes: cpu (default), cuda, cuda:N or auto"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
      .help = "threads, of Python too (default: all)"},
     {"repeats", 0, FIELD(repeats), "N", RANGE(1, MAX_REPEATS), .initial = "5",
@@ -173,6 +176,10 @@ static settings parse(int argc, char **argv) {
     read_options(&s, &table, argc, argv);
     if (s.serve)
         exit(serve());
+    if (s.device) {
+        check(xlstm_set_device(s.device));
+        setenv("XLSTM_DEVICE", s.device, 1); /* of the programs that take the samples */
+    }
     check_comparison(&s);
     s.threads = s.threads ? s.threads : xlstm_get_threads();
     check_sizes(&s);

@@ -19,7 +19,7 @@
 static const int in_double = sizeof(xlstm_real) == 8;
 
 typedef struct {
-    const char *model, *case_file, *write;
+    const char *model, *case_file, *write, *device;
     double tolerance; /* negative: the usual ones */
 } options;
 
@@ -389,15 +389,17 @@ static int compare_all(check *c, const options *o) {
 /* ---- the program ---- */
 
 #define FIELD(field) OPTION_FIELD(options, field)
-static const option rows[] = {{"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
-                               .help = "config.json and weights in the format of the official package"},
-                              {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file), .path = OPTION_READ,
-                               .help = "tokens, targets and the reference tensors"},
-                              {"tolerance", 0, FIELD(tolerance), "R", RANGE(1e-30, 1e30),
-                               .help = "allow errors up to R times a tensor's largest number"},
-                              {"write", 0, FIELD(write), "FILE", .path = OPTION_WRITE,
-                               .own = "\"kind\":\"xlstm-check\"", .help = "write what the library computed"},
-                              {0}};
+static const option rows[] = {
+    {"MODEL_DIR", OPTION_ARGUMENT, FIELD(model),
+     .help = "config.json and weights in the format of the official package"},
+    {"CASE.safetensors", OPTION_ARGUMENT, FIELD(case_file), .path = OPTION_READ,
+     .help = "tokens, targets and the reference tensors"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
+    {"tolerance", 0, FIELD(tolerance), "R", RANGE(1e-30, 1e30),
+     .help = "allow errors up to R times a tensor's largest number"},
+    {"write", 0, FIELD(write), "FILE", .path = OPTION_WRITE, .own = "\"kind\":\"xlstm-check\"",
+     .help = "write what the library computed"},
+    {0}};
 
 static const option_table table = {.doc = "Compares a saved model with reference values: logits, "
                                           "step-by-step logits, loss and gradients, a line per "
@@ -407,6 +409,8 @@ static const option_table table = {.doc = "Compares a saved model with reference
                                    .rows = rows};
 
 static int run_case(check *c, const options *o) {
+    if (o->device && xlstm_set_device(o->device))
+        return say("the device");
     if (xlstm_module_load(&c->module, o->model))
         return say("the model");
     if (xlstm_tensors_open(&c->file, o->case_file))

@@ -7,6 +7,7 @@ typedef struct {
     const char *model, *text, *text_file, *stop, *state, *save_state;
     option_counts tokens;
     int length, threads, stats, only_new;
+    const char *device;
     xlstm_weights weights;
     xlstm_sampling sampling;
 } options;
@@ -43,6 +44,7 @@ static const option rows[] = {
     {"save-state", 0, FIELD(save_state), "FILE", .path = OPTION_WRITE, .own = "\"kind\":\"" STATE "\"",
      .help = "write the state after the text"},
     {.help = "Running:"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"weights", 0, FIELD(weights), "TYPE", .choices = weights_choices, .initial = "real",
      .help = "matrices as real, bf16 (half the memory), int8 (a quarter) or int4 (a sixth)"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS), .help = "threads (default: all)"},
@@ -255,6 +257,8 @@ int main(int argc, char **argv) {
     read_options(&o, &table, argc, argv);
     if ((o.text != NULL) + (o.text_file != NULL) + (o.tokens.count > 0) != 1)
         die("give one of --prompt, --prompt-file and --tokens");
+    if (o.device)
+        check(xlstm_set_device(o.device));
     if (o.threads)
         check(xlstm_set_threads(o.threads));
     double started = now();

@@ -8,6 +8,7 @@ typedef struct {
     const char *model, *text;
     option_words weights;
     int streams, window, threads;
+    const char *device;
 } options;
 
 #define FIELD(field) OPTION_FIELD(options, field)
@@ -22,6 +23,7 @@ static const option rows[] = {
      .help = "pieces of the text that are read side by side, as in xlstm-lm"},
     {"window", 0, FIELD(window), "N", RANGE(1, 65536), .initial = "64",
      .help = "tokens of a stream that are computed at once"},
+    {"device", 0, FIELD(device), "NAME", .help = "where to compute: cpu (default), cuda, cuda:N or auto"},
     {"threads", 0, FIELD(threads), "N", RANGE(1, XLSTM_MAX_THREADS),
      .help = "threads (default: all); results do not depend on it"},
     {0}};
@@ -92,6 +94,8 @@ int main(int argc, char **argv) {
     read_options(&o, &table, argc, argv);
     if (o.threads)
         check(xlstm_set_threads(o.threads));
+    if (o.device)
+        check(xlstm_set_device(o.device));
     int32_t *tokens = read_tokens(&o, &count);
     printf("%-8s %12s %10s %10s %9s\n", "weights", "perplexity", "change", "MB", "targets");
     flush_output();

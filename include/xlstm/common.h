@@ -134,6 +134,17 @@ XLSTM_API xlstm_status xlstm_set_backend(const char *name);
 /** @return the name of what the next of them will compute with, not to be freed */
 XLSTM_API const char *xlstm_get_backend(void);
 
+/** Where modules that this thread makes or loads from here on lie; their sessions, trainers and optimizers
+ * lie and compute where they do. A device has kernels of its own: xlstm_set_backend() is about the host's.
+ * Bare recurrences stay on the host. On a thread that has set none, making a module looks at the environment
+ * variable XLSTM_DEVICE for a name, and fails where this would; without it, it is the host.
+ *  @param name "cpu": the host; "cuda" or "cuda:0", "cuda:1", ...: an NVIDIA device, whose library
+ * libxlstm_cuda lies beside this one; "auto": the first such device where it can be used, else the host;
+ * NULL: as before the first call
+ *  @return XLSTM_OK; XLSTM_E_ARGUMENT for an unknown name; XLSTM_E_DEVICE where the device cannot be used,
+ * and the sentence says what is missing: library, driver, device or kernels. Nothing has changed then */
+XLSTM_API xlstm_status xlstm_set_device(const char *name);
+
 /** Gives a block of memory, at any alignment and with any contents.
  *  @param context what xlstm_set_allocator() was given
  *  @param bytes its size, at least 1

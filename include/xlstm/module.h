@@ -46,6 +46,15 @@ XLSTM_API void xlstm_module_free(xlstm_module *module);
  */
 XLSTM_API xlstm_status xlstm_module_init(xlstm_module *module, uint64_t seed);
 
+/** A copy of a model on the same device or another one: the same configuration and numbers, bit for bit,
+ * packed matrices too.
+ *  @param out receives the copy: yours, NULL on failure; free it with xlstm_module_free()
+ *  @param module a whole model; it is only read, and may be freed afterwards
+ *  @param device a name as for xlstm_set_device(); NULL: where the module is
+ *  @return XLSTM_OK, XLSTM_E_MEMORY, XLSTM_E_DEVICE, XLSTM_E_ARGUMENT for another module or an unknown name
+ */
+XLSTM_API xlstm_status xlstm_module_copy(xlstm_module **out, const xlstm_module *module, const char *device);
+
 /** A copy for inference whose matrices are kept in a smaller type: projections, gates, recurrent matrices,
  * embedding and head. Real stay norms, biases, convolutions and the q, k, v of the paper's mLSTM, blocks of
  * 4 x 4 in a hundredth of its weights: a scale per row would be as large as a row of 8-bit numbers. A session

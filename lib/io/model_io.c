@@ -570,7 +570,7 @@ static xlstm_status untie(xlstm_config *c, shards *s, const char *directory) {
     load l;
     if (!(c->file_spelling & XLSTM_SPELL_HF) || !c->tie_weights)
         return XLSTM_OK;
-    XL_TRY(xl_module_declare(&m, c, xl_memory_default()));
+    XL_TRY(xl_module_declare(&m, c, &xl_memory_host)); /* (which takes none) */
     xlstm_status status = begin(&l, m, directory, s);
     if (status == XLSTM_OK)
         status = check_belongs(&l, s);
@@ -622,6 +622,8 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     xlstm_config config;
     xlstm_module *m = NULL;
     shards s = {0};
+    xl_memory *memory;
+    XL_TRY(xl_memory_chosen(&memory));
     XL_TRY(xlstm_config_load(directory, &config));
     config.weights = weights;
     xlstm_status status = open_directory(&s, directory);
@@ -630,7 +632,7 @@ xlstm_status xlstm_module_load_as(xlstm_module **out, const char *directory, xls
     if (status == XLSTM_OK)
         status = untie(&config, &s, directory);
     if (status == XLSTM_OK)
-        status = xl_module_declare(&m, &config, xl_memory_default());
+        status = xl_module_declare(&m, &config, memory);
     if (status == XLSTM_OK)
         status = load_shards(m, directory, &s, 1);
     if (status == XLSTM_OK)

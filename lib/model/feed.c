@@ -45,7 +45,7 @@ xlstm_status xl_feed_create(xl_feed *f, const xlstm_module *m, int B, int max, i
     f->there = memory->take(memory, f->room);
     f->host = memory->is_host ? f->there : xl_alloc(f->room);
     if (!f->there || !f->host)
-        return xl_no_memory(f->room, "a batch");
+        return xl_memory_short(memory, f->room, "a batch");
     f->T = max;
     f->here = lay_out(f, f->host, max, &f->room);
     f->fed = lay_out(f, f->there, max, &f->room);

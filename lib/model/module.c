@@ -265,7 +265,9 @@ xlstm_status xlstm_model_create(xlstm_module **out, const xlstm_config *config, 
     XL_TRY(xl_check_out(out, "xlstm_model_create"));
     *out = NULL;
     xlstm_module *m = NULL;
-    XL_TRY(start_model(&m, config, xl_memory_default()));
+    xl_memory *memory;
+    XL_TRY(xl_memory_chosen(&memory));
+    XL_TRY(start_model(&m, config, memory));
     return finish_drawn(out, m, declare(m, declare_model, NULL), seed);
 }
 
@@ -276,7 +278,9 @@ xlstm_status xlstm_block_create(xlstm_module **out, const xlstm_config *config, 
     XL_TRY(xl_config_take(&own, config));
     XL_TRY(xl_config_check_blocks(&own));
     xlstm_module *m = NULL;
-    XL_TRY(xl_module_start(&m, &own, count_sublayers(&own), xl_memory_default()));
+    xl_memory *memory;
+    XL_TRY(xl_memory_chosen(&memory));
+    XL_TRY(xl_module_start(&m, &own, count_sublayers(&own), memory));
     return finish_drawn(out, m, declare(m, declare_block, NULL), seed);
 }
 
@@ -314,7 +318,9 @@ xlstm_status xlstm_cell_create(xlstm_module **out, const xlstm_cell_config *conf
     c.num_heads = config->num_heads;
     c.chunk_size = config->chunk_size;
     xlstm_module *m = NULL;
-    XL_TRY(xl_module_start(&m, &c, count_sublayers(&c), xl_memory_default()));
+    xl_memory *memory;
+    XL_TRY(xl_memory_chosen(&memory));
+    XL_TRY(xl_module_start(&m, &c, count_sublayers(&c), memory));
     return finish_drawn(out, m, declare_cell(m, config), seed);
 }
 

@@ -97,7 +97,7 @@ static xlstm_status allocate(xlstm_session *s, const xl_ops *kernels) {
     s->last = memory->take(memory, (uint64_t)s->B * m->width * sizeof(real));
     s->arena = (xl_arena){.base = memory->take(memory, work), .size = work};
     if (!s->state || !s->last || !s->arena.base)
-        return xl_no_memory(state + work, "a session");
+        return xl_memory_short(memory, state + work, "a session");
     xl_log(XLSTM_LOG_INFO,
            "session: %d streams, pieces of %d tokens, %.1f MiB state, %.1f MiB temporary; kernels %s, "
            "threads %d",

@@ -175,7 +175,7 @@ static xlstm_status allocate(xlstm_trainer *tr) {
     tr->state[1] = state && grad ? memory->take(memory, state) : NULL;
     if (!tr->keep.base || !tr->temp.base || !tr->sum || !tr->each || (grad && !tr->grad) ||
         (state && !tr->state[0]) || (state && grad && !tr->state[1]))
-        return xl_no_memory(keep + temp + each + grad + 2 * state, "a trainer");
+        return xl_memory_short(memory, keep + temp + each + grad + 2 * state, "a trainer");
     xl_log(XLSTM_LOG_INFO,
            "trainer: %d x %d tokens, %.1f MiB tape, %.1f MiB temporary, %.1f MiB gradients, %.1f MiB state; "
            "kernels %s, threads %d",

@@ -19,7 +19,7 @@ static xl_number number_of(xlstm_weights weights) {
 xlstm_status xl_module_take_memory(xlstm_module *m) {
     uint64_t bytes = ((uint64_t)m->params.size + 16) * sizeof(real);
     if (!(m->w = m->memory->take(m->memory, bytes)))
-        return xl_no_memory(bytes, "the weights");
+        return xl_memory_short(m->memory, bytes, "the weights");
     if (m->params.pack && !xl_packing_create(&m->packed, &m->params, number_of(m->config.weights)))
         return xl_no_memory(0, "the list of matrices");
     xl_log(XLSTM_LOG_INFO, "module: %zu parameters, %.1f MiB", xlstm_module_size(m),
@@ -31,7 +31,7 @@ xlstm_status xl_module_take_packed(xlstm_module *m) {
     for (int i = 0; i < m->packed.count; i++) {
         xl_packed *p = &m->packed.items[i];
         if (!xl_packed_reserve(p, m->memory))
-            return xl_no_memory(xl_matrix_bytes(&p->matrix), "a matrix");
+            return xl_memory_short(m->memory, xl_matrix_bytes(&p->matrix), "a matrix");
         xl_packed_use_own(p);
     }
     return XLSTM_OK;

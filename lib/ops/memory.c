@@ -1,6 +1,7 @@
 /* memory.c - the host's memory, and where objects are made and compute. */
 #include "ops/memory.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "ops/trace.h"
@@ -75,6 +76,16 @@ xl_memory xl_memory_host = {.name = "host",
                             .clear = host_clear,
                             .wait = host_wait};
 
+xlstm_status xl_memory_short(xl_memory *memory, uint64_t bytes, const char *what) {
+    if (!memory->left)
+        return xl_no_memory(bytes, what);
+    return xl_fail(
+        XLSTM_E_MEMORY,
+        "device %s has no memory for %s: %.1f MiB are needed, and %.1f MiB are free; use a smaller "
+        "model, batch or window",
+        memory->name, what, xl_mib(bytes), xl_mib(memory->left(memory)));
+}
+
 /* ---- where modules are made ---- */
 
 static xl_memory *_Atomic of_all;
@@ -82,7 +93,7 @@ static _Thread_local xl_memory *of_thread;
 
 xl_memory *xl_memory_default(void) {
     xl_memory *all = atomic_load(&of_all);
-    return of_thread ? of_thread : all ? all : &xl_memory_host;
+    return of_thread ? of_thread : all;
 }
 
 void xl_memory_set_default(xl_memory *memory) {

@@ -25,6 +25,7 @@ struct xl_memory {
     /* Zeroed, aligned to 64 bytes; NULL: there is none, which is never so of 0 bytes. */
     void *(*take)(xl_memory *, uint64_t bytes);
     void (*give)(xl_memory *, void *p); /* p may be NULL */
+    uint64_t (*left)(xl_memory *);      /* bytes that are free; NULL: nobody knows */
     xlstm_status (*open)(xl_memory *, xl_stream **out);
     void (*close)(xl_memory *, xl_stream *);
     /* Device and stream of this thread's calls from here on, and the end of that. */
@@ -41,11 +42,19 @@ struct xl_memory {
 
 extern xl_memory xl_memory_host;
 
-/* Where modules are made on this thread: the host, until another one is set (NULL: the host again). */
+/* When take() had none: the sentence names what is left, where that is known. */
+xlstm_status xl_memory_short(xl_memory *memory, uint64_t bytes, const char *what);
+
+/* Where modules are made on this thread, if it has been set, here or for all threads; NULL: it has not. */
 xl_memory *xl_memory_default(void);
 void xl_memory_set_default(xl_memory *memory);
 /* The same for threads that have set none. */
 void xl_memory_set_default_of_all(xl_memory *memory);
+/* Where they are made now: creators ask. Else by XLSTM_DEVICE, else the host; fails where the environment
+ * names what there is not. */
+xlstm_status xl_memory_chosen(xl_memory **out);
+/* The memory of a device by its name: "cpu", "cuda", "cuda:N", "auto". */
+xlstm_status xl_device_memory(const char *name, xl_memory **out);
 
 /* Where an object computes: its kernels stay those that its memory was planned for. */
 typedef struct {

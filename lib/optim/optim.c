@@ -117,7 +117,7 @@ static xlstm_status allocate(xlstm_optimizer *o) {
     o->sum = memory->take(memory, sizeof *o->sum);
     o->now = memory->take(memory, sizeof *o->now);
     if (!o->ranges || !o->first || (two && !o->second) || !o->trial || !o->sum || !o->now)
-        return xl_no_memory(2 * bytes, "the optimizer's moments");
+        return xl_memory_short(memory, 2 * bytes, "the optimizer's moments");
     find_ranges(o);
     const xl_ops *op = xl_plan_begin(o->place.op);
     measure(op, o, o->first);

@@ -122,6 +122,17 @@ static void test_backends(void **state) {
     assert_string_equal(xlstm_get_backend(), before);
 }
 
+static void test_devices(void **state) {
+    (void)state;
+    const char *const names[] = {
+        "", "cud", "CUDA", "%s%n", "cuda:", "cuda:-1", "cuda:99999999999999999999", "cuda:1 ", "auto:0"};
+    EACH(i, names)
+    REFUSED(xlstm_set_device(names[i]));
+    FINE(xlstm_set_device("auto"));
+    FINE(xlstm_set_device("cpu"));
+    FINE(xlstm_set_device(NULL));
+}
+
 static void test_profile(void **state) {
     (void)state;
     const int indices[] = {-1, INT_MIN, INT_MAX, xlstm_profile_count()};
@@ -459,6 +470,10 @@ static void test_module(void **state) {
     REFUSED(xlstm_module_fingerprint(cell, NULL));
     REFUSED(xlstm_module_init(NULL, 1));
     REFUSED(xlstm_module_init(small, 1));
+    REFUSED(xlstm_module_copy(NULL, model, NULL));
+    NOT_MADE(m, xlstm_module_copy(&m, NULL, NULL));
+    NOT_MADE(m, xlstm_module_copy(&m, cell, NULL));
+    NOT_MADE(m, xlstm_module_copy(&m, model, "%s%n"));
     REFUSED(xlstm_module_quantize(NULL, model, XLSTM_WEIGHTS_INT8));
     NOT_MADE(m, xlstm_module_quantize(&m, NULL, XLSTM_WEIGHTS_INT8));
     NOT_MADE(m, xlstm_module_quantize(&m, cell, XLSTM_WEIGHTS_INT8));
@@ -1521,6 +1536,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_backends),
+        cmocka_unit_test(test_devices),
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_waiting_backward),
         cmocka_unit_test(test_weights_of_a_batch),

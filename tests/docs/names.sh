@@ -13,7 +13,7 @@ awk -v work="$work" 'FNR == 1 { inside = 0 }
 touch "$work/blocks"
 cd "$source"
 words='[A-Za-z_][A-Za-z0-9_]*'
-cat $(find include lib tests bench examples -path tests/docs -prune -o -type f \( -name '*.[ch]' -o -name '*.def' -o -name '*.cmake' -o -name '*.sh' -o -name '*.py' \) -print) \
+cat $(find include lib tests bench examples -path tests/docs -prune -o -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' -o -name '*.cmake' -o -name '*.sh' -o -name '*.py' \) -print) \
     CMakeLists.txt "$work/blocks" | grep -oE "$words" | sort -u >"$work/known"
 status=0
 grep -oE '\b(xlstm|xl|XLSTM|XL)_[A-Za-z0-9_]+|\b[a-z_][A-Za-z0-9_]*\(\)' "$work/text" | sed 's/()$//' | grep -v '_$' | sort -u >"$work/used"

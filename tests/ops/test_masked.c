@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "ops/cpu/cpu.h"
 #include "ops/ref/ref.h"
+#include "support/on_device.h"
 #include "support/random.h"
 #include "support/rooms.h"
 #include "xlstm.h"
@@ -181,7 +182,7 @@ static void try_op(const xl_ops *op, int o) {
 static void try_state(const xl_ops *op, int o) {
     static work w;
     static float whole[T * D], single[T * D], clean[T * D];
-    const uint8_t resets[T] = {[L + 3] = 1};
+    uint8_t resets[T] = {[L + 3] = 1};
     for (int k = 0; k < MOST_INPUTS; k++)
         fill_normal(w.in[k], T * WIDEST, 1, 3 + (uint64_t)k);
     run(op, o, &w, 2 * L, T, resets, clean);
@@ -197,6 +198,10 @@ static void try_state(const xl_ops *op, int o) {
 
 static void on_every_table(void (*test)(const xl_ops *), int bf16) {
     xlstm_set_threads(1);
+    if (device_table()) {
+        test(device_table());
+        return;
+    }
     for (int i = 0; i < XL_ISAS; i++) {
         if (xl_cpu_isa(i))
             test(xl_cpu_isa(i));
@@ -294,6 +299,7 @@ static void test_groups(void **state) {
 }
 
 int main(void) {
+    device_table(); /* before there is memory that it would not know */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_time), cmocka_unit_test(test_rows),
                                        cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* test_rows.c - a row's bits do not depend on how many rows are computed with it, on every table of kernels
  * and with every type of matrix. */
 #include "ops/cpu/cpu.h"
+#include "support/on_device.h"
 #include "support/random.h"
 #include "support/rooms.h"
 #include <setjmp.h>
@@ -97,6 +98,10 @@ static void test_rows_among_some(void **state) {
 #endif
     for (int type = first; type < XL_NUMBERS; type++)
         for (uint64_t seed = 0; seed < (type == XL_REAL ? CASES : PACKED_CASES); seed++) {
+            if (device_table()) {
+                rows_among_some(device_table(), (xl_number)type, seed);
+                continue;
+            }
             if (type == XL_REAL) /* with the others it computes the same after unpacking, slowly */
                 rows_among_some(&xl_ops_ref, XL_REAL, seed);
             for (int i = 0; i < XL_ISAS; i++)
@@ -106,6 +111,7 @@ static void test_rows_among_some(void **state) {
 }
 
 int main(void) {
+    device_table(); /* before there is memory that it would not know */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_among_some)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
