@@ -209,7 +209,7 @@ static xl_forecast_row series_row(const xlstm_series *s, int v) {
         from = s->past;
         at = v - s->targets;
     }
-    size_t skipped = (size_t)at * (size_t)columns * xlstm_dtype_size(s->dtype);
+    size_t skipped = (size_t)at * (size_t)columns * (s->dtype == XLSTM_F64 ? sizeof(double) : sizeof(float));
     return (xl_forecast_row){.values = (const char *)from + skipped,
                              .is_double = s->dtype == XLSTM_F64,
                              .count = columns,
