@@ -28,8 +28,9 @@
 /* bf16: makes of a copy of `floats` the table with products in bfloat16 */
 /* mlstm_bf16, attention_bf16: what that table has of these files; they are compiled once more for it, by
  * multiply_bf16 */
-/* multiply: C = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. The others: ops on matrices
- * of reals by it. */
+/* multiply: C = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. multiply_rows: C = start +
+ * A B' on one thread, where a row's bits are its own; row n of start is at start + n*ldstart; NULL: zero. The
+ * others: ops on matrices of reals by these. */
 #define XL_DECLARE_ISA(isa)                                                                                  \
     XL_ISA_FILES(XL_DECLARE_INSTALL, isa)                                                                    \
     void xl_install_bf16_##isa(xl_ops *table, const xl_ops *floats);                                         \
@@ -37,6 +38,7 @@
     void xl_install_attention_bf16_##isa(xl_ops *table);                                                     \
     void xl_multiply_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);        \
     void xl_multiply_bf16_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);   \
+    void xl_multiply_rows_##isa(xl_view C, xl_view A, xl_view B, const float *start, ptrdiff_t ldstart);     \
     void xl_linear_real_##isa(xl_view y, xl_view x, const float *W, const float *b);                         \
     void xl_heads_real_##isa(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);              \
     void xl_heads_real_dx_##isa(xl_view dx, xl_view dy, const float *W, xl_heads s, int add);                \
@@ -68,8 +70,8 @@ void xl_blas_prepare(void); /* before the first product */
 /* What the products of this thread's call have set for the whole program goes back. */
 void xl_blas_call_over(void);
 
-/* With so few rows, reading the matrix is all the time there is: there linear has kernels of its own. */
-enum { XL_FEW_ROWS = 4 };
+/* With so few rows, reading the matrix is all the time there is. */
+enum { XL_FEW_ROWS = 8 };
 
 /* The op xent_linear by other ops of a table: logits of some rows are made whole, then those of the next. */
 void xl_xent_linear_by_rows(const xl_ops *op, float *each, xl_view dx, float *dW, xl_view x, const float *W,

@@ -1,6 +1,7 @@
 /* isa_gemm.c - products of matrices of reals, and the ops that are such products. A number of C is summed
  * over k in order, DEPTH at a time, whatever is computed beside it: so the same bits come for any number of
- * threads, and a row's bits do not depend on how many rows there are.
+ * threads. (The products y = x W' of layers, whose rows must also not depend on each other, are in
+ * isa_rows.c.)
  *
  * A tile of C, ROWS x VECTORS registers, waits in registers while k runs; every step reads one row of a panel
  * and one number of each row of A. A panel is DEPTH rows of B, as many columns as a tile has, and stays in
@@ -291,7 +292,7 @@ static inline __attribute__((always_inline)) void dots(float *C, ptrdiff_t ldc, 
 typedef struct {
     xl_view C;
     operand A, B;
-    int K;
+    int K, by_rows; /* by_rows: of isa_rows.c; there A is not transposed, B is, and alpha is 1 */
     float alpha;
     const float *start;
     ptrdiff_t ldstart;
@@ -336,6 +337,13 @@ static int by_blas(const product *p, int m, int n, int rows, int cols) {
 }
 #endif
 
+/* Some rows of what lies along k. */
+static xl_view rows_of(operand a, int from, int rows, int K) {
+    xl_view v = xl_const_rows(a.p + from * a.ld, rows, K);
+    v.ld = a.ld;
+    return v;
+}
+
 /* Rows m .. and columns n .. of C. */
 static void multiply_part(const product *p, int m, int n, int rows, int cols) {
     _Alignas(64) float panel[DEPTH * WIDE];
@@ -344,6 +352,13 @@ static void multiply_part(const product *p, int m, int n, int rows, int cols) {
     int narrow = p->B.transposed && !p->A.transposed ? cols % WIDTH : 0;
     if (by_blas(p, m, n, rows, cols))
         return;
+    if (p->by_rows) {
+        const float *start = p->start ? p->start + m * p->ldstart + n : NULL;
+        XL_ISA_NAME(xl_multiply_rows)
+        (xl_block(p->C, m, rows, n, cols), rows_of(p->A, m, rows, p->K), rows_of(p->B, n, cols, p->K), start,
+         p->ldstart);
+        return;
+    }
     if (narrow)
         narrow_part(p, m, n + cols - narrow, rows, narrow);
     for (int end = n + cols - narrow; n < end; n += WIDE) {
@@ -473,7 +488,9 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
 
 /* y = start + x W' */
 static product linear_product(xl_view y, xl_view x, const float *W, const float *b) {
-    return (product){.C = y, .A = of_view(x), .B = {W, x.cols, 1}, .K = x.cols, .alpha = 1, .start = b};
+    product p = {.C = y, .A = of_view(x), .B = {W, x.cols, 1}, .K = x.cols, .alpha = 1, .start = b};
+    p.by_rows = 1;
+    return p;
 }
 
 void XL_ISA_NAME(xl_linear_real)(xl_view y, xl_view x, const float *W, const float *b) {

@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { AHEAD = 4096, FEW = 8, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
+enum { AHEAD = 4096, FEW_COLS = 4096, TASK_ROWS = 64, TILE_COLS = 512, SMALL_PRODUCT = 1 << 16 };
 enum { ENOUGH_TASKS = 8, PIECE_ROWS = 256, MOST_IN_WORD = 8 };
 
 static const xl_ops *own; /* the table these kernels are in */
@@ -29,7 +29,6 @@ enum { WORD = 4 /* bytes */ };
 #define INTS(w) __builtin_convertvector((ints)(w) >> 24, floats)
 
 /* What 16 words of the matrix at w add to the sum; v points to G vectors of x. */
-#define ADD_F32(sum, w, v) sum += FLOATS(w) * FLOATS(v)
 #define ADD_BF16(sum, w, v)                                                                                  \
     do {                                                                                                     \
         words both = WORDS(w);                                                                               \
@@ -46,9 +45,6 @@ enum { WORD = 4 /* bytes */ };
     } while (0)
 
 /* Number i of a row. */
-static inline float number_f32(const void *row, int i) {
-    return ((const float *)row)[i];
-}
 static inline float number_bf16(const void *row, int i) {
     return xl_from_bf16(((const uint16_t *)row)[i]);
 }
@@ -116,7 +112,6 @@ static inline float add_up(const floats *v) {
         for (int i = 0; i < n; i++)                                                                          \
             to[i] = number_##type(row, i);                                                                   \
     }
-KERNELS(f32, 1, ADD_F32)
 KERNELS(bf16, 2, ADD_BF16)
 KERNELS(int8, 4, ADD_INT8)
 
@@ -129,11 +124,10 @@ static void order_4(float *to, const float *x, int n) {
 
 /* A type of number is a row. Where rows of it have a scale, that is not in what the kernels give. */
 static const struct {
-    void (*order)(float *to, const float *x, int n); /* by the numbers in a word; NULL: as x is */
+    void (*order)(float *to, const float *x, int n); /* by the numbers in a word */
     void (*dots)(float *sums, const void *W, size_t row_bytes, int rows, const float *x, int n);
     void (*widen)(float *to, const void *row, int n);
 } types[XL_NUMBERS] = {
-    [XL_REAL] = {NULL, dots_f32, widen_f32},
     [XL_BFLOAT16] = {order_2, dots_bf16, widen_bf16},
     [XL_INT8] = {order_4, dots_int8, widen_int8},
 };
@@ -177,16 +171,22 @@ static void few_task(void *context, int index, int thread) {
         float sums[TASK_ROWS] = {0};
         for (int c = 0; c < p->W.cols; c += FEW_COLS) {
             int cols = least(FEW_COLS, p->W.cols - c);
-            const float *x = xl_row(p->x, n) + c;
-            if (types[type].order) {
-                types[type].order(ordered, x, cols);
-                x = ordered;
-            }
-            types[type].dots(sums, numbers_at(&p->W, from, c), xl_matrix_row_bytes(&p->W), rows, x, cols);
+            types[type].order(ordered, xl_row(p->x, n) + c, cols);
+            types[type].dots(sums, numbers_at(&p->W, from, c), xl_matrix_row_bytes(&p->W), rows, ordered,
+                             cols);
         }
         finish(sums, scales, p->b ? p->b + from : NULL, rows);
         memcpy(xl_row(p->y, n) + from, sums, (size_t)rows * sizeof *sums);
     }
+}
+
+static void few_reals(void *context, int index, int thread) {
+    const product *p = context;
+    int from = index * TASK_ROWS, rows = least(TASK_ROWS, p->W.rows - from);
+    (void)thread;
+    XL_ISA_NAME(xl_multiply_rows)
+    (xl_cols(p->y, from, rows), p->x, xl_const_rows(xl_matrix_row(&p->W, from), rows, p->W.cols),
+     p->b ? p->b + from : NULL, 0);
 }
 
 /* ---- many rows ---- */
@@ -232,8 +232,11 @@ static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
     }
     assert(x.p && y.p); /* slices of views keep a NULL */
     product p = {y, x, W, b};
-    int tasks = row_tasks(&W), cut = x.rows > FEW && tasks < ENOUGH_TASKS;
-    xl_task *task = x.rows <= FEW ? few_task : cut ? piece_task : many_task;
+    int tasks = row_tasks(&W), cut = x.rows > XL_FEW_ROWS && tasks < ENOUGH_TASKS;
+    xl_task *task = W.type == XL_REAL       ? few_reals
+                    : x.rows <= XL_FEW_ROWS ? few_task
+                    : cut                   ? piece_task
+                                            : many_task;
     if (cut)
         tasks *= (x.rows + PIECE_ROWS - 1) / PIECE_ROWS;
     if ((double)W.rows * W.cols * x.rows < SMALL_PRODUCT)
