@@ -308,7 +308,7 @@ static void pieces(void **state) {
 }
 
 static double train(xlstm_products products, int steps) {
-    enum { B = 4, T = 64, V = 64 }; /* chunks and heads are large enough too */
+    enum { B = 8, T = 16, V = 64 };
     xlstm_config c;
     xlstm_module *m;
     xlstm_trainer *tr;

@@ -163,12 +163,6 @@ void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p) {
     xl_parallel(xl_bf16_parts(p->M, j.rows) * j.across, block, &j);
 }
 
-void xl_bf16_here(const xl_bf16_kernel *kernel, const xl_bf16_product *p) {
-    job j = {kernel, p, ROWS, p->N, 1};
-    for (int i = 0; i < xl_bf16_parts(p->M, ROWS); i++)
-        block(&j, i, 0);
-}
-
 /* ---- a head with its loss ---- */
 
 /* Every task leaves a gradient of x of its own, so they are few, and classes must be many against x's columns

@@ -65,7 +65,6 @@ typedef struct {
 } xl_bf16_product;
 uint64_t xl_bf16_room(void); /* floats of each thread's room that it uses */
 void xl_bf16_run(const xl_bf16_kernel *kernel, const xl_bf16_product *p);
-void xl_bf16_here(const xl_bf16_kernel *kernel, const xl_bf16_product *p); /* on one thread */
 /* Those rows and columns of C. Not the first part of a sum: it is added. */
 void xl_bf16_multiply_panels(const xl_bf16_kernel *kernel, const xl_bf16_product *p, xl_bf16_panels left,
                              xl_bf16_panels right, int first);

@@ -26,18 +26,13 @@
 
 #define XL_DECLARE_INSTALL(file, isa) void xl_install_##file##_##isa(xl_ops *table);
 /* bf16: makes of a copy of `floats` the table with products in bfloat16 */
-/* mlstm_bf16, attention_bf16: what that table has of these files; they are compiled once more for it, by
- * multiply_bf16 */
 /* multiply: C = alpha op(A) op(B) + beta C on one thread; tA, tB: 1 = transposed. multiply_rows: C = start +
  * A B' on one thread, where a row's bits are its own; row n of start is at start + n*ldstart; NULL: zero. The
  * others: ops on matrices of reals by these. */
 #define XL_DECLARE_ISA(isa)                                                                                  \
     XL_ISA_FILES(XL_DECLARE_INSTALL, isa)                                                                    \
     void xl_install_bf16_##isa(xl_ops *table, const xl_ops *floats);                                         \
-    void xl_install_mlstm_bf16_##isa(xl_ops *table);                                                         \
-    void xl_install_attention_bf16_##isa(xl_ops *table);                                                     \
     void xl_multiply_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);        \
-    void xl_multiply_bf16_##isa(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta);   \
     void xl_multiply_rows_##isa(xl_view C, xl_view A, xl_view B, const float *start, ptrdiff_t ldstart);     \
     void xl_linear_real_##isa(xl_view y, xl_view x, const float *W, const float *b);                         \
     void xl_heads_real_##isa(xl_view y, xl_view x, const float *W, const float *b, xl_heads s);              \

@@ -6,22 +6,15 @@
  * which each has its own, so results do not depend on the thread count. */
 #include "ops/cpu/bf16.h"
 #include "ops/cpu/vec.h"
-#include <assert.h>
 #include <string.h>
 
 static const xl_ops *own, *floats_of; /* the table these kernels are in, and the one with float products */
 static const xl_bf16_kernel *kernel;
 
-/* ---- products ---- */
+/* ---- linear ---- */
 
 static int large(int M, int N, int K) {
     return M >= BF16_DEPTH && N >= BF16_DEPTH && K >= BF16_DEPTH;
-}
-
-static void scale_rows(xl_view C, float by) {
-    for (int m = 0; m < C.rows; m++)
-        for (int n = 0; n < C.cols; n++)
-            xl_row(C, m)[n] *= by;
 }
 
 static void linear(xl_view y, xl_view x, xl_matrix W, const float *b) {
@@ -77,32 +70,6 @@ static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
                                            .add = 1});
     if (db)
         XL_ISA_NAME(xl_column_sums)(db, dy);
-}
-
-/* Chunk products of the mLSTM and of attention: one that begins a sum may be scaled. */
-void XL_ISA_NAME(xl_multiply_bf16)(xl_view C, xl_view A, int tA, xl_view B, int tB, float alpha, float beta) {
-    int K = tA ? A.rows : A.cols;
-    if (!large(C.rows, C.cols, K)) {
-        XL_ISA_NAME(xl_multiply)(C, A, tA, B, tB, alpha, beta);
-        return;
-    }
-    assert(alpha == 1 || beta == 0);
-    if (beta != 0 && beta != 1)
-        scale_rows(C, beta);
-    xl_bf16_here(kernel, &(xl_bf16_product){.M = C.rows,
-                                            .N = C.cols,
-                                            .K = K,
-                                            .A = A.p,
-                                            .lda = A.ld,
-                                            .tA = tA,
-                                            .B = B.p,
-                                            .ldb = B.ld,
-                                            .tB = tB,
-                                            .C = C.p,
-                                            .ldc = C.ld,
-                                            .add = beta != 0});
-    if (alpha != 1)
-        scale_rows(C, alpha);
 }
 
 static uint64_t linear_room(void) {
@@ -426,8 +393,6 @@ void XL_ISA_NAME(xl_install_bf16)(xl_ops *table, const xl_ops *floats) {
     own = table;
     floats_of = floats;
     kernel = xl_bf16_kernel_at(0);
-    XL_ISA_NAME(xl_install_mlstm_bf16)(table);
-    XL_ISA_NAME(xl_install_attention_bf16)(table);
     table->linear = linear;
     table->linear_room = linear_room;
     table->linear_dx = linear_dx;
