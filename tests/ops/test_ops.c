@@ -473,6 +473,12 @@ static void case_large_groups(bench *b) {
     groups_of_size(b, B, size(b, 1, 2), H, size(b, 1, 9));
 }
 
+/* Wider heads. */
+static void case_wide_attention(bench *b) {
+    int T = size(b, 30, 90);
+    attention_of_size(b, 1, T, 1, 2 * size(b, 14, 35), size(b, 20, 100));
+}
+
 /* Room for what forward leaves; borders that no chunk has are not written. */
 static xl_mlstm_tape mlstm_tape(bench *b, xl_mlstm d, int B, int T) {
     size_t count = (size_t)(B * T * d.H), borders = (size_t)(B * d.H * ((T + d.L - 1) / d.L));
@@ -490,13 +496,21 @@ static void spare_small_normalisers(xl_view dh, xl_mlstm_tape tape, xl_mlstm d) 
                 memset(xl_row(dh, n) + h * d.dv, 0, (size_t)d.dv * sizeof(float));
 }
 
-static void case_mlstm(bench *b) {
-    int B = size(b, 1, 3), T = size(b, 1, 40), N = B * T, H = size(b, 1, 3), dk = size(b, 1, 17),
-        dv = size(b, 1, 17);
-    xl_mlstm d = {H, dk, dv, size(b, 1, 16), 1e-6f, size(b, 0, 1)};
+static void make_positive(xl_view v) {
+    for (int n = 0; n < v.rows; n++)
+        for (int c = 0; c < v.cols; c++)
+            xl_row(v, n)[c] = fabsf(xl_row(v, n)[c]);
+}
+
+/* positive: queries and keys, so that no normaliser cancels. */
+static void mlstm_of_size(bench *b, int B, int T, int H, int dk, int dv, int L, int positive) {
+    int N = B * T;
+    xl_mlstm d = {H, dk, dv, L, 1e-6f, size(b, 0, 1)};
     xl_seq seq = some_seq(b, B, T);
     double far = pick(b, 0, 2) ? 2 : 30; /* sometimes far out */
     xl_qkv x = in_qkv(b, N, H, dk, dv);
+    if (positive)
+        make_positive(x.q), make_positive(x.k);
     xl_view i = in_view(b, N, H, far), h = out_view(b, N, H * dv, 0);
     xl_gates gates = {i, in_view(b, N, H, far)};
     if (b->seed % 5 == 0) /* states are zero, but not their gradients */
@@ -514,6 +528,17 @@ static void case_mlstm(bench *b) {
     xl_view dh = in_view(b, N, H * dv, 1);
     spare_small_normalisers(dh, tape, d);
     b->op->mlstm_bwd(dx, dgates, dh, h, tape, x, gates, d, seq, in, s);
+}
+
+static void case_mlstm(bench *b) {
+    int B = size(b, 1, 3), T = size(b, 1, 40), H = size(b, 1, 3), dk = size(b, 1, 17), dv = size(b, 1, 17);
+    mlstm_of_size(b, B, T, H, dk, dv, size(b, 1, 16), 0);
+}
+
+/* Chunks of more tokens than are multiplied at once. */
+static void case_long_mlstm(bench *b) {
+    int T = size(b, 20, 120), H = size(b, 1, 2), dk = size(b, 16, 70), dv = size(b, 16, 70);
+    mlstm_of_size(b, 1, T, H, dk, dv, size(b, 17, 100), 1);
 }
 
 static void rnn_of_size(bench *b, int B, int T, int H, int dh) {
@@ -578,7 +603,9 @@ static const struct {
              {"long attention", case_long_attention, 1e-5, 1e-5},
              {"groups", case_groups, 1e-5, 1e-5},
              {"large groups", case_large_groups, 1e-5, 1e-5},
+             {"wide attention", case_wide_attention, 1e-5, 1e-5},
              {"mlstm", case_mlstm, 2e-4, 2e-4},
+             {"long mlstm", case_long_mlstm, 2e-4, 2e-4},
              {"rnn", case_rnn, 1e-4, 1e-4},
              {"wide rnn", case_wide_rnn, 1e-4, 1e-4}};
 enum { CASE_KINDS = sizeof cases / sizeof *cases };

@@ -108,25 +108,16 @@ static inline __attribute__((always_inline)) void tiles_of(const strip *s, int v
             tile(s, m, MOST, vectors);
     for (; m + ROWS <= s->rows; m += ROWS)
         tile(s, m, ROWS, vectors);
-    switch (s->rows - m) { /* one row more in a tile costs less than one alone */
-    case 5:
-        tile(s, m, 5, vectors);
-        break;
-    case 4:
+    if (s->rows - m >= 4) {
         tile(s, m, 4, vectors);
-        break;
-    case 3:
-        tile(s, m, 3, vectors);
-        break;
-    case 2:
-        tile(s, m, 2, vectors);
-        break;
-    case 1:
-        tile(s, m, 1, vectors);
-        break;
-    default:
-        break;
+        m += 4;
     }
+    if (s->rows - m >= 2) {
+        tile(s, m, 2, vectors);
+        m += 2;
+    }
+    if (s->rows - m)
+        tile(s, m, 1, vectors);
 }
 
 /* So many vectors of columns. */
@@ -212,14 +203,6 @@ static const float *at(const operand *o, int row, int col) {
     return o->transposed ? o->p + col * o->ld + row : o->p + row * o->ld + col;
 }
 
-/* A panel takes a little of many rows, which the processor does not foresee: the next one's numbers in the same
- * rows. With few rows of A, waiting for them was half of a product's time. */
-static inline void fetch_ahead(const float *p, ptrdiff_t ld) {
-#pragma GCC unroll 16
-    for (int i = 0; i < WIDTH; i++)
-        __builtin_prefetch(p + i * ld);
-}
-
 /* Columns that fill vectors, or rows of B where it is transposed. */
 static void pack_whole(float *panel, const operand *B, int deep) {
     int k = 0;
@@ -230,7 +213,6 @@ static void pack_whole(float *panel, const operand *B, int deep) {
     }
     for (; k + WIDTH <= deep; k += WIDTH) {
         lanes column[WIDTH];
-        fetch_ahead(B->p + k + DEPTH, B->ld);
         load_columns(column, B->p + k, B->ld);
 #pragma GCC unroll 16
         for (int i = 0; i < WIDTH; i++)

@@ -148,6 +148,42 @@ static void open_chunk_bwd(const call *a, chunk *c) {
     c->den = xl_block(tape_rows(a, a->tape.den), c->n, c->L, c->head, 1);
 }
 
+/* ---- products with a triangle ---- */
+
+/* A square [L, L] of pairs of tokens counts where column s <= row t. Rows are taken some at a time: all of
+ * their numbers above the diagonal but those in the last square are left out of the work. */
+enum { STRIP = 32 };
+
+static int strip_rows(int L, int from) {
+    return L - from < STRIP ? L - from : STRIP;
+}
+
+/* C = alpha A B', where it counts, and something above that. */
+static void product_to_triangle(xl_view C, xl_view A, xl_view B, float alpha) {
+    for (int t = 0; t < C.rows; t += STRIP) {
+        int rows = strip_rows(C.rows, t), end = t + rows;
+        xl_product_right(xl_block(C, t, rows, 0, end), xl_some_rows(A, t, rows), xl_some_rows(B, 0, end),
+                         alpha, 0);
+    }
+}
+
+/* C = A B + beta C, A zero where it does not count. */
+static void product_of_triangle(xl_view C, xl_view A, xl_view B, float beta) {
+    for (int t = 0; t < C.rows; t += STRIP) {
+        int rows = strip_rows(C.rows, t), end = t + rows;
+        xl_product(xl_some_rows(C, t, rows), xl_block(A, t, rows, 0, end), xl_some_rows(B, 0, end), 1, beta);
+    }
+}
+
+/* C = A' B, the same A. */
+static void product_of_triangle_left(xl_view C, xl_view A, xl_view B) {
+    for (int s = 0; s < C.rows; s += STRIP) {
+        int rows = strip_rows(C.rows, s), after = C.rows - s;
+        xl_product_left(xl_some_rows(C, s, rows), xl_block(A, s, after, s, rows), xl_some_rows(B, s, after),
+                        1, 0);
+    }
+}
+
 /* ---- both directions ---- */
 
 static void scaled_row(float *y, float a, const float *x, int n) {
@@ -165,10 +201,10 @@ static float normaliser(const call *a, float den, float m) {
     return (size > bound ? size : bound) + a->d.eps;
 }
 
-/* W_ts = exp(b_t - b_s + i_s - m_t) for s <= t, 0 above the diagonal; S = W * (q k~'). */
+/* W_ts = exp(b_t - b_s + i_s - m_t) for s <= t; S = W * (q k~'), 0 above the diagonal. */
 static void weights_and_scores(chunk *c, xl_view m) {
     int L = c->L;
-    xl_product_right(c->S, c->in.q, c->in.k, key_scale(c), 0);
+    product_to_triangle(c->S, c->in.q, c->in.k, key_scale(c));
     for (int t = 0; t < L; t++) {
         float *W = xl_row(c->W, t), *S = xl_row(c->S, t);
         double top = c->b[t] - *xl_row(m, t);
@@ -176,8 +212,7 @@ static void weights_and_scores(chunk *c, xl_view m) {
             W[s] = rounded_exp(top + c->bi[s]);
             S[s] *= W[s];
         }
-        for (int s = t + 1; s < L; s++)
-            W[s] = S[s] = 0;
+        memset(S + t + 1, 0, (L - t - 1) * sizeof *S);
     }
 }
 
@@ -283,7 +318,7 @@ static int forward_products(const call *a, chunk *c, head_state S, int end, floa
         for (int s = 0; s <= t; s++)
             den[t] += xl_row(c->S, t)[s];
     }
-    xl_product(c->h, c->S, values_up_to(c, end), 1, 0);
+    product_of_triangle(c->h, c->S, values_up_to(c, end), 0);
     if (!is_zero(S.C.p, a->size - 1)) /* most sequences begin so, many are one chunk */
         forward_incoming(c, S, m, den);
     for (int t = 0; t < L; t++) {
@@ -456,12 +491,13 @@ static void backward_pairs(chunk *c, xl_view du, int add) {
     float scale = key_scale(c);
     for (int t = 0; t < c->L; t++) {
         float *P = xl_row(c->P, t), *W = xl_row(c->W, t);
-        for (int s = 0; s < c->L; s++)
+        for (int s = 0; s <= t; s++)
             P[s] = W[s] * (float)(P[s] + c->d_den[t]) * scale;
+        memset(P + t + 1, 0, (c->L - t - 1) * sizeof *P);
     }
-    xl_product(c->din.q, c->P, c->in.k, 1, add ? 1 : 0);
-    xl_product_left(c->din.k, c->P, c->in.q, 1, 0);
-    xl_product_left(c->din.v, c->S, du, 1, 0);
+    product_of_triangle(c->din.q, c->P, c->in.k, add ? 1 : 0);
+    product_of_triangle_left(c->din.k, c->P, c->in.q);
+    product_of_triangle_left(c->din.v, c->S, du);
 }
 
 /* Through the normaliser of the state before the chunk: adds to dq. */
@@ -537,7 +573,7 @@ static void backward_chunk(const call *a, chunk *c, head_state S, float m_in, he
     float dlogf = 0;
     xl_view du = gradients_of_sums(a, c);
     weights_and_scores(c, c->m);
-    xl_product_right(c->P, du, c->in.v, 1, 0);
+    product_to_triangle(c->P, du, c->in.v, 1);
     if (S.m)
         backward_past_memory(c, S, du);
     gradients_of_normalisers(a, c, S);
