@@ -118,7 +118,9 @@ static xlstm_status declare(xl_forecast_network *net, xlstm_weights weights) {
     const struct xl_forecast_config *c = &net->config;
     xlstm_config own = layers_config(c, weights);
     xlstm_module *m = NULL;
-    XL_TRY(xl_module_start(&m, &own, 2 + PER_BLOCK * c->num_blocks, xl_memory_default()));
+    xl_memory *memory;
+    XL_TRY(xl_memory_chosen(&memory));
+    XL_TRY(xl_module_start(&m, &own, 2 + PER_BLOCK * c->num_blocks, memory));
     m->first = m->in = xl_forecast_entry(c);
     m->width = m->out = xl_forecast_exit(c);
     net->last = 1 + PER_BLOCK * c->num_blocks - BEHIND_TIME;

@@ -235,7 +235,8 @@ static void test_kernels(void **state) {
     (void)state;
     training_run r;
     xlstm_tensors *file;
-    xl_memory *memory = xl_memory_default();
+    xl_memory *memory;
+    assert_int_equal(xl_memory_chosen(&memory), XLSTM_OK);
     run_open(&r, 0, XLSTM_ADAMW, 7);
     save_to(&r, path);
     assert_int_equal(xlstm_tensors_open(&file, path), XLSTM_OK);

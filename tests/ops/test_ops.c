@@ -435,7 +435,7 @@ static void case_long_attention(bench *b) {
 
 /* Streams dealt to groups in any order; some groups have no covariates, and some nothing else. */
 static xl_groups some_groups(bench *b, int B) {
-    int count = size(b, 1, (unsigned)B), largest = 0;
+    int count = size(b, 1, (unsigned)B), most = 0;
     int32_t *members = owned(b, (size_t)B * sizeof *members),
             *first = owned(b, (size_t)(count + 1) * sizeof *first),
             *open = owned(b, (size_t)count * sizeof *open);
@@ -445,9 +445,9 @@ static xl_groups some_groups(bench *b, int B) {
     for (int g = 0; g < count; g++) {
         first[g + 1] = g + 1 < count ? first[g] + size(b, 1, (unsigned)(B - first[g] - (count - g - 1))) : B;
         open[g] = size(b, 0, (unsigned)(first[g + 1] - first[g]));
-        largest = first[g + 1] - first[g] > largest ? first[g + 1] - first[g] : largest;
+        most = first[g + 1] - first[g] > most ? first[g + 1] - first[g] : most;
     }
-    return (xl_groups){count, largest, first, open, members};
+    return (xl_groups){count, most, first, open, members};
 }
 
 static void groups_of_size(bench *b, int B, int T, int H, int dh) {

@@ -33,7 +33,13 @@ enum { WIDTH = 4, SUMS = 24 };
 #else
 enum { WIDTH = 4, SUMS = 12 };
 #endif
-enum { QUAD = 4, PARTS = WIDTH / QUAD, ROWS = 6, DEPTH = 256 }; /* SUMS: as many as stay in registers */
+enum {
+    QUAD = 4,
+    PARTS = WIDTH / QUAD,
+    ROWS = 6,
+    DEPTH = 256,
+    LINE = 16
+}; /* SUMS: as many as stay in registers */
 typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
 typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
 #define LANES_AT(p) (*(lanes_anywhere *)(void *)(p))
@@ -91,12 +97,20 @@ typedef struct {
     lanes rest[QUAD];
 } strip;
 
-/* What the processor fetches by itself stops at the end of a page. Four quads are a line of the cache. */
-static inline void fetch_ahead(const strip *s, int k) {
-    const float *lines = s->next + (s->deep - k) + k / QUAD % QUAD * PARTS * s->ldw;
+/* What is next of W is asked for along its rows, a line of the cache for every quad of a part: what the
+ * processor fetches by itself stops at the end of a page, and does not foresee the next rows. */
+typedef struct {
+    const float *row;
+    int col;
+} ahead;
+
+static inline void fetch(ahead *a, const strip *s) {
 #pragma GCC unroll 4
-    for (int r = 0; r < PARTS; r++)
-        __builtin_prefetch(lines + r * s->ldw);
+    for (int line = 0; line < PARTS; line++)
+        __builtin_prefetch(a->row + a->col + line * LINE);
+    a->col += PARTS * LINE;
+    if (a->col >= s->deep)
+        *a = (ahead){a->row + s->ldw, 0};
 }
 
 /* pairs[i]: of row m + i with vectors v and v + 1, and with v + 2 and v + 3 if `both`, every sum in two
@@ -106,9 +120,10 @@ static inline __attribute__((always_inline)) void half_tile(lanes (*pairs)[2], c
     lanes sum[ROWS][QUAD] = {{{0}}}, w[QUAD];
     const float *x = s->x + m * s->ldx, *W = s->W + from * (direct ? s->ldw : WIDTH);
     ptrdiff_t ldx = s->ldx, ldw = s->ldw;
+    ahead next = {s->next, 0};
     for (int k = s->deep; k >= QUAD; k -= QUAD, x += QUAD, W += direct ? QUAD : QUAD * WIDTH) {
         if (direct && from == 0)
-            fetch_ahead(s, k);
+            fetch(&next, s);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             w[v] = direct ? quads(W + v * ldw, ldw) : LANES_OF(W + v * WIDTH);
@@ -224,8 +239,10 @@ static void columns(place p, xl_view x, xl_view W) {
         s.next = xl_row(W, 0) + (k + DEPTH < x.cols ? k + DEPTH : WIDTH * W.ld);
         if (s.left)
             gather(s.rest, W, k + whole, s.left);
+        ahead next = {s.next, 0};
         for (int i = 0; i < whole && !direct; i += QUAD) {
             lanes w[QUAD];
+            fetch(&next, &s);
             gather(w, W, k + i, QUAD);
             memcpy(panel + i * WIDTH, w, sizeof w);
         }
