@@ -232,10 +232,12 @@ static const char *draw(const plot *p, const char *set, FILE *html) {
     write_script(p, set, ++number, f);
     fclose(f);
     char *picture = gnuplot_draw(script, length, &size);
-    int copied = copy_svg(p, picture, number, html);
+    int error = errno, copied = copy_svg(p, picture, number, html);
     free(picture);
     free(script);
-    return copied ? NULL : "gnuplot is not here, apt-get install gnuplot-nox, or failed";
+    return copied  ? NULL
+           : error ? strerror(error)
+                   : "gnuplot is not here, apt-get install gnuplot-nox, or failed";
 }
 
 void plot_end(plot *p, FILE *html, const char *set) {

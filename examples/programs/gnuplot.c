@@ -18,23 +18,18 @@ static int open_memory(char path[32]) {
     return fd;
 }
 
-static int write_all(int fd, const char *bytes, size_t count) {
-    while (count) {
-        ssize_t n = write(fd, bytes, count);
-        if (n <= 0)
-            return 0;
-        bytes += n;
-        count -= (size_t)n;
-    }
-    return 1;
-}
-
 char *gnuplot_draw(const char *script, size_t length, size_t *size) {
     char in_path[32], out_path[32], command[128], *picture = NULL;
     int in = open_memory(in_path), out = open_memory(out_path);
-    snprintf(command, sizeof command, "gnuplot %s >%s 2>/dev/null", in_path, out_path);
-    if (in >= 0 && out >= 0 && write_all(in, script, length) && !system(command))
-        picture = read_file(out_path, size);
+    FILE *f = in >= 0 && out >= 0 ? fopen(in_path, "w") : NULL;
+    int error = f ? 0 : errno;
+    if (f) {
+        fwrite(script, 1, length, f);
+        fclose(f);
+        snprintf(command, sizeof command, "gnuplot %s >%s 2>/dev/null", in_path, out_path);
+        if (!system(command))
+            picture = read_file(out_path, size);
+    }
     if (picture && !*size) {
         free(picture);
         picture = NULL;
@@ -43,5 +38,6 @@ char *gnuplot_draw(const char *script, size_t length, size_t *size) {
         close(in);
     if (out >= 0)
         close(out);
+    errno = error;
     return picture;
 }
