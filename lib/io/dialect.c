@@ -325,7 +325,8 @@ static void set_shape(xlstm_tensor *t, int ndim, int64_t a, int64_t b, int64_t c
 }
 
 static void spell_cell_shape(const xlstm_module *m, const xlstm_parameter *p, xlstm_tensor *t) {
-    xl_binding b = {.part = {*p}, .parts = 1};
+    xl_binding b = {.parts = 1};
+    b.part[0] = *p;
     if (!strstr(p->name, "fwd_cell._"))
         return;
     fits_cell(&b, m, t); /* for the sizes */

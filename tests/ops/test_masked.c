@@ -263,8 +263,8 @@ static void test_rows(void **state) {
 static void try_groups(const xl_ops *op) {
     enum { B = 5, STEPS = 3, N = B * STEPS };
     static float in[3][N * D], clean[N * D], got[N * D];
-    static const int32_t first[] = {0, 4, 5}, open[] = {2, 1}, members[] = {3, 1, 0, 4, 2},
-                         lengths[] = {3, 3, 3, 2, 3};
+    static int32_t first[] = {0, 4, 5}, open[] = {2, 1}, members[] = {3, 1, 0, 4, 2},
+                   lengths[] = {3, 3, 3, 2, 3};
     xl_groups g = {2, 4, first, open, members};
     xl_seq seq = {.B = B, .T = STEPS, .lengths = lengths};
     for (int k = 0; k < 3; k++)

@@ -314,7 +314,7 @@ static void case_loss(bench *b) {
 }
 
 static void case_pinball(bench *b) {
-    static const float scale = 0.25f;
+    static float scale = 0.25f;
     int N = size(b, 1, 60), Q = size(b, 1, 11), P = size(b, 1, 40);
     float *levels = take(b, (size_t)Q);
     for (int q = 0; q < Q; q++)

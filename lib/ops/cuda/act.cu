@@ -21,6 +21,8 @@ static __device__ float value(float x, xl_act act) { /* NaN stays NaN, here and 
         return xl_sigmoid(x);
     case XL_SILU:
         return xl_silu(x);
+    case XL_TANH:
+        return tanhf(x);
     default:
         return selu_scale * (x > 0 ? x : selu_alpha * expm1f(x));
     }
@@ -38,9 +40,21 @@ static __device__ float slope(float x, xl_act act) {
         return xl_sigmoid(x) * (1 - xl_sigmoid(x));
     case XL_SILU:
         return xl_silu_slope(x);
+    case XL_TANH:
+        return 1 - tanhf(x) * tanhf(x);
     default:
         return selu_scale * (x > 0 ? 1 : selu_alpha * expf(x));
     }
+}
+
+void xl_cuda_act(xl_view y, xl_view x, xl_act act) {
+    xl_each(y.rows, y.cols, [=] __device__(int n, int c) { xl_row(y, n)[c] = value(xl_row(x, n)[c], act); });
+}
+
+void xl_cuda_act_bwd(xl_view dx, xl_view dy, xl_view x, xl_act act) {
+    xl_each(dx.rows, dx.cols, [=] __device__(int n, int c) {
+        xl_row(dx, n)[c] = xl_row(dy, n)[c] * slope(xl_row(x, n)[c], act);
+    });
 }
 
 void xl_cuda_glu(xl_view y, xl_view g, xl_view u, xl_act act) {

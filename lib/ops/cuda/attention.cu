@@ -1,4 +1,5 @@
-/* attention.cu - causal softmax attention over a window and rotary positions. A warp for each query and head
+/* attention.cu - causal softmax attention over a window, that over the streams of a group, and rotary
+ * positions. A warp for each query and head
  * (in backward also for each key and head) goes over what it sees, token by token: lanes hold every 32nd
  * number of dh. No score is kept. Roofline: 4 dh FLOP for each pair over 67 TFLOP/s; five shuffles a pair
  * keep this kernel at a tenth of that. */
@@ -237,4 +238,112 @@ void xl_cuda_attention_bwd(xl_qkv din, xl_view dy, xl_view y, const real *lse, x
         return;
     XL_LAUNCH(dq_kernel, y.rows * d.H, XL_WARP, d.dh * sizeof(float), p, g);
     XL_LAUNCH(dkv_kernel, y.rows * d.H, XL_WARP, 2 * d.dh * sizeof(float), p, g);
+}
+
+/* ---- over the streams of a group, at each token by itself ---- */
+
+/* One warp's member: number a of its group's, from stream first on. */
+typedef struct {
+    place at;
+    const int32_t *members;
+    int a, open, count;
+} member;
+
+static __device__ member my_member(const problem &p, const xl_groups &g) {
+    int64_t n = blockIdx.x / p.d.H;
+    int i = (int)(n / p.seq.T), group = 0;
+    while (g.first[group + 1] <= i)
+        group++;
+    int first = g.first[group];
+    place at = {g.members[i], (int)(n % p.seq.T), (int)(blockIdx.x % p.d.H), (int)threadIdx.x};
+    return (member){at, g.members + first, i - first, g.open[group], g.first[group + 1] - first};
+}
+
+/* The row of a member at this warp's token, or -1: it has none. */
+static __device__ ptrdiff_t row_of(const problem &p, const member &w, int a) {
+    return w.at.t < xl_length(p.seq, w.members[a]) ? xl_token(p.seq, w.members[a], w.at.t) : -1;
+}
+
+/* Members that member a sees are the first ones. */
+static __device__ int seen_by(const member &w, int a) {
+    return a < w.open ? w.open : w.count;
+}
+
+static __global__ void group_kernel(xl_view y, real *lse, problem p, xl_groups g) {
+    extern __shared__ float sums[]; /* [dh], each lane its own */
+    member w = my_member(p, g);
+    int dh = p.d.dh, at = w.at.h * dh, lane = w.at.lane, here = w.at.t < xl_length(p.seq, w.at.b);
+    ptrdiff_t n = xl_token(p.seq, w.at.b, w.at.t);
+    float top = -INFINITY, total = here ? 0 : 1, scale = sqrtf((float)dh);
+    for (int i = lane; i < dh; i += XL_WARP)
+        sums[i] = 0;
+    for (int r = 0; here && r < seen_by(w, w.a); r++) {
+        ptrdiff_t m = row_of(p, w, r);
+        if (m < 0)
+            continue;
+        float score = dot(xl_row(p.in.q, n) + at, xl_row(p.in.k, m) + at, dh, lane) / scale;
+        float shrink = score > top ? expf(top - score) : 1;
+        top = score > top ? score : top;
+        float weight = expf(score - (top > -INFINITY ? top : 0));
+        total = total * shrink + weight;
+        const real *v = xl_row(p.in.v, m) + at;
+        for (int i = lane; i < dh; i += XL_WARP)
+            sums[i] = sums[i] * shrink + weight * v[i];
+    }
+    for (int i = lane; i < dh; i += XL_WARP)
+        (xl_row(y, n) + at)[i] = sums[i] / total;
+    if (lse && lane == 0)
+        lse[n * p.d.H + w.at.h] = here ? top + logf(total) : 0;
+}
+
+/* What a member is in the sums of others: as one who looks, and as one who is seen. */
+static __global__ void group_bwd_kernel(problem p, gradients g, xl_groups groups) {
+    extern __shared__ float sums[]; /* dq, dk, dv [dh] each */
+    member w = my_member(p, groups);
+    int dh = p.d.dh, h = w.at.h, at = h * dh, lane = w.at.lane, here = w.at.t < xl_length(p.seq, w.at.b);
+    ptrdiff_t n = xl_token(p.seq, w.at.b, w.at.t);
+    float weight, ds;
+    for (int i = lane; i < 3 * dh; i += XL_WARP)
+        sums[i] = 0;
+    __syncwarp();
+    for (int a = 0; here && a < w.count; a++) {
+        ptrdiff_t m = row_of(p, w, a);
+        if (m < 0)
+            continue;
+        if (a < seen_by(w, w.a)) {
+            float mean = dot(xl_row(g.dy, n) + at, xl_row(g.y, n) + at, dh, lane);
+            pair(p, g, n, m, h, mean, lane, &weight, &ds);
+            for (int i = lane; i < dh; i += XL_WARP)
+                sums[i] += ds * (xl_row(p.in.k, m) + at)[i];
+        }
+        if (w.a < seen_by(w, a)) {
+            float mean = dot(xl_row(g.dy, m) + at, xl_row(g.y, m) + at, dh, lane);
+            pair(p, g, m, n, h, mean, lane, &weight, &ds);
+            for (int i = lane; i < dh; i += XL_WARP) {
+                sums[dh + i] += ds * (xl_row(p.in.q, m) + at)[i];
+                sums[2 * dh + i] += weight * (xl_row(g.dy, m) + at)[i];
+            }
+        }
+    }
+    for (int i = lane; i < dh; i += XL_WARP) {
+        (xl_row(g.din.q, n) + at)[i] = sums[i];
+        (xl_row(g.din.k, n) + at)[i] = sums[dh + i];
+        (xl_row(g.din.v, n) + at)[i] = sums[2 * dh + i];
+    }
+}
+
+void xl_cuda_group_attention(xl_view y, real *lse, xl_qkv in, int H, xl_seq seq, xl_groups g) {
+    problem p = {{}, in, seq, {}};
+    p.d.H = H, p.d.dh = y.cols / H;
+    if (y.rows > 0)
+        XL_LAUNCH(group_kernel, y.rows * H, XL_WARP, p.d.dh * sizeof(float), y, lse, p, g);
+}
+
+void xl_cuda_group_attention_bwd(xl_qkv din, xl_view dy, xl_view y, const real *lse, xl_qkv in, int H, xl_seq seq,
+                                 xl_groups g) {
+    problem p = {{}, in, seq, {}};
+    gradients all = {dy, y, lse, din};
+    p.d.H = H, p.d.dh = y.cols / H;
+    if (y.rows > 0)
+        XL_LAUNCH(group_bwd_kernel, y.rows * H, XL_WARP, 3 * p.d.dh * sizeof(float), p, all, g);
 }

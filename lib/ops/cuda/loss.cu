@@ -126,3 +126,27 @@ void xl_cuda_mse(real *each, xl_view dy, xl_view y, xl_view target, const real *
     if (y.rows > 0)
         XL_LAUNCH(mse_kernel, y.rows, THREADS, 0, each, dy, y, target, weight, scale);
 }
+
+static __global__ void pinball_kernel(real *each, xl_view dy, xl_view y, xl_view target, const real *levels,
+                                      const real *scale) {
+    int n = blockIdx.x, P = target.cols;
+    float loss = 0;
+    for (int i = threadIdx.x; i < y.cols; i += THREADS) {
+        float wanted = xl_row(target, n)[i % P], level = levels[i / P], slope = 0;
+        if (wanted == wanted) {
+            float e = wanted - xl_row(y, n)[i];
+            slope = e < 0 ? level - 1 : e > 0 ? level : 0 * e; /* NaN stays NaN */
+            loss += slope * e;
+        }
+        if (dy.p)
+            xl_row(dy, n)[i] = wanted == wanted ? -*scale * slope : 0;
+    }
+    loss = block_sum(loss);
+    if (each && threadIdx.x == 0)
+        each[n] = loss;
+}
+
+void xl_cuda_pinball(real *each, xl_view dy, xl_view y, xl_view target, const real *levels, const real *scale) {
+    if (y.rows > 0)
+        XL_LAUNCH(pinball_kernel, y.rows, THREADS, 0, each, dy, y, target, levels, scale);
+}
