@@ -30,6 +30,9 @@ test_of() {
 for t in test_ops test_masked test_rows test_device; do
     one "$t" 240 env XLSTM_TEST_DEVICE="$device" "$(test_of $t)"
 done
+for t in test_ops test_masked test_rows test_device; do # code that the driver makes, as for other architectures
+    one "ptx_$t" 240 env CUDA_FORCE_PTX_JIT=1 XLSTM_TEST_DEVICE="$device" "$(test_of $t)"
+done
 grep -h "within\|operations\|has no\|MiB are free" "$results/test_device.log"
 for t in training split ragged kinds streams plan quantize fingerprint not_finite_inputs model_io_inside initial curve_inside checkpoint \
     resume_inside not_finite sharing stack sample process; do
