@@ -686,7 +686,7 @@ static void compare(const bench *a, const bench *b, const char *name, double tol
 static bench run_case(int c, uint64_t seed, const xl_ops *op, int threads) {
     bench b = {.op = op, .seed = seed};
     xlstm_set_threads(threads);
-    take_rooms(op->linear_room(), 3);
+    take_rooms(op->linear_room(), threads);
     cases[c].run(&b);
     return b;
 }
