@@ -340,21 +340,11 @@ static xl_view rows_of(operand a, int from, int rows, int K) {
     return v;
 }
 
-/* Rows m .. and columns n .. of C. */
-static void multiply_part(const product *p, int m, int n, int rows, int cols) {
+/* By panels. Not a part of its caller, whose other ways should not stand on a panel: stacks may be small. */
+static __attribute__((noinline)) void multiply_panels(const product *p, int m, int n, int rows, int cols) {
     _Alignas(64) float panel[DEPTH * WIDE];
     ptrdiff_t down = p->A.transposed ? 1 : p->A.ld, along = p->A.transposed ? p->A.ld : 1;
-    assert(p->A.p && p->B.p && p->C.p); /* slices of views keep a NULL */
     int narrow = p->B.transposed && !p->A.transposed ? cols % WIDTH : 0;
-    if (by_blas(p, m, n, rows, cols))
-        return;
-    if (p->by_rows) {
-        const float *start = p->start ? p->start + m * p->ldstart + n : NULL;
-        XL_ISA_NAME(xl_multiply_rows)
-        (xl_block(p->C, m, rows, n, cols), rows_of(p->A, m, rows, p->K), rows_of(p->B, n, cols, p->K), start,
-         p->ldstart);
-        return;
-    }
     if (narrow)
         narrow_part(p, m, n + cols - narrow, rows, narrow);
     for (int end = n + cols - narrow; n < end; n += WIDE) {
@@ -383,6 +373,21 @@ static void multiply_part(const product *p, int m, int n, int rows, int cols) {
             s.start = s.C, s.ldstart = s.ldc;
         }
     }
+}
+
+/* Rows m .. and columns n .. of C. */
+static void multiply_part(const product *p, int m, int n, int rows, int cols) {
+    assert(p->A.p && p->B.p && p->C.p); /* slices of views keep a NULL */
+    const float *start = p->start ? p->start + m * p->ldstart + n : NULL;
+    if (by_blas(p, m, n, rows, cols))
+        return;
+    if (!p->by_rows) {
+        multiply_panels(p, m, n, rows, cols);
+        return;
+    }
+    XL_ISA_NAME(xl_multiply_rows)
+    (xl_block(p->C, m, rows, n, cols), rows_of(p->A, m, rows, p->K), rows_of(p->B, n, cols, p->K), start,
+     p->ldstart);
 }
 
 /* All of it. */
