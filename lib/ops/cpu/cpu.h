@@ -74,6 +74,13 @@ void xl_blas_call_over(void);
 static inline int least(int a, int b) {
     return a < b ? a : b;
 }
+/* In how many parts of `size` n is cut; how much of n the part that begins at `from` has. */
+static inline int parts(int n, int size) {
+    return (n + size - 1) / size;
+}
+static inline int part(int n, int from, int size) {
+    return least(size, n - from);
+}
 
 /* With so few rows, reading the matrix is all the time there is. */
 enum { XL_FEW_ROWS = 8 };

@@ -11,17 +11,18 @@
  *     | k 0: columns n .. n + WIDE - 1 | k 1 | ... | k DEPTH - 1 | */
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
+#include "ops/cpu/lanes.h"
 #include <assert.h>
 #include <string.h>
 
 #ifdef __AVX512F__
-enum { WIDTH = 16, VECTORS = 4, ROWS = 6 };
+enum { VECTORS = 4, ROWS = 6 };
 #elif defined(__AVX__)
-enum { WIDTH = 8, VECTORS = 2, ROWS = 6 };
+enum { VECTORS = 2, ROWS = 6 };
 #elif defined(__aarch64__)
-enum { WIDTH = 4, VECTORS = 4, ROWS = 6 };
+enum { VECTORS = 4, ROWS = 6 };
 #else
-enum { WIDTH = 4, VECTORS = 2, ROWS = 4 };
+enum { VECTORS = 2, ROWS = 4 };
 #endif
 enum {
     WIDE = WIDTH * VECTORS,
@@ -37,20 +38,7 @@ enum {
     SUM_COLS = 64
 };
 enum { WORTH_A_TASK = 1 << 18 };
-typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
-typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
 enum { DOTS = WIDTH == 8 ? 3 : 4 };
-#define LANES_AT(p) (*(lanes_anywhere *)(void *)(p))
-#define LANES_OF(p) (*(const lanes_anywhere *)(const void *)(p))
-
-static int tiles(int n, int size) {
-    return (n + size - 1) / size;
-}
-
-/* From `from` on, how many of n are in a tile of `size`. */
-static int part(int n, int from, int size) {
-    return least(size, n - from);
-}
 
 /* ---- a tile ---- */
 
@@ -151,7 +139,7 @@ static void some_columns(const strip *s, int cols) {
             memcpy(copy[i], s->start + (m + i) * s->ldstart, (size_t)cols * sizeof(float));
         if (s->start)
             some.start = copy[0], some.ldstart = WIDE;
-        whole_columns(&some, tiles(cols, WIDTH));
+        whole_columns(&some, parts(cols, WIDTH));
         for (int i = 0; i < some.rows; i++)
             memcpy(s->C + (m + i) * s->ldc, copy[i], (size_t)cols * sizeof(float));
     }
@@ -436,17 +424,17 @@ static void multiply(product p) {
     if (M < 1 || N < 1 || p.K < 1)
         return;
     tiling t = {p, least(M, TILE_ROWS), least(N, TILE_COLS), 1};
-    while (tiles(M, t.rows) * tiles(N, t.cols) < ENOUGH_TILES &&
+    while (parts(M, t.rows) * parts(N, t.cols) < ENOUGH_TILES &&
            (double)t.rows * t.cols * p.K > 2.0 * SMALL_TILE) {
         if (t.cols > WIDE && (t.cols > t.rows || t.rows <= LEAST_ROWS))
-            t.cols = tiles(t.cols / 2, WIDE) * WIDE;
+            t.cols = parts(t.cols / 2, WIDE) * WIDE;
         else if (t.rows > LEAST_ROWS)
-            t.rows = tiles(t.rows / 2, ROWS) * ROWS;
+            t.rows = parts(t.rows / 2, ROWS) * ROWS;
         else
             break;
     }
-    t.across = tiles(N, t.cols);
-    xl_parallel(tiles(M, t.rows) * t.across, multiply_tile, &t);
+    t.across = parts(N, t.cols);
+    xl_parallel(parts(M, t.rows) * t.across, multiply_tile, &t);
 }
 
 static void linear_dx(xl_view dx, xl_view dy, const float *W, int add) {
@@ -475,7 +463,7 @@ static void sum_columns(void *context, int index, int thread) {
 }
 
 void XL_ISA_NAME(xl_column_sums)(float *db, xl_view dy) {
-    xl_parallel(tiles(dy.cols, SUM_COLS), sum_columns, &(sums){db, dy});
+    xl_parallel(parts(dy.cols, SUM_COLS), sum_columns, &(sums){db, dy});
 }
 
 static void linear_dw(float *dW, float *db, xl_view x, xl_view dy) {
@@ -570,12 +558,12 @@ static void by_tiles(blocks a, int rows, int count) {
 
 void XL_ISA_NAME(xl_heads_real)(xl_view y, xl_view x, const float *W, const float *b, xl_heads s) {
     blocks a = {.y = y, .x = x, .W = W, .b = b, .s = s, .task = heads_tile};
-    by_tiles(a, part(y.rows, 0, TILE_ROWS), tiles(y.rows, TILE_ROWS));
+    by_tiles(a, part(y.rows, 0, TILE_ROWS), parts(y.rows, TILE_ROWS));
 }
 
 void XL_ISA_NAME(xl_heads_real_dx)(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
     blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .task = heads_dx_tile};
-    by_tiles(a, part(dy.rows, 0, TILE_ROWS), tiles(dy.rows, TILE_ROWS));
+    by_tiles(a, part(dy.rows, 0, TILE_ROWS), parts(dy.rows, TILE_ROWS));
 }
 
 void XL_ISA_NAME(xl_heads_real_dw)(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {

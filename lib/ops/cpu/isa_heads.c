@@ -18,10 +18,6 @@ typedef struct {
     int add, back; /* back: 1 for the gradient of x */
 } blocks;
 
-static int pieces(int n, int size) {
-    return (n + size - 1) / size;
-}
-
 /* ---- any small block ---- */
 
 static void any_rows(const blocks *a, int from, int end) {
@@ -212,9 +208,9 @@ static void heads_real(xl_view y, xl_view x, xl_matrix W, const float *b, xl_hea
     if (four(s) && y.rows < FEW_ROWS)
         few_rows(&a);
     else if (four(s))
-        xl_parallel(pieces(y.rows, ROWS), four_rows, &a);
+        xl_parallel(parts(y.rows, ROWS), four_rows, &a);
     else if (small(s))
-        xl_parallel(pieces(y.rows, ROWS), any_task, &a);
+        xl_parallel(parts(y.rows, ROWS), any_task, &a);
     else if (y.rows <= XL_FEW_ROWS)
         xl_parallel(s.n, one_product, &(products){y, x, W, b, s});
     else
@@ -231,7 +227,7 @@ static void heads(xl_view y, xl_view x, xl_matrix W, const float *b, xl_heads s)
 static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add) {
     blocks a = {.y = dy, .x = dx, .W = W, .s = s, .add = add, .back = 1};
     if (four(s))
-        xl_parallel(pieces(dy.rows, ROWS), four_rows, &a);
+        xl_parallel(parts(dy.rows, ROWS), four_rows, &a);
     else
         XL_ISA_NAME(xl_heads_real_dx)(dx, dy, W, s, add);
 }
@@ -239,7 +235,7 @@ static void heads_dx(xl_view dx, xl_view dy, const float *W, xl_heads s, int add
 static void heads_dw(float *dW, float *db, xl_view x, xl_view dy, xl_heads s) {
     blocks a = {.y = dy, .x = x, .dW = dW, .db = db, .s = s};
     if (four(s))
-        xl_parallel(pieces(s.n * B, WIDE), four_dw_columns, &a);
+        xl_parallel(parts(s.n * B, WIDE), four_dw_columns, &a);
     else
         XL_ISA_NAME(xl_heads_real_dw)(dW, db, x, dy, s);
 }

@@ -163,10 +163,6 @@ static const struct {
 
 /* ---- rows of the matrix with rows of x ---- */
 
-static int parts(int n, int size) {
-    return (n + size - 1) / size;
-}
-
 typedef struct {
     xl_view y, x;
     xl_matrix W;

@@ -5,6 +5,7 @@
  * every token. No sum is ever cut, so how many there are of either changes no result. */
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
+#include "ops/cpu/lanes.h"
 #include "ops/cpu/vec.h"
 #include <assert.h>
 
@@ -13,15 +14,13 @@ static const xl_ops *own; /* the table these kernels are in */
 /* Registers of a tile: ROWS x VECTORS sums, one row of a panel and one number; of more streams, twice the
  * rows and half the vectors, so that a panel is read once. */
 #ifdef __AVX512F__
-enum { WIDTH = 16, VECTORS = 4, ROWS = 6 };
+enum { VECTORS = 4, ROWS = 6 };
 #elif defined(__AVX__)
-enum { WIDTH = 8, VECTORS = 2, ROWS = 6 };
+enum { VECTORS = 2, ROWS = 6 };
 #else
-enum { WIDTH = 4, VECTORS = 2, ROWS = 6 };
+enum { VECTORS = 2, ROWS = 6 };
 #endif
 enum { MOST = 2 * ROWS };
-typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
-typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
 
 enum {
     UNITS = 16,     /* slices are multiples of this, so that only the last one has lanes to fill up */

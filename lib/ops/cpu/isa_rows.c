@@ -18,20 +18,17 @@
  * With few rows of x these are loaded from W itself, with many from a panel that is a copy of them. */
 #include "ops/cpu/block.h"
 #include "ops/cpu/cpu.h"
+#include "ops/cpu/lanes.h"
 #include <assert.h>
 #include <string.h>
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
-#ifdef __AVX512F__
-enum { WIDTH = 16, SUMS = 24 };
-#elif defined(__AVX__)
-enum { WIDTH = 8, SUMS = 12 };
-#elif defined(__aarch64__)
-enum { WIDTH = 4, SUMS = 24 };
+#if defined(__AVX512F__) || defined(__aarch64__)
+enum { SUMS = 24 };
 #else
-enum { WIDTH = 4, SUMS = 12 };
+enum { SUMS = 12 };
 #endif
 enum {
     QUAD = 4,
@@ -40,10 +37,6 @@ enum {
     DEPTH = 256,
     LINE = 16
 }; /* SUMS: as many as stay in registers */
-typedef float lanes __attribute__((vector_size(WIDTH * sizeof(float))));
-typedef float lanes_anywhere __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4)));
-#define LANES_AT(p) (*(lanes_anywhere *)(void *)(p))
-#define LANES_OF(p) (*(const lanes_anywhere *)(const void *)(p))
 
 /* In every part a0 b0 a1 b1, a2 b2 a3 b3; a0 a1 b0 b1, a2 a3 b2 b3. */
 #if defined(__AVX512F__)
@@ -113,8 +106,8 @@ static inline void fetch(ahead *a, const strip *s) {
         *a = (ahead){a->row + s->ldw, 0};
 }
 
-/* pairs[i]: of row m + i with vectors v and v + 1, and with v + 2 and v + 3 if `both`, every sum in two
- * halves. The counts are constants where this is inlined. */
+/* pairs[i]: of row m + i with vectors v and v + 1, for those v that are counted from `from` on, every
+ * sum in two halves. The counts are constants where this is inlined. */
 static inline __attribute__((always_inline)) void half_tile(lanes (*pairs)[2], const strip *s, int m,
                                                             int rows, int direct, int from, int vectors) {
     lanes sum[ROWS][QUAD] = {{{0}}}, w[QUAD];
@@ -190,10 +183,6 @@ static inline __attribute__((always_inline)) void some_rows(lanes *sums, const s
 }
 
 /* ---- a product on one thread ---- */
-
-static int part(int n, int from, int size) {
-    return n - from < size ? n - from : size;
-}
 
 /* The quads from k on of WIDTH rows, or of fewer and zeros. */
 static void gather(lanes *w, xl_view W, int k, int deep) {
